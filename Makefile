@@ -1,0 +1,41 @@
+# make lab | demo | test | bench: each sets up .venv first, where it is missing or pyproject.toml has changed.
+PYTHON ?= python3
+BIN := .venv/bin
+PHOTO ?=
+# A browser is opened where there is a screen; as root, Jupyter has to be allowed.
+HEADLESS := $(if $(and $(filter Linux,$(shell uname)),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)),--no-browser)
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: lab demo test bench notebooks clean
+
+lab: .venv/installed
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_explore.ipynb \
+		$(HEADLESS) $(AS_ROOT)
+
+demo: .venv/installed
+	$(BIN)/python -m maskseg_nb $(PHOTO) --out build/demo.png
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+bench: .venv/installed-bench
+	$(BIN)/python tests/bench.py
+
+# Run every notebook with the shipped model and store its outputs, as the tests compare them.
+notebooks: .venv/installed
+	$(BIN)/python tests/execute_notebooks.py
+
+clean:
+	rm -rf .venv build *.egg-info
+
+.venv/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/installed-bench: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@

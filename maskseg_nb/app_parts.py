@@ -1,0 +1,72 @@
+"""What the apps have in common: their look, a slider with its number, a table of instances, an error line."""
+
+import html
+from collections.abc import Sequence
+
+import ipywidgets as widgets
+
+from .errors import shortened
+from .prediction import Instances
+
+# JupyterLab's own colour variables, so that an app follows the light and the dark theme.
+STYLE_SHEET = """<style>
+.maskseg { max-width: 1168px; }
+.maskseg .widget-inline-hbox .widget-label { min-width: 106px; width: 106px; }
+.maskseg .widget-image { border-radius: 4px; display: block; }
+.maskseg .widget-html { margin: 2px; }
+.maskseg .widget-html-content { line-height: 1.45; color: var(--jp-ui-font-color1); }
+.maskseg-error { color: var(--jp-error-color1); font-weight: 600; }
+.maskseg-muted { color: var(--jp-ui-font-color2); }
+.maskseg table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.maskseg th { font-weight: 600; text-align: right; padding: 1px 10px; }
+.maskseg td { text-align: right; padding: 1px 10px; border-top: 1px solid var(--jp-border-color2); }
+.maskseg th:nth-child(2), .maskseg td:nth-child(2) { text-align: left; }
+.maskseg-table { max-height: 190px; overflow-y: auto; }
+.maskseg pre { background: var(--jp-layout-color2); color: var(--jp-ui-font-color1); padding: 8px;
+  overflow-x: auto; user-select: text; }
+.maskseg-swatch { display: inline-block; width: 14px; height: 14px; border: 1px solid #0008;
+  vertical-align: -2px; }
+</style>"""
+
+
+def knob(name: str, value: float, least: float) -> tuple[widgets.FloatSlider, widgets.BoundedFloatText]:
+    """A slider for a number in [least, 1], and a field beside it in which the number can be typed."""
+    common = {"min": least, "max": 1.0, "step": 0.01, "value": value}
+    slider = widgets.FloatSlider(
+        description=name, readout=False, layout=widgets.Layout(width="auto", flex="1 1 auto"), **common
+    )
+    number = widgets.BoundedFloatText(
+        tooltip=f"{name}, as a number", layout=widgets.Layout(width="72px"), **common
+    )
+    return slider, number
+
+
+def wrapping_row(*cells: widgets.Widget) -> widgets.HBox:
+    """Widgets beside each other; the rest on a second line where the window is narrow."""
+    return widgets.HBox(cells, layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
+
+
+def error_line(text: str) -> str:
+    """An error as one line of safe HTML, at most 300 characters."""
+    line = html.escape(shortened(" ".join(text.split()), 300))
+    return f'<span class="maskseg-error" role="alert">{line}</span>'
+
+
+def instances_table(instances: Instances, colors: Sequence[tuple[int, int, int]]) -> str:
+    """`instances.table()` as HTML with a colour swatch a row; empty for no instances."""
+    if not len(instances):
+        return ""
+    head = ("", "category", "score", "box: x1, y1, x2, y2", "pixels", "of the picture")
+    rows = ["".join(f"<th>{title}</th>" for title in head)]
+    for row, (red, green, blue) in zip(instances.table(), colors, strict=True):
+        swatch = f'<span class="maskseg-swatch" style="background: rgb({red}, {green}, {blue})"></span>'
+        cells = (
+            swatch,
+            html.escape(row["category"]),
+            f"{row['score']:.2f}",
+            ", ".join(map(str, row["box"])),
+            f"{row['area']:,}",
+            f"{row['percent']:.1f} %",
+        )
+        rows.append("".join(f"<td>{cell}</td>" for cell in cells))
+    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"

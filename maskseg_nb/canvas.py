@@ -1,0 +1,96 @@
+"""A drawn Figure whose panels are replaced in its pixels, sent through one `widgets.Image`.
+
+Drawing a matplotlib figure takes tens of milliseconds; writing an array into a figure that is already drawn
+takes one. So the frame and the titles are drawn once a picture, and a moved slider replaces a panel only.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import ipywidgets as widgets
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .export import encoded
+from .overlay import draw_note
+
+BLOCK = 16  # pixels; JPEG's block with halved colour: panels start on it, so that equal panels stay equal
+PANEL_WIDTH, PANEL_HEIGHT = 34 * BLOCK, 40 * BLOCK  # pixels, at most
+TITLE_HEIGHT = 2 * BLOCK
+BACKGROUND, TEXT = "#20242b", "#e8eaed"  # a dark mount: photographs stand well on it in either theme
+DPI = 100
+JPEG_QUALITY = 90
+
+
+class Canvas:
+    """Pictures side by side as one image widget.
+
+    Attributes:
+        view: The `widgets.Image` to put into an app.
+        pixels: uint8 (H, W, 3), RGB: what the view shows, before JPEG.
+    """
+
+    def __init__(self, alt: str) -> None:
+        self.view = widgets.Image(format="jpeg", layout=widgets.Layout(width="100%", height="auto"))
+        self.view.layout.object_fit = "contain"
+        self.view.tooltip = alt
+        self.pixels = np.zeros((BLOCK, BLOCK, 3), np.uint8)
+        self._corners: list[tuple[int, int]] = []
+        self._panel_size = (BLOCK, BLOCK)
+
+    def draw(self, pictures: Sequence[np.ndarray], titles: Sequence[str]) -> None:
+        """Draw the whole figure anew: frame, titles and pictures of one size, uint8 (H, W, 3) RGB."""
+        height, width = self._fit(pictures[0].shape)
+        step = PANEL_WIDTH + BLOCK
+        left = BLOCK + (PANEL_WIDTH - width) // 2 // BLOCK * BLOCK
+        self._panel_size = (height, width)
+        self._corners = [(TITLE_HEIGHT, left + step * index) for index in range(len(pictures))]
+        total_width, total_height = BLOCK + step * len(pictures), TITLE_HEIGHT + height + BLOCK
+
+        figure = Figure((total_width / DPI, total_height / DPI), dpi=DPI, facecolor=BACKGROUND)
+        agg = FigureCanvasAgg(figure)
+        for picture, title, (top, x) in zip(pictures, titles, self._corners, strict=True):
+            bottom = total_height - top - height
+            axis = figure.add_axes(
+                (x / total_width, bottom / total_height, width / total_width, height / total_height)
+            )
+            axis.set_axis_off()
+            axis.imshow(self._resize(picture), interpolation="nearest", aspect="auto")
+            axis.set_title(title, color=TEXT, fontsize=11, pad=6, parse_math=False)
+        agg.draw()
+        self.pixels = np.array(agg.buffer_rgba())[..., :3].copy()
+
+    def replace(self, panel: int, picture: np.ndarray) -> None:
+        """Put another picture into a panel of the drawn figure; of the size that `draw` was given."""
+        (top, left), (height, width) = self._corners[panel], self._panel_size
+        self.pixels[top : top + height, left : left + width] = self._resize(picture)
+
+    def annotate(self, panel: int, text: str) -> None:
+        """Write a note across the foot of a panel."""
+        (top, left), (height, width) = self._corners[panel], self._panel_size
+        self.pixels[top : top + height, left : left + width] = draw_note(self.panel(panel), text)
+
+    def panel(self, index: int) -> np.ndarray:
+        """A copy of a panel's pixels, uint8 (h, w, 3) RGB."""
+        (top, left), (height, width) = self._corners[index], self._panel_size
+        return self.pixels[top : top + height, left : left + width].copy()
+
+    def send(self) -> None:
+        """Encode the pixels and give them to the view."""
+        self.view.value = encoded(".jpg", self.pixels, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+
+    def png(self) -> bytes:
+        """The pixels at half size as a PNG file, for places that show no widgets."""
+        height, width = self.pixels.shape[:2]
+        half = cv2.resize(self.pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        return encoded(".png", half, (cv2.IMWRITE_PNG_COMPRESSION, 9))
+
+    def _fit(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        scale = min(PANEL_WIDTH / shape[1], PANEL_HEIGHT / shape[0])
+        return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+    def _resize(self, picture: np.ndarray) -> np.ndarray:
+        height, width = self._panel_size
+        method = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_LINEAR
+        return cv2.resize(picture, (width, height), interpolation=method)

@@ -1,0 +1,57 @@
+"""What can go wrong in the user's world, as three exception classes.
+
+Wrong arguments are TypeError or ValueError; everything that a file, a network or a
+checkpoint can do to us is a child of MasksegError.
+"""
+
+import sys
+
+MAX_MESSAGE = 300
+
+
+class MasksegError(Exception):
+    """A picture, a model file or a folder is not what it should be; the message says what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message, MAX_MESSAGE))
+
+
+class ImageError(MasksegError):
+    """A picture cannot be read, found or saved."""
+
+
+class ModelError(MasksegError):
+    """A model's weights cannot be had, or cannot be trusted."""
+
+
+def shortened(text: str, limit: int) -> str:
+    """Cut the middle out of a text that is longer than `limit` characters."""
+    if len(text) <= limit:
+        return text
+    head = (limit - 3) * 2 // 3
+    return f"{text[:head]}...{text[len(text) - (limit - 3 - head) :]}"
+
+
+def quoted(name: object, limit: int = 80) -> str:
+    """A name as it may stand in a message: quoted, escaped to ASCII, at most `limit` characters."""
+    return shortened(ascii(str(name)), limit)
+
+
+def require_opencv() -> None:
+    """Raise one clear line where OpenCV is installed and the system library that it links is not.
+
+    Under `python -m maskseg_nb` the line is all that is printed; elsewhere it is an ImportError.
+    """
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        if "cannot open shared object" not in str(error):
+            raise
+        library = str(error).split(":")[0]
+        message = (
+            f"OpenCV needs the system library {library}: run `apt-get install libgl1 libglib2.0-0`, "
+            "or `pip uninstall -y opencv-python` and `pip install opencv-python-headless`"
+        )
+        if sys.argv[:1] == ["-m"]:  # what Python puts there while it imports a package for -m
+            raise SystemExit(message) from None
+        raise ImportError(message) from None

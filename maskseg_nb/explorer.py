@@ -1,0 +1,219 @@
+"""The explorer: pick a photograph, drag thresholds and blend, see the segmented picture follow.
+
+The state knows what to show and computes it (explorer_state.py), the controls are widgets and nothing more
+(explorer_controls.py); this view joins the two and draws. Widget callbacks may run beside a notebook's cells,
+in another thread: every drawing happens under the state's lock, and nothing here uses pyplot, an Output
+widget or a timer.
+"""
+
+import html
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from matplotlib.figure import Figure
+from torchvision.models.detection import MaskRCNN
+
+from .app_parts import error_line, instances_table
+from .canvas import Canvas
+from .errors import ImageError, MasksegError, quoted
+from .explorer_controls import UPLOAD_LIMIT, Controls
+from .explorer_state import ExplorerState
+from .export import save_png
+from .figures import show_side_by_side
+from .models import load_model
+from .pictures import Pictures
+from .prediction import Instances, Prediction
+
+log = logging.getLogger(__name__)
+
+
+class Explorer:
+    """Segment a photograph with live controls. As a cell's last value it displays itself.
+
+    Args:
+        folder: Offer the pictures in this folder; None takes the notebook's own.
+        model: A loaded MaskRCNN, or what `load_model` takes; None is its default model.
+
+    Attributes:
+        state: The settings, as validated traits; setting one moves its control and the picture.
+        controls: The widgets that a person moves.
+        widget: The ipywidgets container of it all, to be put into an app of your own.
+
+    Raises:
+        MasksegError: No such folder, or the model cannot be had.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        model: MaskRCNN | str | os.PathLike[str] | None = None,
+    ) -> None:
+        pictures = Pictures(folder)
+        loaded = model if isinstance(model, MaskRCNN) else load_model(model)
+        self.state = ExplorerState(pictures, loaded, load_model)
+        self.controls = Controls(
+            self.state, lambda name, value: self._guarded(setattr, self.state, name, value)
+        )
+        self._canvas = Canvas(alt="The original picture and the segmented one; the table below says the same")
+        self._drawn_image: np.ndarray | None = None
+        self._message, self._status = widgets.HTML(), widgets.HTML()
+        self._code, self._table = widgets.HTML(), widgets.HTML()
+        self._table.add_class("maskseg-table")
+        self.widget = self.controls.layout(
+            self._canvas.view, self._message, self._status, self._code, self._table
+        )
+        self._connect()
+        self._render()
+
+    @property
+    def model(self) -> MaskRCNN:
+        """The model behind the picture."""
+        return self.state.model
+
+    @property
+    def image(self) -> np.ndarray:
+        """The left panel: uint8 (H, W, 3), RGB, at the size that the network saw."""
+        return self.state.image
+
+    @property
+    def blended(self) -> np.ndarray:
+        """The right panel: uint8 (H, W, 3), RGB."""
+        return self.state.blended
+
+    @property
+    def prediction(self) -> Prediction:
+        """All that the network said about the picture."""
+        return self.state.prediction
+
+    @property
+    def instances(self) -> Instances:
+        """What the thresholds keep."""
+        return self.state.instances
+
+    def figure(self) -> Figure:
+        """The same two panels as a plain matplotlib Figure."""
+        with self.state.lock:
+            return show_side_by_side(self.image, self.blended)
+
+    def code(self) -> str:
+        """The lines of the public API that give exactly `blended`."""
+        with self.state.lock:
+            return self.state.code()
+
+    def save(self) -> Path:
+        """Write the segmented picture as a PNG into the pictures' folder, under a name that is still free.
+
+        Raises:
+            ImageError: The folder cannot be written to.
+        """
+        state = self.state
+        with state.lock:
+            stem, blended = state.pictures.stem(state.picture), state.blended
+        return save_png(blended, state.pictures.folder, f"{stem}-segmented")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle = dict(self.widget._repr_mimebundle_(**kwargs) or {})
+        with self.state.lock:
+            bundle["image/png"] = self._canvas.png()
+        bundle["text/plain"] = "Explorer: run this cell in JupyterLab to move its controls"
+        return bundle
+
+    # What a person does.
+
+    def _connect(self) -> None:
+        controls, guarded = self.controls, self._guarded
+        self.state.observe(lambda change: guarded(self._render), self.state.SETTINGS)
+        controls.upload.observe(lambda change: guarded(self._take_upload), "value")
+        controls.show_code.observe(lambda change: guarded(self._show_code), "value")
+        controls.refresh.on_click(lambda button: guarded(self._refresh))
+        controls.reset.on_click(lambda button: guarded(self.state.reset))
+        controls.save.on_click(lambda button: guarded(self._save))
+
+    def _guarded(self, action: Callable[..., object], *arguments: object) -> None:
+        """Run a callback; say an error in the app, because the front end shows none."""
+        try:
+            action(*arguments)
+        except (MasksegError, ValueError, TypeError) as error:
+            log.info("the explorer refused: %s", error)
+            self._say_error(str(error))
+        except MemoryError:
+            self._say_error("not enough memory; choose a smaller picture or model")
+        except Exception as error:
+            log.exception("the explorer failed")
+            self._say_error(f"unexpected {type(error).__name__}: {error}")
+
+    def _say_error(self, text: str) -> None:
+        with self.state.lock:
+            self._message.value = error_line(text)
+            self.controls.sync()
+
+    def _take_upload(self) -> None:
+        files, self.controls.upload.value = self.controls.upload.value, ()
+        for file in files:  # the front end gives one; emptying the value comes back here with none
+            if len(file["content"]) > UPLOAD_LIMIT:
+                raise ImageError(
+                    f"{quoted(file['name'])} is larger than {UPLOAD_LIMIT // 2**20} MB; put it into the "
+                    "folder and press Refresh"
+                )
+            label = self.state.pictures.add_upload(str(file["name"]), bytes(file["content"]))
+            self.state.picture = label
+
+    def _refresh(self) -> None:
+        pictures = self.state.pictures
+        pictures.refresh()
+        if self.state.picture not in pictures.labels:
+            self.state.picture = pictures.labels[0]
+        self.controls.sync()
+        count, folder = pictures.file_count, quoted(pictures.folder)
+        self._message.value = html.escape(
+            f"{count} of the pictures are in {folder}" if count else f"No pictures in {folder} yet"
+        )
+
+    def _save(self) -> None:
+        self._message.value = html.escape(f"Saved as {quoted(self.save(), 200)}")
+
+    def _show_code(self) -> None:
+        shown = self.controls.show_code.value
+        self._code.value = f"<pre>{html.escape(self.code())}</pre>" if shown else ""
+
+    # What a person sees.
+
+    def _render(self) -> None:
+        state = self.state
+        if state.needs_network:
+            self.controls.busy(True)
+            self._status.value = "<b>Running the network ...</b>"
+        try:
+            with state.lock:
+                state.run_network()
+                start = time.perf_counter()
+                state.update()
+                if self._drawn_image is not state.image:
+                    self._canvas.draw([state.image] * 2, ["Original", "Segmented"])
+                    self._drawn_image = state.image
+                self._canvas.replace(1, state.blended)
+                if note := state.note():
+                    self._canvas.annotate(1, note)
+                self._canvas.send()
+                self._message.value = ""
+                self.controls.sync()
+                self._describe(1000 * (time.perf_counter() - start))
+        finally:
+            self.controls.busy(False)
+
+    def _describe(self, redraw_ms: float) -> None:
+        state = self.state
+        device = next(state.model.parameters()).device
+        self._status.value = (
+            f"<b>{len(state.instances)} of {len(state.prediction)}</b> detections shown "
+            f'<span class="maskseg-muted">&nbsp; {html.escape(state.model_name)} on {device} &nbsp; '
+            f"network {state.network_ms:.0f} ms &nbsp; redraw {redraw_ms:.0f} ms</span>"
+        )
+        self._table.value = instances_table(state.instances, state.colors())
+        self._show_code()

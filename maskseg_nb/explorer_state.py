@@ -1,0 +1,253 @@
+"""What the explorer shows, without a widget: validated settings and the chain that follows from them.
+
+Every link of the chain remembers the settings it was computed for. `update` recomputes from the first link
+whose settings differ: a threshold never runs the network.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torchvision.models.detection import MaskRCNN
+from traitlets import Bool, Enum, HasTraits, TraitType, Tuple, Unicode
+
+from .images import preprocess
+from .models import MODELS
+from .overlay import (
+    draw_instances,
+    draw_semantic_map,
+    instance_colors,
+    overlay_segmentation_mask,
+    semantic_map,
+)
+from .pictures import Pictures
+from .prediction import Instances, Prediction, check_fraction
+from .segmentation import predict
+
+INPUT_SIZES: dict[str, tuple[int, int] | None] = {
+    "800 x 800, as documented": (800, 800),
+    "proportions kept": None,
+}
+
+# Style -> (function of the public API, what it draws, options).
+STYLES: dict[str, tuple[Callable[..., np.ndarray], str, dict[str, Any]]] = {
+    "white, as documented": (overlay_segmentation_mask, "instances.masks", {}),
+    "colour per instance": (draw_instances, "instances", {}),
+    "colour per category": (draw_instances, "instances", {"color_by": "category"}),
+    "colour and outline": (draw_instances, "instances", {"outline": True}),
+    "semantic map": (draw_semantic_map, "semantic_map(instances)", {}),
+}
+
+
+_DRAWABLE: dict[str, Callable[[Instances], Any]] = {
+    "instances": lambda instances: instances,
+    "instances.masks": lambda instances: instances.masks,
+    "semantic_map(instances)": semantic_map,
+}
+
+
+class Fraction(TraitType[float, float]):
+    """A number in [0, 1]; NaN and everything else raise ValueError or TypeError."""
+
+    info_text = "a number in [0, 1]"
+
+    def validate(self, obj: HasTraits | None, value: Any) -> float:
+        check_fraction(self.name or "value", value)
+        return float(value)
+
+
+class ExplorerState(HasTraits):
+    """The explorer's settings, and what they give.
+
+    Args:
+        pictures: What can be chosen.
+        model: A loaded model to begin with.
+        load_model: Called with a name from the table when another model is chosen.
+    """
+
+    picture = Unicode()
+    model_name = Unicode()
+    input_size = Enum(list(INPUT_SIZES), next(iter(INPUT_SIZES)))
+    score_threshold = Fraction(0.5)
+    mask_threshold = Fraction(0.5)
+    alpha = Fraction(0.5)
+    style = Enum(list(STYLES), "colour per instance")
+    labels = Bool(True)
+    hidden_categories = Tuple()
+
+    CHOICES = ("picture", "model_name", "input_size")  # a change runs the network
+    KNOBS = ("score_threshold", "mask_threshold", "alpha", "style", "labels", "hidden_categories")
+    SETTINGS = CHOICES + KNOBS
+
+    # What the settings give; set by update(), which is called before anybody reads them.
+    image: np.ndarray
+    prediction: Prediction
+    instances: Instances
+    blended: np.ndarray
+
+    def __init__(self, pictures: Pictures, model: MaskRCNN, load_model: Callable[[str], MaskRCNN]) -> None:
+        name = str(getattr(model, "name", "your model"))
+        super().__init__(picture=pictures.labels[0], model_name=name)
+        self.lock = threading.RLock()  # around every computation and every drawing
+        self.pictures = pictures
+        self.network_ms = 0.0
+        self._load_model = load_model
+        self._models = {name: model}
+        self._predicted_for: tuple[str, str, str] | None = None
+        self._selected_for: tuple[object, ...] | None = None
+        self._drawn_for: tuple[object, ...] | None = None
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """The models that can be chosen: those of the table, and the one that was given."""
+        return tuple(dict.fromkeys([*MODELS, *self._models]))
+
+    @property
+    def model(self) -> MaskRCNN:
+        """The model behind the present picture."""
+        return self._models[self._predicted_for[1] if self._predicted_for else self.model_name]
+
+    @property
+    def score_floor(self) -> float:
+        """The lowest score that the model reports at all."""
+        return float(self.model.roi_heads.score_thresh)
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether the next `update` has to run the network."""
+        return self._predicted_for != (self.picture, self.model_name, self.input_size)
+
+    def reset(self) -> None:
+        """Set every knob back to its default; picture, model and input size stay."""
+        for knob in self.KNOBS:
+            setattr(self, knob, self.traits()[knob].default())
+
+    def update(self) -> None:
+        """Bring the whole chain up to date.
+
+        Two threads may call it at once: each waits for the other and then finds little or nothing to do.
+
+        Raises:
+            MasksegError: The picture or the model cannot be had; both are then as before, and so is all else.
+        """
+        with self.lock:
+            self.run_network()
+            self._select()
+            self._draw()
+
+    def run_network(self) -> None:
+        """The slow part of `update`: read the picture and run the network, where they have changed."""
+        with self.lock:
+            self._predict()
+
+    def _predict(self) -> None:
+        while self.needs_network:  # again where a setting changed while the network ran: the last one wins
+            wanted = (self.picture, self.model_name, self.input_size)
+            picture, model_name, input_size = wanted
+            try:
+                if model_name not in self._models:
+                    self._models[model_name] = self._load_model(model_name)
+                tensor, image = preprocess(self.pictures.source(picture), INPUT_SIZES[input_size])
+                start = time.perf_counter()
+                prediction = predict(self._models[model_name], tensor)
+            except BaseException:
+                if self._predicted_for and wanted == (self.picture, self.model_name, self.input_size):
+                    self.picture, self.model_name, self.input_size = self._predicted_for
+                raise
+            self.network_ms = 1000 * (time.perf_counter() - start)
+            self.image, self.prediction = image, prediction
+            self._predicted_for = wanted
+            self._selected_for = None
+
+    def _select(self) -> None:
+        wanted = (self.score_threshold, self.mask_threshold, self.hidden_categories)
+        if self._selected_for == wanted:
+            return
+        self.instances = self.prediction.select(
+            score_threshold=wanted[0], mask_threshold=wanted[1], categories=self.shown_categories
+        )
+        self._selected_for, self._drawn_for = wanted, None
+
+    def _draw(self) -> None:
+        wanted = (self.style, self.alpha, self.labels)
+        if self._drawn_for == wanted:
+            return
+        function, drawn, options = self._drawing(wanted[0], wanted[2])
+        self.blended = function(self.image, _DRAWABLE[drawn](self.instances), wanted[1], **options)
+        self._drawn_for = wanted
+
+    @staticmethod
+    def _drawing(style: str, labels: bool) -> tuple[Callable[..., np.ndarray], str, dict[str, Any]]:
+        function, drawn, options = STYLES[style]
+        return function, drawn, {**options, "labels": labels} if function is draw_instances else options
+
+    @property
+    def found_categories(self) -> tuple[str, ...]:
+        """The categories of the prediction, the most confident first."""
+        return tuple(dict.fromkeys(self.prediction.categories[label] for label in self.prediction.labels))
+
+    @property
+    def shown_categories(self) -> tuple[str, ...] | None:
+        """The found categories without the hidden ones; None where none of them is hidden."""
+        shown = tuple(name for name in self.found_categories if name not in self.hidden_categories)
+        return None if shown == self.found_categories else shown
+
+    def category_counts(self) -> dict[str, tuple[int, int]]:
+        """Found category -> (how many reach the score threshold, how many there are)."""
+        labels, scores = self.prediction.labels, self.prediction.scores
+        counts = {}
+        for name in self.found_categories:
+            same = labels == self.prediction.categories.index(name)
+            counts[name] = (int((same & (scores >= self.score_threshold)).sum()), int(same.sum()))
+        return counts
+
+    def note(self) -> str:
+        """What to say on the picture where nothing is shown; empty where something is."""
+        if len(self.instances):
+            return ""
+        if not len(self.prediction):
+            return f"The model found nothing of its {len(self.prediction.categories) - 1} categories here."
+        best = self.prediction.scores[0]
+        name = self.prediction.categories[self.prediction.labels[0]]
+        if best >= self.score_threshold:
+            return f"Every category found is hidden. The best score is {name} {best:.2f}."
+        return f"Nothing scores {self.score_threshold:.2f} or more. The best rejected is {name} {best:.2f}."
+
+    def colors(self) -> list[tuple[int, int, int]]:
+        """The RGB colour in which the style draws each instance."""
+        if self.style == "white, as documented":
+            return [(255, 255, 255)] * len(self.instances)
+        by_category = self.style in ("colour per category", "semantic map")
+        return list(
+            map(tuple, instance_colors(self.instances, "category" if by_category else "instance").tolist())
+        )
+
+    def code(self) -> str:
+        """The lines of the public API that give exactly `blended`.
+
+        For an upload, or a model that no name loads, they begin from `explorer`, the app's own variable.
+        """
+        function, drawn, options = self._drawing(self.style, self.labels)
+        options_code = "".join(f", {name}={value!r}" for name, value in options.items())
+        source = self.pictures.code(self.picture)
+        by_name = self.model_name in MODELS
+        names = {"predict", "preprocess", "show_side_by_side", function.__name__}
+        names |= {"load_model"} if by_name else set()
+        names |= {"sample_photo"} if source and source.startswith("sample_photo") else set()
+        names |= {"semantic_map"} if drawn.startswith("semantic_map") else set()
+        size = INPUT_SIZES[self.input_size]
+        categories = f", categories={self.shown_categories}" if self.shown_categories is not None else ""
+        return "\n".join(
+            [
+                f"from maskseg_nb import {', '.join(sorted(names))}",
+                "",
+                f'model = load_model("{self.model_name}")' if by_name else "model = explorer.model",
+                f"tensor, image = preprocess({source or 'explorer.image'}, size={size})",
+                f"instances = predict(model, tensor).select(score_threshold={self.score_threshold}, "
+                f"mask_threshold={self.mask_threshold}{categories})",
+                f"blended = {function.__name__}(image, {drawn}, {self.alpha}{options_code})",
+                "show_side_by_side(image, blended)",
+            ]
+        )

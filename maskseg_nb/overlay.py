@@ -1,0 +1,276 @@
+"""Masks onto pixels. Every function returns a new picture and leaves its arguments as they were."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .prediction import Instances, check_fraction
+
+# Okabe and Ito's palette for colour-blind readers without its black (jfly.uni-koeln.de/color), then the same
+# hues darker and lighter: neighbours in the list stay far apart.
+_OKABE_ITO = (
+    (230, 159, 0),  # orange
+    (86, 180, 233),  # sky blue
+    (0, 158, 115),  # bluish green
+    (240, 228, 66),  # yellow
+    (0, 114, 178),  # blue
+    (213, 94, 0),  # vermilion
+    (204, 121, 167),  # reddish purple
+)
+PALETTE = np.array(
+    [
+        *_OKABE_ITO,
+        *([round(0.6 * c) for c in colour] for colour in _OKABE_ITO),
+        *([round(0.5 * c + 127) for c in colour] for colour in _OKABE_ITO),
+    ],
+    np.uint8,
+)
+COLOR_BY = ("instance", "category")
+
+
+def overlay_segmentation_mask(image: np.ndarray, masks: np.ndarray, alpha: float = 0.5) -> np.ndarray:
+    """The documented overlay: join all masks, white, and blend them over the picture.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        masks: (N, 1, H, W) or (N, H, W), float probabilities in [0, 1] or bool. N may be 0.
+        alpha: Weight of the masks, [0, 1]; the picture's is 1 - alpha, so that it darkens outside them.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        TypeError, ValueError: An argument of another dtype, shape or range.
+    """
+    _check_image(image)
+    check_fraction("alpha", alpha)
+    masks = _as_stack(masks, image.shape[:2])
+    combined_mask = np.zeros_like(image)  # (H, W, 3)
+    for mask in masks:
+        binary = np.where(mask > 0.5, 255, 0).astype(np.uint8)  # (H, W)
+        combined_mask = np.maximum(combined_mask, np.stack([binary] * 3, axis=-1))
+    return cv2.addWeighted(image, 1 - alpha, combined_mask, alpha, 0)
+
+
+def draw_instances(
+    image: np.ndarray,
+    instances: Instances,
+    alpha: float = 0.5,
+    *,
+    color_by: str = "instance",
+    outline: bool = False,
+    labels: bool = True,
+) -> np.ndarray:
+    """Colour each instance inside its mask only, the most confident on top.
+
+    Args:
+        image: uint8 (H, W, 3), RGB, of the instances' size.
+        instances: What to draw.
+        alpha: Weight of the colour inside a mask, [0, 1].
+        color_by: "instance" (a colour each, the same whatever the thresholds) or "category".
+        outline: Trace the mask's edge in the full colour, too.
+        labels: Write category and score beside each instance.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        TypeError, ValueError: An argument of another dtype, shape, range or choice.
+    """
+    _check_image(image)
+    _check_same_size(image, instances.image_size)
+    check_fraction("alpha", alpha)
+    colors = instance_colors(instances, color_by)
+    drawn = np.ascontiguousarray(image).copy()
+    thickness = max(2, round(max(image.shape) / 400))
+    for index in reversed(range(len(instances))):  # by rising score
+        crop = instances.crops[index].view(np.uint8)
+        if 0 in crop.shape:
+            continue
+        part = drawn[instances.windows[index]]
+        flat = np.empty_like(part)
+        flat[:] = colors[index]
+        cv2.copyTo(cv2.addWeighted(part, 1 - alpha, flat, alpha, 0), crop, part)
+    if outline:
+        for index in reversed(range(len(instances))):
+            contours, _ = cv2.findContours(
+                instances.crops[index].view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+            )
+            top, left = instances.corners[index].tolist()
+            color = colors[index].tolist()
+            cv2.drawContours(drawn, contours, -1, color, thickness, cv2.LINE_AA, offset=(left, top))
+    if labels:
+        _draw_labels(drawn, instances, colors)
+    return drawn
+
+
+def semantic_map(instances: Instances) -> np.ndarray:
+    """Merge instances into one map of categories; where two overlap, the higher score wins.
+
+    Returns:
+        uint8 (H, W): a category id a pixel, 0 the background.
+
+    Raises:
+        ValueError: The model has more than 255 categories.
+    """
+    if len(instances.categories) > 256:
+        raise ValueError(f"a uint8 map holds at most 255 categories, got {len(instances.categories) - 1}")
+    class_map = np.zeros(instances.image_size, np.uint8)
+    for index in reversed(range(len(instances))):  # by rising score
+        class_map[instances.windows[index]][instances.crops[index]] = instances.labels[index]
+    return class_map
+
+
+def draw_semantic_map(image: np.ndarray, class_map: np.ndarray, alpha: float = 0.5) -> np.ndarray:
+    """Colour each pixel by its category; the background stays as it is.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        class_map: uint8 (H, W), as `semantic_map` returns.
+        alpha: Weight of the colour, [0, 1].
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+    """
+    _check_image(image)
+    check_fraction("alpha", alpha)
+    _check_same_size(image, class_map.shape)
+    if class_map.dtype != np.uint8:
+        raise TypeError(f"class_map must be uint8 category ids, got {class_map.dtype}")
+    colored = np.stack([cv2.LUT(class_map, _category_lut(channel)) for channel in range(3)], axis=-1)
+    blended = cv2.addWeighted(image, 1 - alpha, colored, alpha, 0)
+    return np.where(class_map[..., None] > 0, blended, image)
+
+
+def category_color(label: int) -> tuple[int, int, int]:
+    """The RGB colour of a category id, [0, 255]; ids that are 21 apart share one."""
+    red, green, blue = PALETTE[(label - 1) % len(PALETTE)].tolist()
+    return red, green, blue
+
+
+def instance_colors(instances: Instances, color_by: str = "instance") -> np.ndarray:
+    """uint8 (M, 3): the colour in which `draw_instances` draws each instance."""
+    if color_by not in COLOR_BY:
+        raise ValueError(f"color_by must be one of {COLOR_BY}, got {color_by!r}")
+    ids = instances.indices if color_by == "instance" else instances.labels - 1
+    return PALETTE[ids % len(PALETTE)]
+
+
+def draw_note(image: np.ndarray, text: str) -> np.ndarray:
+    """Write a line or more across the foot of a picture, white on a dark band.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        text: Plain text, wrapped to the picture's width.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+    """
+    _check_image(image)
+    font = _font(max(14, image.shape[1] // 32))
+    lines, limit = [""], image.shape[1] - 24
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > limit:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    height = min(image.shape[0], round(1.4 * font.size) * len(lines) + 16)
+    noted = image.copy()
+    noted[-height:] = noted[-height:] // 4
+    canvas = Image.fromarray(noted)
+    draw = ImageDraw.Draw(canvas)
+    draw.multiline_text((12, image.shape[0] - height + 8), "\n".join(lines), "white", font, spacing=4)
+    return np.array(canvas)
+
+
+def _draw_labels(drawn: np.ndarray, instances: Instances, colors: np.ndarray) -> None:
+    """A tag in the instance's colour over the mask's top, moved down where another tag already is."""
+    size = max(13, round(max(drawn.shape) / 50))
+    taken: list[tuple[int, int, int, int]] = []
+    for index in range(len(instances)):  # the most confident choose their place first
+        text = f"{instances.names[index]} {instances.scores[index]:.2f}"
+        tag = _tag(text, size, tuple(colors[index].tolist()))
+        height, width = min(tag.shape[0], drawn.shape[0]), min(tag.shape[1], drawn.shape[1])
+        x, y = _highest_point(instances, index)
+        left = min(max(x - width // 2, 0), drawn.shape[1] - width)
+        top = min(max(y - height, 0), drawn.shape[0] - height)
+        lowest = min(max(int(instances.boxes[index, 3]), top), drawn.shape[0] - height)
+        while any(_overlap((top, left, height, width), other) for other in taken) and top < lowest:
+            top = min(top + height, lowest)
+        taken.append((top, left, height, width))
+        drawn[top : top + height, left : left + width] = tag[:height, :width]
+
+
+def _highest_point(instances: Instances, index: int) -> tuple[int, int]:
+    """The middle of the mask's first row, (x, y); of the box's where the mask is empty."""
+    crop, (top, left) = instances.crops[index], instances.corners[index].tolist()
+    rows = crop.any(axis=1)
+    if not rows.any():
+        x1, y1, x2, _ = instances.boxes[index].tolist()
+        return int((x1 + x2) / 2), int(y1)
+    row = int(rows.argmax())
+    return left + int(np.flatnonzero(crop[row]).mean()), top + row
+
+
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+
+
+@lru_cache(maxsize=512)
+def _tag(text: str, size: int, color: tuple[int, int, int]) -> np.ndarray:
+    """A small picture of a text on a colour; black or white, whichever reads better on it."""
+    font = _font(size)
+    width, height = round(font.getlength(text)) + size // 2 + 4, round(1.4 * size) + 2
+    luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
+    tag = Image.new("RGB", (width, height), color)
+    draw = ImageDraw.Draw(tag)
+    draw.text((width / 2, height / 2), text, "black" if luminance > 128 else "white", font, anchor="mm")
+    draw.rectangle((0, 0, width - 1, height - 1), outline="black")
+    return np.array(tag)
+
+
+@lru_cache(maxsize=16)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=3)
+def _category_lut(channel: int) -> np.ndarray:
+    return np.array([0] + [category_color(label)[channel] for label in range(1, 256)], np.uint8)
+
+
+def _as_stack(masks: np.ndarray, image_size: tuple[int, ...]) -> np.ndarray:
+    """(N, 1, H, W) or (N, H, W), checked, as (N, H, W)."""
+    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "fb":
+        got = masks.dtype if isinstance(masks, np.ndarray) else type(masks).__name__
+        raise TypeError(f"masks must be a float or bool array, got {got}")
+    if masks.ndim == 4 and masks.shape[1] == 1:
+        masks = masks[:, 0]
+    if masks.ndim != 3 or masks.shape[1:] != image_size:
+        height, width = image_size
+        raise ValueError(
+            f"masks must be (N, 1, {height}, {width}) or (N, {height}, {width}), as the image, "
+            f"got {masks.shape}"
+        )
+    if masks.dtype.kind == "f" and masks.size and not (masks.min() >= 0 and masks.max() <= 1):
+        raise ValueError("masks must be finite probabilities in [0, 1]")
+    return masks
+
+
+def _check_image(image: np.ndarray) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        got = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise TypeError(f"image must be a uint8 array, got {got}")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"image must have shape (H, W, 3), got {image.shape}")
+
+
+def _check_same_size(image: np.ndarray, size: tuple[int, ...]) -> None:
+    if image.shape[:2] != tuple(size):
+        raise ValueError(
+            f"image is {image.shape[:2]} and the masks are {tuple(size)}; draw on the picture that "
+            "preprocess() returned"
+        )

@@ -1,0 +1,250 @@
+"""What the network said, and what the thresholds kept: two frozen dataclasses.
+
+Float masks are the network's output; bool masks are a decision. Neither holds a full-size mask: a detection
+is a box and a small square of mask probabilities, and is pasted into the picture when somebody asks.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .errors import quoted
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """All that the network said about one picture, on the CPU, by falling score.
+
+    Attributes:
+        boxes: float32 (N, 4), x1 y1 x2 y2 in pixels of the tensor's picture.
+        labels: int64 (N,), indices into `categories`.
+        scores: float32 (N,), [0, 1], falling.
+        mask_probs: float32 (N, M, M), [0, 1], of the detection's own category, spread over its box; M is 28
+            for torchvision's heads.
+        image_size: (height, width) in pixels.
+        categories: Names indexed by label, [0] the background.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    mask_probs: np.ndarray
+    image_size: tuple[int, int]
+    categories: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.scores)
+        shapes = {"boxes": (count, 4), "labels": (count,), "scores": (count,)}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
+        if self.mask_probs.ndim != 3 or len(self.mask_probs) != count:
+            raise ValueError(f"mask_probs must have shape ({count}, M, M), got {self.mask_probs.shape}")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, keep: np.ndarray | slice) -> "Prediction":
+        """The detections that a boolean array, an index array or a slice picks."""
+        return Prediction(
+            self.boxes[keep],
+            self.labels[keep],
+            self.scores[keep],
+            self.mask_probs[keep],
+            self.image_size,
+            self.categories,
+        )
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        return f"Prediction({len(self)} detections in {height} x {width})"
+
+    def __str__(self) -> str:
+        rows = [(f.name, getattr(self, f.name)) for f in fields(self)[:4]]
+        lines = [f"{name:<11}{array.dtype!s:<8} {array.shape}" for name, array in rows]
+        return "\n".join([repr(self), *lines])
+
+    def masks(self) -> np.ndarray:
+        """Paste every mask into a picture of its own, as torchvision's `paste_masks_in_image` does.
+
+        Returns:
+            float32 (N, 1, H, W), [0, 1]: torchvision's own layout and values.
+        """
+        pasted = np.zeros((len(self), 1, *self.image_size), np.float32)
+        for canvas, (crop, top, left) in zip(pasted[:, 0], self._crops(), strict=True):
+            height, width = crop.shape
+            canvas[top : top + height, left : left + width] = crop
+        return pasted
+
+    def select(
+        self,
+        *,
+        score_threshold: float = 0.5,
+        mask_threshold: float = 0.5,
+        categories: Iterable[str] | None = None,
+    ) -> "Instances":
+        """Keep the confident detections and binarise their masks.
+
+        Args:
+            score_threshold: Keep scores >= this, in [0, 1].
+            mask_threshold: A pixel is inside where its probability > this, in [0, 1].
+            categories: Keep these names only; None keeps all.
+
+        Returns:
+            M <= N instances by falling score, bool masks. M may be 0.
+
+        Raises:
+            ValueError: A threshold is outside [0, 1], or the model knows no such category.
+            TypeError: A threshold is not a number, or `categories` is a single string.
+        """
+        check_fraction("score_threshold", score_threshold)
+        check_fraction("mask_threshold", mask_threshold)
+        keep = self.scores >= score_threshold
+        if categories is not None:
+            keep &= np.isin(self.labels, self._label_ids(categories))
+        kept = self[keep]
+        crops, corners = [], []
+        for crop, top, left in kept._crops():
+            crops.append(crop > mask_threshold)
+            corners.append((top, left))
+        return Instances(
+            kept.boxes,
+            kept.labels,
+            kept.scores,
+            tuple(crops),
+            np.array(corners, np.int64).reshape(-1, 2),
+            np.flatnonzero(keep),
+            self.image_size,
+            self.categories,
+        )
+
+    def _label_ids(self, categories: Iterable[str]) -> list[int]:
+        if isinstance(categories, str):
+            raise TypeError(f"categories must be a collection of names, got the string {quoted(categories)}")
+        names = list(categories)
+        for name in names:
+            if name not in self.categories[1:]:
+                known = ", ".join(n for n in self.categories[1:] if n != "N/A")
+                raise ValueError(f"no category {quoted(name)}; this model knows {known[:150]}")
+        return [label for label, name in enumerate(self.categories) if label and name in names]
+
+    def _crops(self) -> Iterable[tuple[np.ndarray, int, int]]:
+        """Each mask at the picture's scale: (float32 (h, w), top, left), cut at the picture's edge.
+
+        torchvision's rule to the letter: one pixel of zeros is added around the M x M square, the box grows
+        by the same share, its corners are rounded down to whole pixels, and the square is stretched over it
+        bilinearly (roi_heads.py: expand_boxes, expand_masks, paste_mask_in_image).
+        """
+        side = self.mask_probs.shape[-1]
+        height, width = self.image_size
+        centre = (self.boxes[:, 2:] + self.boxes[:, :2]) * np.float32(0.5)  # (N, 2) as x, y
+        half = (self.boxes[:, 2:] - self.boxes[:, :2]) * np.float32(0.5) * np.float32((side + 2) / side)
+        starts, ends = (centre - half).astype(np.int64), (centre + half).astype(np.int64)
+        padded = F.pad(torch.from_numpy(self.mask_probs), (1, 1, 1, 1))  # (N, M + 2, M + 2)
+        for probs, (x1, y1), (x2, y2) in zip(padded, starts.tolist(), ends.tolist(), strict=True):
+            size = (max(y2 - y1 + 1, 1), max(x2 - x1 + 1, 1))
+            whole = F.interpolate(probs[None, None], size=size, mode="bilinear", align_corners=False)
+            top, left = max(y1, 0), max(x1, 0)
+            bottom, right = min(y2 + 1, height), min(x2 + 1, width)
+            yield whole[0, 0, top - y1 : bottom - y1, left - x1 : right - x1].numpy(), top, left
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """What the thresholds kept of a prediction, by falling score.
+
+    Attributes:
+        boxes: float32 (M, 4), x1 y1 x2 y2 in pixels.
+        labels: int64 (M,), indices into `categories`.
+        scores: float32 (M,), [0, 1].
+        crops: M bool arrays (h, w): each mask inside its own rectangle.
+        corners: int64 (M, 2), top and left pixel of each crop.
+        indices: int64 (M,), the row of the Prediction that each came from.
+        image_size: (height, width) in pixels.
+        categories: Names indexed by label, [0] the background.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    crops: tuple[np.ndarray, ...]
+    corners: np.ndarray
+    indices: np.ndarray
+    image_size: tuple[int, int]
+    categories: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("boxes", "labels", "crops", "corners", "indices"):
+            if len(getattr(self, name)) != len(self.scores):
+                raise ValueError(
+                    f"{name} must have one entry per score, got {len(getattr(self, name))} "
+                    f"for {len(self.scores)}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        return f"Instances({len(self)} in {height} x {width})"
+
+    def __str__(self) -> str:
+        lines = [
+            f"{row['category']:<12} {row['score']:.2f}   box {row['box']}   "
+            f"{row['area']:,} pixels ({row['percent']:.1f} %)"
+            for row in self.table()
+        ]
+        return "\n".join([repr(self), *lines])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Each instance's category name."""
+        return tuple(self.categories[label] for label in self.labels)
+
+    @property
+    def windows(self) -> list[tuple[slice, slice]]:
+        """Where each crop lies: `image[instances.windows[i]]` is the part under `instances.crops[i]`."""
+        return [
+            (slice(top, top + crop.shape[0]), slice(left, left + crop.shape[1]))
+            for crop, (top, left) in zip(self.crops, self.corners.tolist(), strict=True)
+        ]
+
+    @property
+    def masks(self) -> np.ndarray:
+        """Full-size masks, bool (M, H, W), built anew at each call."""
+        masks = np.zeros((len(self), *self.image_size), bool)
+        for mask, window, crop in zip(masks, self.windows, self.crops, strict=True):
+            mask[window] = crop
+        return masks
+
+    @property
+    def areas(self) -> np.ndarray:
+        """int64 (M,), pixels inside each mask."""
+        return np.array([np.count_nonzero(crop) for crop in self.crops], np.int64)
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row per instance: category, score, box (x1 y1 x2 y2, whole pixels), area (pixels), percent."""
+        height, width = self.image_size
+        return [
+            {
+                "category": name,
+                "score": round(float(score), 4),
+                "box": tuple(int(side) for side in np.rint(box)),
+                "area": int(area),
+                "percent": 100 * int(area) / (height * width),
+            }
+            for name, score, box, area in zip(self.names, self.scores, self.boxes, self.areas, strict=True)
+        ]
+
+
+def check_fraction(name: str, value: float) -> None:
+    """Raise TypeError or ValueError unless `value` is a number in [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number in [0, 1], got {type(value).__name__}")
+    if not 0 <= value <= 1:  # NaN fails too
+        raise ValueError(f"{name} must be in [0, 1], got {value}")
