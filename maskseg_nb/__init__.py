@@ -5,7 +5,7 @@ from .errors import ImageError, MasksegError, ModelError, require_opencv
 require_opencv()
 
 from .explorer import Explorer  # noqa: E402
-from .figures import show_pictures, show_semantic_map, show_side_by_side  # noqa: E402
+from .figures import figure_png, show_pictures, show_semantic_map, show_side_by_side  # noqa: E402
 from .images import SAMPLES, load_image, preprocess, sample_photo  # noqa: E402
 from .models import MODELS, load_model  # noqa: E402
 from .overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask, semantic_map  # noqa: E402
@@ -23,6 +23,7 @@ __all__ = [
     "Prediction",
     "draw_instances",
     "draw_semantic_map",
+    "figure_png",
     "load_image",
     "load_model",
     "overlay_segmentation_mask",

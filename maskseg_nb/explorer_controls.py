@@ -1,5 +1,6 @@
 """The explorer's controls: made, laid out, brought in line with the state. They compute nothing."""
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ class Controls:
 
     def __init__(self, state: ExplorerState, on_change: Callable[[str, Any], None]) -> None:
         self._state, self._on_change = state, on_change
+        self._syncing: int | None = None  # the thread that is in sync()
         self.picture = widgets.Dropdown(description="Picture", options=state.pictures.labels)
         self.model = widgets.Dropdown(description="Model", options=state.model_names)
         self.input_size = widgets.Dropdown(description="Input size", options=list(INPUT_SIZES))
@@ -89,12 +91,19 @@ class Controls:
         return app
 
     def sync(self) -> None:
-        """Show the state's settings. What is shown already is not sent again."""
-        state = self._state
+        """Show the state's settings. What is shown already is not sent again.
+
+        Under the state's lock. Changes made here are no person's: this thread's events are not passed on.
+        """
+        self._syncing = threading.get_ident()
+        try:
+            self._show(self._state)
+        finally:
+            self._syncing = None
+
+    def _show(self, state: ExplorerState) -> None:
         if self.picture.options != state.pictures.labels:
-            with self.picture.hold_trait_notifications():
-                self.picture.options = state.pictures.labels
-                self.picture.value = state.picture
+            self.picture.options = state.pictures.labels
         for slider in (self.score, self.score_number):
             slider.min = state.score_floor
         for setting, controls in self._shown.items():
@@ -120,7 +129,7 @@ class Controls:
         self.save.disabled = busy
 
     def _moved(self, setting: str, change: dict[str, Any]) -> None:
-        if change["new"] is not None:  # a Dropdown whose options are being replaced
+        if self._syncing != threading.get_ident():
             self._on_change(setting, change["new"])
 
     def _chip(self, name: str, shown: bool) -> widgets.ToggleButton:
@@ -130,8 +139,6 @@ class Controls:
         return chip
 
     def _on_chip(self, name: str, shown: bool) -> None:
-        hidden = self._state.hidden_categories
-        if shown and name in hidden:
-            self._on_change("hidden_categories", tuple(other for other in hidden if other != name))
-        elif not shown and name not in hidden:
-            self._on_change("hidden_categories", (*hidden, name))
+        if self._syncing != threading.get_ident():
+            others = tuple(other for other in self._state.hidden_categories if other != name)
+            self._on_change("hidden_categories", others if shown else (*others, name))

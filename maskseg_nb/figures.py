@@ -1,5 +1,6 @@
 """Arrays to matplotlib Figures. Nothing here touches pyplot, so every function works in any thread."""
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -87,3 +88,10 @@ def show_semantic_map(image: np.ndarray, instances: Instances, alpha: float = 0.
         columns = min(len(present), 6)
         figure.legend(handles=swatches, loc="outside lower center", ncols=columns, frameon=False)
     return figure
+
+
+def figure_png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file, for `ipywidgets.Image` or a file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

@@ -82,12 +82,12 @@ def load_image(source: Source) -> np.ndarray:
     if isinstance(source, Image.Image):
         return _from_pillow(source, "the PIL image")
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode(bytes(source), "the picture's bytes")
+        return decode_image(bytes(source), "the picture's bytes")
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         if isinstance(path, str):
             name = quoted(os.path.basename(path) or path)
-            return _decode(_read(path, name), name)
+            return decode_image(_read(path, name), name)
     raise TypeError(
         f"source must be a path, bytes, a uint8 array or a PIL image, got {type(source).__name__}"
     )
@@ -154,7 +154,8 @@ def _read(path: str, name: str) -> bytes:
             raise ImageError(f"{name} cannot be read: {error.strerror}; copy it to a local disk") from None
 
 
-def _decode(data: bytes, name: str) -> np.ndarray:
+def decode_image(data: bytes, name: str) -> np.ndarray:
+    """What `load_image` does with a file's bytes; `name` stands for them in messages."""
     if not data:
         raise ImageError(f"{name}: empty, 0 bytes; copy or download the picture again")
     image = _checked(data, name)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from .errors import ImageError, quoted
-from .images import SAMPLES, SUFFIXES, sample_photo
+from .images import SAMPLES, SUFFIXES, decode_image, sample_photo
 
 
 class Pictures:
@@ -77,9 +77,14 @@ class Pictures:
         return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:60] or "picture"
 
     def add_upload(self, name: str, data: bytes) -> str:
-        """Offer an uploaded file's bytes, and return its label. The name is the browser's: not trusted."""
+        """Offer an uploaded file's bytes, and return its label. The name is the browser's: not trusted.
+
+        Raises:
+            ImageError: The bytes are no picture that can be read; nothing is added.
+        """
         plain = PureWindowsPath(PurePosixPath(name).name).name or "picture"
         plain = "".join(c if c.isprintable() else "_" for c in plain)[:60]
+        decode_image(data, quoted(plain))
         label, number = f"{plain} (upload)", 2
         while label in self._uploads:
             label, number = f"{plain} {number} (upload)", number + 1

@@ -1,0 +1,150 @@
+"""A JupyterLab of its own and a Chromium to look at it with: for the browser tests and for the bench."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, Playwright
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+BUILD = Path(__file__).parents[2] / "build"
+BROWSERS = ("chromium", "google-chrome", "chromium-browser")
+# No sandbox: it does not start as root. The others keep the browser from the network and from questions.
+BROWSER_OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+VIEWPORT = {"width": 1280, "height": 900}
+MINUTE = 60_000  # milliseconds, as Playwright counts
+
+
+def find_chromium() -> str | None:
+    """The path of an installed Chromium or Chrome."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def launch_chromium(playwright: Playwright, executable: str) -> Browser:
+    """A browser with a fresh profile, without a window."""
+    return playwright.chromium.launch(executable_path=executable, args=list(BROWSER_OPTIONS))
+
+
+def copy_notebooks(folder: Path) -> Path:
+    """Copy the repository's notebooks, so that whatever a test saves stays out of the repository."""
+    shutil.copytree(NOTEBOOKS, folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    return folder
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab: its address, its token and the folder that it serves."""
+
+    address: str
+    token: str
+    folder: Path
+
+    def url(self, notebook: str) -> str:
+        """Where a notebook opens alone, whatever was open before."""
+        name = Path(notebook).stem
+        return f"{self.address}/lab/workspaces/{name}/tree/{notebook}?reset&token={self.token}"
+
+
+@contextmanager
+def jupyter_lab(folder: Path, private: Path) -> Iterator[Lab]:
+    """Serve a folder with a JupyterLab that knows nothing of the user's settings, until the block ends.
+
+    Args:
+        folder: What it serves.
+        private: An existing empty folder for its settings and its log.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    lab = Lab(f"http://127.0.0.1:{port}", secrets.token_hex(16), folder)
+    # The kernelspec comes from this Python's own prefix, which JUPYTER_DATA_DIR does not hide.
+    places = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
+    environment = {
+        **os.environ,
+        **{f"JUPYTER_{place}": str(private / place.lower()) for place in places},
+        "JUPYTERLAB_SETTINGS_DIR": str(private / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(private / "workspaces"),
+        "IPYTHONDIR": str(private / "ipython"),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "MASKSEG_NB_MODEL": "street",
+    }
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"]
+    command += [
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={folder}",
+        f"--IdentityProvider.token={lab.token}",
+        "--LabApp.expose_app_in_browser=True",  # window.jupyterapp: a test chooses the theme with it
+        "--LabApp.news_url=",  # neither news nor updates are looked for
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    with open(private / "jupyter.log", "wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait_for_answer(lab, server, private / "jupyter.log")
+        yield lab
+    finally:
+        server.terminate()  # it stops its kernels first
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait_for_answer(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{lab.address}/api/status?token={lab.token}", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab does not answer; its log ends\n{log.read_text()[-2000:]}")
+
+
+def open_and_run(page: Page, lab: Lab, notebook: str) -> None:
+    """Open a notebook and run all of it from the menu; return when the kernel has nothing left to do."""
+    page.goto(lab.url(notebook))
+    # The kernel takes longer than the page: a run that is asked for earlier is lost.
+    wait_until_idle(page)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    # A code cell's prompt is [ ] before it ran, [*] while it waits or runs, then a number.
+    page.wait_for_function(
+        """() => {
+            const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
+            return prompts.length && prompts.every(prompt => /^\\[\\d+\\]:$/.test(prompt.textContent));
+        }""",
+        timeout=MINUTE,
+    )
+    wait_until_idle(page)
+
+
+def wait_until_idle(page: Page) -> None:
+    """Wait until the open notebook's kernel has started and is idle."""
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=MINUTE)
+
+
+def choose_theme(page: Page, theme: str) -> None:
+    """Switch to "JupyterLab Light" or "JupyterLab Dark", and wait until the page has its colours."""
+    page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+    page.locator(f'body[data-jp-theme-name="{theme}"]').wait_for(timeout=MINUTE)

@@ -1,0 +1,31 @@
+"""What many tests share: the shipped model, loaded once, and two photographs as it sees them."""
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models.detection import MaskRCNN
+
+from maskseg_nb import Prediction, load_model, predict, preprocess, sample_photo
+
+
+@pytest.fixture(scope="session")
+def street() -> MaskRCNN:
+    """Do not change it: every test has the same one."""
+    return load_model("street")
+
+
+@pytest.fixture(scope="session")
+def restaurant() -> tuple[torch.Tensor, np.ndarray]:
+    """A photograph with seven people: tensor (1, 3, 800, 800), image (800, 800, 3)."""
+    return preprocess(sample_photo("restaurant"))
+
+
+@pytest.fixture(scope="session")
+def nothing() -> tuple[torch.Tensor, np.ndarray]:
+    """A photograph in which `street` finds nothing."""
+    return preprocess(sample_photo("cat"))
+
+
+@pytest.fixture(scope="session")
+def prediction(street: MaskRCNN, restaurant: tuple[torch.Tensor, np.ndarray]) -> Prediction:
+    return predict(street, restaurant[0])

@@ -1,0 +1,271 @@
+"""The explorer as its users drive it: controls, errors, code that reproduces the picture, threads."""
+
+import datetime
+import itertools
+import os
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from maskseg_nb import Explorer, ImageError, load_model, sample_photo
+from maskseg_nb.explorer_controls import UPLOAD_LIMIT
+from maskseg_nb.explorer_state import INPUT_SIZES, STYLES
+
+
+@pytest.fixture
+def explorer(tmp_path, street):
+    explorer = Explorer(tmp_path, street)
+    cv2.imwrite(str(tmp_path / "gray.png"), np.full((40, 60, 3), 90, np.uint8))
+    explorer.controls.refresh.click()
+    return explorer
+
+
+def upload(explorer, name, data):
+    """What the front end's FileUpload sends."""
+    file = {"name": name, "type": "image/png", "size": 3, "content": memoryview(data)}
+    explorer.controls.upload.value = ({**file, "last_modified": datetime.datetime.now()},)
+
+
+def sent(explorer):
+    """The picture as the browser decodes it, RGB."""
+    return cv2.imdecode(np.frombuffer(explorer._canvas.view.value, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
+def test_a_control_moves_the_state_its_twin_and_the_picture(explorer):
+    controls, before = explorer.controls, sent(explorer)
+    for control, twin, setting in (
+        (controls.score, controls.score_number, "score_threshold"),
+        (controls.mask_number, controls.mask, "mask_threshold"),
+        (controls.alpha, controls.alpha_number, "alpha"),
+    ):
+        control.value = 0.8
+        assert getattr(explorer.state, setting) == twin.value == 0.8
+        now = sent(explorer)
+        assert (now != before).any()
+        before = now
+
+
+def test_the_state_moves_its_controls(explorer):
+    explorer.state.alpha = 0.25
+    explorer.state.style = "semantic map"
+    assert explorer.controls.alpha.value == explorer.controls.alpha_number.value == 0.25
+    assert explorer.controls.style.value == "semantic map"
+
+
+def test_the_score_slider_begins_at_the_models_own_floor(tmp_path):
+    model = load_model("street")
+    model.roi_heads.score_thresh = 0.25
+    assert Explorer(tmp_path, model).controls.score.min == 0.25
+
+
+def test_hiding_and_showing_a_category_by_its_chip(explorer):
+    assert set(explorer.instances.names) == {"person", "car"}
+    chips = explorer.controls.chips
+    people = (explorer.prediction.labels == 1).sum()
+    assert chips["person"].description == f"person: 1 of {people}"
+    chips["car"].value = False
+    assert set(explorer.instances.names) == {"person"}
+    chips["car"].value = True
+    assert set(explorer.instances.names) == {"person", "car"}
+    explorer.state.hidden_categories = ("person", "car")
+    assert not chips["person"].value and not chips["car"].value and len(explorer.instances) == 0
+    explorer.controls.reset.click()
+    assert chips["person"].value and len(explorer.instances) == 2
+
+
+def test_the_table_and_the_status_agree_with_the_instances(explorer):
+    explorer.state.score_threshold = 0.1
+    assert explorer._table.value.count("<tr>") == 1 + len(explorer.instances)
+    shown, found = len(explorer.instances), len(explorer.prediction)
+    assert f"<b>{shown} of {found}</b>" in explorer._status.value
+    assert "street on cpu" in explorer._status.value
+
+
+def test_nothing_above_the_threshold_is_said_on_the_picture(explorer):
+    explorer.state.alpha = 0.0
+    with_something = sent(explorer)
+    explorer.state.score_threshold = 1.0
+    foot = slice(-60, -20)
+    width = with_something.shape[1]
+    now = sent(explorer)
+    assert now[foot, width // 2 :].mean() < with_something[foot, width // 2 :].mean() - 20
+    assert (explorer.blended == explorer.image).all()  # the note is on the screen, not in the array
+
+
+PICTURES = ("astronaut (sample)", "gray.png")
+
+
+@pytest.mark.parametrize(
+    ("picture", "input_size", "style"), list(itertools.product(PICTURES, INPUT_SIZES, STYLES))
+)
+def test_the_code_shown_gives_exactly_the_picture_on_screen(explorer, picture, input_size, style):
+    state = explorer.state
+    state.picture, state.input_size, state.style = picture, input_size, style
+    state.score_threshold, state.mask_threshold, state.alpha = 0.21, 0.37, 0.64
+    state.hidden_categories = ("car",)
+    explorer.controls.show_code.value = True
+    assert "load_model(&quot;street&quot;)" in explorer._code.value
+    namespace = {}
+    exec(explorer.code(), namespace)  # no explorer in it: the code stands alone
+    np.testing.assert_array_equal(namespace["image"], explorer.image)
+    np.testing.assert_array_equal(namespace["blended"], explorer.blended)
+
+
+@pytest.mark.parametrize("input_size", INPUT_SIZES)
+def test_the_code_for_an_upload_starts_from_the_explorers_image(explorer, input_size):
+    upload(explorer, "mine.png", sample_photo("astronaut").read_bytes())
+    explorer.state.input_size = input_size
+    assert explorer.state.picture == "mine.png (upload)"
+    namespace = {"explorer": explorer}
+    exec(explorer.code(), namespace)
+    np.testing.assert_array_equal(namespace["blended"], explorer.blended)
+
+
+def test_the_code_for_a_model_of_ones_own_starts_from_the_explorers_model(tmp_path):
+    model = load_model("street")
+    del model.name
+    explorer = Explorer(tmp_path, model)
+    namespace = {"explorer": explorer}
+    exec(explorer.code(), namespace)
+    np.testing.assert_array_equal(namespace["blended"], explorer.blended)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("<img src=x onerror=alert(1)>.png", b"no picture", "is not a picture"),
+        ("empty.png", b"", "0 bytes"),
+        ("huge.png", bytes(UPLOAD_LIMIT + 1), "larger than 10 MB; put it into the folder"),
+    ],
+)
+def test_a_bad_upload_is_one_escaped_line_and_the_app_goes_on(explorer, name, data, message):
+    before, picture = explorer.blended, explorer.state.picture
+    upload(explorer, name, data)
+    assert message in explorer._message.value
+    assert "<img" not in explorer._message.value
+    assert explorer.blended is before
+    assert explorer.state.picture == explorer.controls.picture.value == picture
+    assert not any("upload" in label for label in explorer.controls.picture.options)
+    assert not explorer.controls.score.disabled
+    explorer.controls.score.value = 0.9
+    assert explorer._message.value == ""
+    assert len(explorer.instances) == 1
+
+
+def test_a_number_that_is_none_is_refused_and_the_slider_goes_back(explorer):
+    explorer.controls.score.value = float("nan")  # a FloatSlider accepts it
+    assert "score_threshold must be in [0, 1], got nan" in explorer._message.value
+    assert explorer.state.score_threshold == explorer.controls.score.value == 0.5
+
+
+def test_a_fault_of_our_own_is_said_and_the_controls_come_back(explorer, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("out of <b>luck</b>")
+
+    monkeypatch.setattr("maskseg_nb.explorer_state.predict", fail)
+    explorer.controls.picture.value = "cat (sample)"
+    assert "unexpected RuntimeError: out of &lt;b&gt;luck" in explorer._message.value
+    assert not explorer.controls.alpha.disabled
+    assert explorer.controls.picture.value == "astronaut (sample)"
+
+
+def test_the_controls_are_locked_while_the_network_runs(explorer):
+    seen = []
+    hook = explorer.model.backbone.register_forward_pre_hook(
+        lambda *_: seen.append((explorer.controls.alpha.disabled, explorer._status.value))
+    )
+    explorer.controls.picture.value = "cat (sample)"
+    hook.remove()
+    assert seen == [(True, "<b>Running the network ...</b>")]
+    assert not explorer.controls.alpha.disabled
+
+
+def test_refresh_finds_a_new_picture_and_survives_a_lost_one(explorer, tmp_path):
+    (tmp_path / "gray.png").rename(tmp_path / "new.png")
+    explorer.controls.refresh.click()
+    assert "new.png" in explorer.controls.picture.options
+    explorer.controls.picture.value = "new.png"
+    (tmp_path / "new.png").unlink()
+    explorer.controls.refresh.click()
+    assert "No pictures in" in explorer._message.value
+    assert explorer.state.picture == explorer.controls.picture.value == "astronaut (sample)"
+
+
+def test_an_explorer_of_no_folder_says_so(tmp_path):
+    with pytest.raises(ImageError, match="'.*missing' is not a folder"):
+        Explorer(tmp_path / "missing", model="street")
+
+
+def test_save_writes_the_picture_and_overwrites_nothing(explorer, tmp_path):
+    for _ in range(2):
+        explorer.controls.save.click()
+    names = sorted(path.name for path in tmp_path.glob("astronaut*"))
+    assert names == ["astronaut-segmented-2.png", "astronaut-segmented.png"]
+    for name in names:
+        written = cv2.imread(str(tmp_path / name), cv2.IMREAD_COLOR_RGB)
+        np.testing.assert_array_equal(written, explorer.blended)
+    assert "astronaut-segmented-2.png" in explorer._message.value
+
+
+def test_a_folder_begins_with_its_own_first_picture(tmp_path, street):
+    cv2.imwrite(str(tmp_path / "b.png"), np.full((9, 9, 3), 90, np.uint8))
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((9, 9, 3), 90, np.uint8))
+    assert Explorer(tmp_path, street).state.picture == "a.png"
+
+
+def test_it_shows_itself_with_a_picture_for_places_without_widgets(explorer):
+    bundle = explorer._repr_mimebundle_()
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.widget.model_id
+    assert cv2.imdecode(np.frombuffer(bundle["image/png"], np.uint8), cv2.IMREAD_COLOR).shape[1] > 500
+    assert bundle["text/plain"] == Explorer(model="street")._repr_mimebundle_()["text/plain"]
+
+
+def test_figure_shows_the_same_two_panels(explorer):
+    left, right = explorer.figure().axes
+    np.testing.assert_array_equal(left.images[0].get_array(), explorer.image)
+    np.testing.assert_array_equal(right.images[0].get_array(), explorer.blended)
+
+
+def test_two_threads_on_the_controls_end_in_the_picture_of_the_last_settings(explorer):
+    """As with subshells: a callback in one thread, a notebook's cell in another."""
+    errors = []
+
+    def drive(control, values):
+        try:
+            for value in values:
+                control.value = value
+        except BaseException as error:
+            errors.append(error)
+
+    numbers = [round(0.05 + 0.9 * i / 59, 2) for i in range(60)]
+    threads = [
+        threading.Thread(target=drive, args=(explorer.controls.score, numbers)),
+        threading.Thread(target=drive, args=(explorer.controls.alpha_number, numbers)),
+        threading.Thread(target=drive, args=(explorer.controls.style, list(STYLES) * 6)),
+        threading.Thread(target=drive, args=(explorer.controls.picture, list(PICTURES) * 3)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not errors and not any(thread.is_alive() for thread in threads)
+    assert explorer._message.value == ""
+    state = explorer.state
+    assert (state.score_threshold, state.alpha) == (numbers[-1], numbers[-1])
+    assert (state.style, state.picture) == ("semantic map", "gray.png")
+    namespace = {}
+    exec(explorer.code(), namespace)
+    np.testing.assert_array_equal(namespace["blended"], explorer.blended)
+    on_screen = explorer._canvas.pixels.copy()
+    explorer._render()
+    np.testing.assert_array_equal(explorer._canvas.pixels, on_screen)
+
+
+def test_an_explorer_without_a_folder_offers_the_working_one(tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / "here.png"), np.zeros((9, 9, 3), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    explorer = Explorer(model="street")
+    assert explorer.controls.picture.options[0] == "here.png"
+    assert os.path.samefile(explorer.state.pictures.folder, tmp_path)

@@ -1,0 +1,456 @@
+"""The COCO models are compared with torchvision's own loading, of random weights from a loopback server."""
+
+import functools
+import hashlib
+import http.server
+import json
+import os
+import pickle
+import socket
+import threading
+import time
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models.detection import (
+    MaskRCNN,
+    fasterrcnn_mobilenet_v3_large_320_fpn,
+    maskrcnn_resnet50_fpn,
+    maskrcnn_resnet50_fpn_v2,
+)
+from torchvision.ops import FrozenBatchNorm2d
+
+from maskseg_nb import MODELS, ModelError, load_model, models, predict, preprocess, sample_photo
+from maskseg_nb.checkpoints import Download, read_state
+from maskseg_nb.models import MODEL_VARIABLE, categories_of, prime_roi_pools, shipped_weights
+from maskseg_nb.street import street as build_street
+
+# The outline of the woman in skimage's astronaut.png: hair, neck, collar ring, suit and both sleeves, without
+# the helmet in front of her. Drawn by hand on an enlarged print of the photo; x and y in its 512 x 512 pixels.
+ASTRONAUT = [
+    *[(232, 15), (255, 20), (277, 30), (291, 45), (297, 66), (301, 87), (298, 105), (287, 123)],  # hair
+    *[(273, 136), (266, 136), (262, 152), (256, 169), (256, 174)],  # ear, jaw, neck
+    *[(274, 187), (291, 206), (302, 227), (306, 239)],  # collar ring
+    *[(323, 251), (340, 267), (349, 284), (355, 300), (360, 328), (363, 350)],  # shoulder and sleeve
+    *[(347, 354), (328, 366), (309, 384), (295, 405), (285, 427), (279, 450), (277, 473)],  # along the helmet
+    *[(281, 492), (287, 511), (37, 511), (30, 480), (24, 450), (19, 413), (23, 375), (26, 338)],
+    *[(33, 312), (40, 291), (49, 267), (63, 244), (84, 227), (113, 207)],  # the other sleeve and shoulder
+    *[(113, 192), (129, 169), (145, 154), (164, 148), (183, 150)],  # collar ring
+    *[(184, 145), (180, 130), (171, 127), (162, 110), (156, 94), (154, 70), (162, 52), (183, 38)],
+    *[(202, 22), (218, 17)],
+]
+# The corners of the motorcycle's box in skimage's motorcycle_left.png, read off the same way.
+MOTORCYCLE = (91, 40, 684, 452)
+
+
+@pytest.fixture(autouse=True)
+def no_network(tmp_path, monkeypatch):
+    """An empty cache, no proxy, and weights that would come from a loopback port where nothing listens."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for name in ("coco", "coco_v2"):
+        publish_at(f"http://127.0.0.1:{port}", name, monkeypatch)
+
+
+def official_name(name):
+    return MODELS[name].download.path.name
+
+
+def publish_at(address, name, monkeypatch, sha256_prefix=None):
+    """Let a model of the table be downloaded from another address."""
+    known = MODELS[name]
+    prefix = sha256_prefix or known.download.sha256_prefix
+    download = Download(f"{address}/{official_name(name)}", prefix)
+    monkeypatch.setitem(MODELS, name, replace(known, download=download))
+
+
+@functools.cache
+def street():
+    """One model for all the tests that only look at it."""
+    return load_model("street")
+
+
+@functools.cache
+def photo():
+    return preprocess(sample_photo("astronaut"), size=(320, 320))[0]
+
+
+def iou(a, b):
+    return np.logical_and(a, b).sum() / np.logical_or(a, b).sum()
+
+
+def same(one, other):
+    return len(one) == len(other) and all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in ("boxes", "labels", "scores", "mask_probs")
+    )
+
+
+# street, the shipped model
+
+
+def test_street_is_a_torchvision_mask_rcnn_ready_to_be_used():
+    model = street()
+    assert type(model) is MaskRCNN
+    assert not any(module.training for module in model.modules())
+    assert model.name == "street"
+    assert model.categories == ("__background__", "person", "bicycle", "car", "motorcycle")
+    assert all(tensor.dtype == torch.float32 for tensor in model.state_dict().values())
+    norms = [module for module in model.backbone.body.modules() if "Norm" in type(module).__name__]
+    assert norms and all(type(norm) is FrozenBatchNorm2d and norm.eps == 1e-3 for norm in norms)
+
+
+def test_street_needs_no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("somebody opened a socket")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert load_model("street").name == "street"
+
+
+def test_every_call_builds_a_model_of_its_own():
+    one, other = load_model("street"), street()
+    for tensor in one.state_dict().values():
+        tensor.zero_()
+    assert all(parameter.any() for parameter in other.parameters())
+
+
+@pytest.mark.parametrize("size", [(800, 800), None])
+def test_street_finds_the_astronaut_and_her_outline(size):
+    tensor, image = preprocess(sample_photo("astronaut"), size)
+    instances = predict(street(), tensor).select(score_threshold=0.5)
+    height, width = image.shape[:2]
+    corners = np.round(np.array(ASTRONAUT) * [width / 512, height / 512]).astype(np.int32)
+    outline = cv2.fillPoly(np.zeros((height, width), np.uint8), [corners], 1).astype(bool)
+
+    people = [mask for mask, name in zip(instances.masks, instances.names, strict=True) if name == "person"]
+    assert len(people) == 1
+    assert iou(people[0], outline) >= 0.75
+
+
+def test_street_finds_the_motorcycle():
+    instances = predict(street(), preprocess(sample_photo("motorcycle"), size=None)[0]).select()
+    found = [box for box, name in zip(instances.boxes, instances.names, strict=True) if name == "motorcycle"]
+    assert len(found) == 1
+    drawn, boxed = np.zeros((2, 500, 741), bool)
+    for canvas, (x1, y1, x2, y2) in ((drawn, MOTORCYCLE), (boxed, found[0].round().astype(int))):
+        canvas[y1:y2, x1:x2] = True
+    assert iou(drawn, boxed) >= 0.75
+
+
+# Which model
+
+
+def test_no_name_takes_the_environment_variable(monkeypatch, tmp_path):
+    monkeypatch.setenv(MODEL_VARIABLE, "street")
+    assert load_model().name == "street"
+    torch.save(street().state_dict(), tmp_path / "mine.pth")
+    monkeypatch.setenv(MODEL_VARIABLE, str(tmp_path / "mine.pth"))
+    assert load_model().name == "mine.pth"
+    assert load_model("street").name == "street"  # an argument comes first
+
+
+@pytest.mark.parametrize("variable", [None, ""])
+def test_no_name_falls_back_to_street_with_one_warning(variable, monkeypatch):
+    if variable is None:
+        monkeypatch.delenv(MODEL_VARIABLE)
+    else:
+        monkeypatch.setenv(MODEL_VARIABLE, variable)
+    with pytest.warns(
+        UserWarning, match="Using the shipped model street instead of coco: mask.*cannot"
+    ) as caught:
+        model = load_model()
+    assert model.name == "street"
+    assert len(caught) == 1 and caught[0].filename == __file__  # points at the caller's own line
+
+
+@pytest.mark.parametrize("name", ["coco", "coco_v2"])
+def test_a_named_model_that_cannot_be_had_says_within_seconds_where_to_put_the_file(name, tmp_path):
+    start = time.monotonic()
+    with pytest.raises(ModelError) as caught:
+        load_model(name)
+    assert time.monotonic() - start < 30
+    message = str(caught.value)
+    assert message.startswith(f"{official_name(name)} cannot be downloaded")
+    assert str(tmp_path / "torch" / "hub" / "checkpoints") in message
+    assert 'load_model("street")' in message
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "Coco", "street "])
+def test_an_unknown_name_is_a_model_error_that_lists_the_known(name):
+    with pytest.raises(
+        ModelError, match=f"no model '{name}'; give one of coco, coco_v2, street, or a checkp"
+    ):
+        load_model(name)
+
+
+def test_a_device_that_does_not_exist_is_a_value_error():
+    with pytest.raises(ValueError, match="device 'gpu9' cannot be used"):
+        load_model("street", device="gpu9")
+    assert next(load_model("street", device="cpu").parameters()).device == torch.device("cpu")
+
+
+# The COCO models, against torchvision
+
+
+class Folder(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def published(tmp_path):
+    """(a folder, the address of a server for it)."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Folder, directory=folder)
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def random_weights(build):
+    """A state dict whose every number matters: also those of the norms, which start as 0 and 1."""
+    torch.manual_seed(0)
+    model = build(weights=None, weights_backbone=None)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+            # The last norm of a residual block is small, lest sixteen blocks grow beyond float32.
+            nn.init.uniform_(module.weight, 0.5, 1.0)
+            module.weight.data *= 0.2 if name.endswith("bn3") else 1
+    return model.state_dict()
+
+
+def cut_down(model):
+    """The same network with less to do: a small picture, few proposals, and detections of any score."""
+    model.transform.min_size, model.transform.max_size = (128,), 128
+    model.rpn._pre_nms_top_n = dict.fromkeys(("training", "testing"), 60)
+    model.rpn._post_nms_top_n = dict.fromkeys(("training", "testing"), 20)
+    model.roi_heads.score_thresh = 0.0
+    model.roi_heads.detections_per_img = 10
+    return model
+
+
+@pytest.mark.parametrize(
+    "name, build, norm, eps",
+    [
+        ("coco", maskrcnn_resnet50_fpn, FrozenBatchNorm2d, 0.0),
+        ("coco_v2", maskrcnn_resnet50_fpn_v2, nn.BatchNorm2d, 1e-5),
+    ],
+)
+def test_a_downloaded_model_is_torchvisions_own_to_the_bit(name, build, norm, eps, published, monkeypatch):
+    folder, address = published
+    file = folder / official_name(name)
+    torch.save(random_weights(build), file)
+    with file.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    publish_at(address, name, monkeypatch, sha256_prefix=digest[:8])
+
+    model = load_model(name)
+    # torchvision finds the file under its official name in the cache, and does not look at the digest.
+    assert MODELS[name].download.path.is_file()
+    official = build(weights="DEFAULT", progress=False).eval()
+
+    norms = [module for module in model.modules() if "BatchNorm" in type(module).__name__]
+    assert len(norms) >= 53  # ResNet-50 has as many
+    assert all(type(module) is norm and module.eps == eps for module in norms)
+    assert len(model.categories) == 91 and model.categories[1] == "person" and model.name == name
+    assert not model.training
+
+    tensor = photo()
+    with torch.no_grad():
+        (ours,), (theirs,) = cut_down(model)(tensor), cut_down(official)(tensor)
+    assert len(ours["scores"]) == 10
+    for key in ("boxes", "labels", "scores", "masks"):
+        assert ours[key].isfinite().all()
+        assert torch.equal(ours[key], theirs[key]), key
+
+
+# Checkpoints of one's own
+
+
+@pytest.mark.parametrize(
+    "file_name, categories, expected",
+    [
+        ("mine.pth", None, ("__background__", "1", "2")),
+        ("mine.safetensors", None, ("__background__", "1", "2")),
+        ("mine.safetensors", "__background__,cat,dog", ("__background__", "cat", "dog")),
+        (
+            "mine.safetensors",
+            json.dumps(["__background__", "salt, pepper", "ħ"]),
+            ("__background__", "salt, pepper", "ħ"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("as_name", [str, lambda path: path])
+def test_a_fine_tuned_street_is_loaded_with_its_categories(
+    file_name, categories, expected, as_name, tmp_path
+):
+    torch.manual_seed(0)
+    tuned, path = build_street(3).eval(), tmp_path / file_name
+    if path.suffix == ".pth":
+        torch.save(tuned.state_dict(), path)
+    else:
+        save_file(tuned.state_dict(), path, metadata={"categories": categories} if categories else None)
+    model = load_model(as_name(path))
+    assert model.categories == categories_of(model) == expected
+    assert model.name == file_name and not model.training
+    assert model.state_dict().keys() == tuned.state_dict().keys()
+    assert all(torch.equal(tensor, model.state_dict()[key]) for key, tensor in tuned.state_dict().items())
+
+
+def test_a_fine_tuned_resnet_keeps_the_norms_that_it_was_trained_with(tmp_path):
+    tuned = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3)
+    torch.save(tuned.state_dict(), tmp_path / "mine.pth")
+    norms = [m for m in load_model(tmp_path / "mine.pth").modules() if "BatchNorm" in type(m).__name__]
+    assert norms and all(type(norm) is nn.BatchNorm2d and norm.eps == 1e-5 for norm in norms)
+
+
+@pytest.mark.parametrize("text", ["a,b", json.dumps(["a"]), '["unclosed'])
+def test_category_names_that_do_not_fit_the_weights_are_refused(text, tmp_path):
+    save_file(build_street(3).state_dict(), tmp_path / "mine.safetensors", metadata={"categories": text})
+    with pytest.raises(
+        ModelError, match="'mine.safetensors' (names . categor.* weights for 3|has unreadable)"
+    ):
+        load_model(tmp_path / "mine.safetensors")
+
+
+@pytest.mark.parametrize("change", ["missing", "surplus", "another shape"])
+def test_weights_that_do_not_fit_are_refused_in_one_short_line(change, tmp_path):
+    state = build_street(3).state_dict()
+    if change == "missing":
+        del state["rpn.head.bbox_pred.weight"]
+    elif change == "surplus":
+        state["extra.weight"] = torch.zeros(2)
+    else:
+        state["rpn.head.bbox_pred.weight"] = torch.zeros(2)
+    torch.save(state, tmp_path / "mine.pth")
+    with pytest.raises(
+        ModelError, match="'mine.pth' does not fit: .* such as '(extra|rpn.head.bbox_pred).weight'"
+    ) as e:
+        load_model(tmp_path / "mine.pth")
+    assert len(str(e.value)) <= 300
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        lambda: {"weight": torch.zeros(2)},
+        lambda: fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None).state_dict(),
+    ],
+)
+def test_a_checkpoint_of_another_architecture_is_refused(state, tmp_path):
+    torch.save(state(), tmp_path / "mine.pth")
+    with pytest.raises(ModelError, match="'mine.pth' (holds no Mask R-CNN|does not fit)"):
+        load_model(tmp_path / "mine.pth")
+
+
+def test_a_checkpoint_with_a_nan_is_refused(tmp_path):
+    state = build_street().state_dict()
+    state["rpn.head.bbox_pred.bias"][0] = torch.nan
+    torch.save(state, tmp_path / "mine.pth")
+    with pytest.raises(ModelError, match="weights that are not finite"):
+        load_model(tmp_path / "mine.pth")
+
+
+def test_a_poisoned_checkpoint_never_runs(tmp_path):
+    canary = tmp_path / "canary"
+
+    class Poison:
+        def __reduce__(self):
+            return os.system, (f"touch '{canary}'",)
+
+    path = tmp_path / "mine.pth"
+    torch.save({"weight": Poison()}, path)
+    with pytest.raises(ModelError, match="refused, it holds more than tensors"):
+        load_model(path)
+    assert not canary.exists()
+    pickle.loads(pickle.dumps(Poison()))
+    assert canary.exists()  # the poison works: its absence above meant something
+
+
+def test_a_missing_checkpoint_is_a_model_error(tmp_path):
+    for path in (tmp_path / "no.pth", str(tmp_path / "no.pth"), tmp_path):
+        with pytest.raises(ModelError, match="is not a file; give the path of a"):
+            load_model(path)
+
+
+# RoI pools: torchvision fixes their scales by the first picture that a model sees
+
+STRIP = torch.rand(1, 3, 4, 1000, generator=torch.Generator().manual_seed(0))
+
+
+def bare_street():
+    """The same weights in a model that load_model has never touched."""
+    model = build_street().eval()
+    model.load_state_dict(read_state(shipped_weights("street"))[0])
+    assert model.roi_heads.box_roi_pool.scales is None and model.roi_heads.mask_roi_pool.scales is None
+    return model
+
+
+def test_without_priming_a_strip_would_change_every_later_result():
+    fresh, spoilt = bare_street(), bare_street()
+    with torch.no_grad():
+        spoilt(STRIP)
+        (first,), (later,) = fresh(photo()), spoilt(photo())
+    assert first["scores"][0] > 0.9
+    assert len(later["scores"]) == 0 or abs(later["scores"][0] - first["scores"][0]) > 0.01
+
+
+@pytest.mark.parametrize("make", [bare_street, lambda: load_model("street")])
+def test_a_strip_first_changes_nothing_after(make):
+    expected = predict(street(), photo())
+    assert len(expected) > 0
+    model = make()
+    predict(model, STRIP)
+    assert same(predict(model, photo()), expected)
+
+
+def test_a_loaded_model_is_safe_when_torchvision_calls_it(monkeypatch):
+    fresh, used = load_model("street"), load_model("street")
+    with torch.no_grad():
+        used(STRIP)
+        (expected,), (later,) = fresh(photo()), used(photo())
+    assert len(expected["scores"]) > 0
+    assert all(torch.equal(later[key], expected[key]) for key in expected)
+
+
+def test_priming_fixes_each_level_at_its_stride_and_only_once(monkeypatch):
+    model = bare_street()
+    prime_roi_pools(model)
+    for pool in (model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool):
+        assert pool.scales == [1 / 4, 1 / 8, 1 / 16, 1 / 32]
+    monkeypatch.setattr(model.backbone, "forward", None)  # a second run of the backbone would fail
+    prime_roi_pools(model)
+
+
+# Names
+
+
+def test_a_bare_torchvision_models_categories_are_its_labels_numbers():
+    assert categories_of(bare_street()) == ("__background__", "1", "2", "3", "4")
+    assert categories_of(street()) == street().categories
+
+
+def test_the_table_has_torchvisions_addresses_and_categories():
+    # Not by way of MODELS, whose downloads are replaced in this file.
+    for name, weights in (("coco", models._COCO), ("coco_v2", models._COCO_V2)):
+        assert list(MODELS[name].categories) == weights.meta["categories"]
+        assert official_name(name) == weights.url.rsplit("/", 1)[1]

@@ -1,0 +1,78 @@
+"""What nbval does not look at: how the notebooks are stored, and that nbval can fail at all."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_stored_whole_small_and_executed(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert len(code) <= 30
+    assert path.stat().st_size < 3_000_000
+    assert notebook.metadata["kernelspec"]["name"] == "python3"
+    assert "widgets" not in notebook.metadata
+    for cell in code:
+        assert "execution" not in cell.metadata
+        for output in cell.outputs:
+            assert output.output_type != "error" and output.get("name") != "stderr"
+            assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebooks_links_lead_somewhere(path):
+    text = path.read_text()
+    for target in {part.split(")")[0] for part in text.split("](")[1:]}:
+        if not target.startswith(("http", "#")):
+            assert (FOLDER / target).exists(), target
+
+
+def test_nbval_sees_a_corrupted_output(tmp_path):
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("print(6 * 7)", execution_count=1)],
+        metadata={"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
+    )
+    results = {}
+    for name, text in {"true": "42\n", "corrupted": "43\n"}.items():
+        notebook.cells[0].outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
+        path = tmp_path / f"{name}.ipynb"
+        nbformat.write(notebook, path)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", str(path)]
+        results[name] = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert results["true"].returncode == 0, results["true"].stdout
+    assert results["corrupted"].returncode == 1, results["corrupted"].stdout
+
+
+def test_nbval_compares_our_own_notebooks_not_only_runs_them(tmp_path):
+    """One number of a stored output is changed: with the project's own options nbval must fail."""
+    notebook = json.loads((FOLDER / "00_explore.ipynb").read_text())
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    printed = next(output for output in outputs if output.get("name") == "stdout")
+    printed["text"] = [line.replace("person", "parson") for line in printed["text"]]
+    path = tmp_path / "00_explore.ipynb"
+    path.write_text(json.dumps(notebook))
+    configuration = FOLDER.parent / "pyproject.toml"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-c",
+        str(configuration),
+        "--rootdir",
+        str(tmp_path),
+        str(path),
+    ]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "parson" in result.stdout and "1 failed" in result.stdout

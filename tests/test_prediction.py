@@ -1,0 +1,120 @@
+"""`Prediction` and `Instances`: what is kept, and that masks land where torchvision puts them."""
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+from maskseg_nb import Instances, Prediction
+from predictions import CATEGORIES, made_up
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_masks_equal_torchvisions_pasting_to_the_bit(count):
+    prediction = made_up(count)
+    expected = paste_masks_in_image(
+        torch.from_numpy(prediction.mask_probs)[:, None],
+        torch.from_numpy(prediction.boxes),
+        prediction.image_size,
+    )
+    masks = prediction.masks()
+    assert masks.dtype == np.float32 and masks.shape == (count, 1, 120, 90)
+    np.testing.assert_array_equal(masks, expected.numpy())
+
+
+@pytest.mark.parametrize("mask_threshold", [0.0, 0.3, 0.5, 0.99, 1.0])
+def test_selected_masks_are_the_float_masks_above_the_mask_threshold(mask_threshold):
+    prediction = made_up(20)
+    instances = prediction.select(score_threshold=0.3, mask_threshold=mask_threshold)
+    expected = prediction.masks()[prediction.scores >= 0.3, 0] > mask_threshold
+    assert instances.masks.dtype == bool
+    np.testing.assert_array_equal(instances.masks, expected)
+    np.testing.assert_array_equal(instances.areas, expected.sum(axis=(1, 2)))
+
+
+def test_select_keeps_scores_equal_to_the_threshold_and_says_which_rows():
+    prediction = made_up(10)
+    instances = prediction.select(score_threshold=float(prediction.scores[3]))
+    assert instances.indices.tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(instances.boxes, prediction.boxes[:4])
+
+
+def test_select_keeps_only_the_named_categories():
+    prediction = made_up(30)
+    instances = prediction.select(score_threshold=0, categories=["car", "person"])
+    assert set(instances.names) == {"car", "person"}
+    assert len(instances) == np.isin(prediction.labels, [1, 3]).sum()
+    assert len(prediction.select(score_threshold=0, categories=[])) == 0
+
+
+def test_select_can_keep_nothing():
+    instances = made_up(5).select(score_threshold=1.0, categories=["bicycle"])
+    if len(instances):  # the one detection scored 1.0 may be a bicycle
+        instances = made_up(5).select(score_threshold=1.0, categories=["car"])
+    assert len(instances) == 0
+    assert instances.masks.shape == (0, 120, 90) and instances.areas.shape == (0,)
+    assert instances.table() == []
+
+
+def test_select_leaves_the_prediction_unchanged():
+    prediction, same = made_up(12), made_up(12)
+    prediction.select(score_threshold=0.2, mask_threshold=0.7)
+    for name in ("boxes", "labels", "scores", "mask_probs"):
+        np.testing.assert_array_equal(getattr(prediction, name), getattr(same, name))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"score_threshold": 1.5}, ValueError, r"score_threshold must be in \[0, 1\], got 1.5"),
+        ({"mask_threshold": float("nan")}, ValueError, r"mask_threshold must be in \[0, 1\], got nan"),
+        ({"score_threshold": "0.5"}, TypeError, "score_threshold must be a number"),
+        ({"score_threshold": True}, TypeError, "score_threshold must be a number"),
+        ({"categories": "person"}, TypeError, "must be a collection of names, got the string 'person'"),
+        ({"categories": ["zebra"]}, ValueError, "no category 'zebra'; this model knows person, bicycle"),
+        ({"categories": ["__background__"]}, ValueError, "no category"),
+    ],
+)
+def test_select_refuses_a_wrong_argument(arguments, error, message):
+    with pytest.raises(error, match=message):
+        made_up(3).select(**arguments)
+
+
+def test_a_prediction_refuses_arrays_that_do_not_belong_together():
+    good = made_up(3)
+    with pytest.raises(ValueError, match=r"boxes must have shape \(3, 4\), got \(2, 4\)"):
+        Prediction(good.boxes[:2], good.labels, good.scores, good.mask_probs, (120, 90), CATEGORIES)
+    with pytest.raises(ValueError, match=r"mask_probs must have shape \(3, M, M\)"):
+        Prediction(good.boxes, good.labels, good.scores, good.mask_probs[0], (120, 90), CATEGORIES)
+
+
+def test_the_table_gives_area_in_pixels_and_percent():
+    crop = np.zeros((10, 10), bool)
+    crop[2:6, 3:8] = True  # 20 pixels
+    instances = Instances(
+        boxes=np.array([[4.6, 5.4, 15, 15]], np.float32),
+        labels=np.array([3]),
+        scores=np.array([0.875], np.float32),
+        crops=(crop,),
+        corners=np.array([[5, 5]]),
+        indices=np.array([0]),
+        image_size=(20, 50),
+        categories=CATEGORIES,
+    )
+    assert instances.table() == [
+        {"category": "car", "score": 0.875, "box": (5, 5, 15, 15), "area": 20, "percent": 2.0}
+    ]
+    assert str(instances).splitlines()[1].split() == "car 0.88 box (5, 5, 15, 15) 20 pixels (2.0 %)".split()
+    assert np.argwhere(instances.masks[0]).min(axis=0).tolist() == [7, 8]
+
+
+def test_a_prediction_of_100_detections_weighs_less_than_a_megabyte():
+    full = made_up(100, (800, 800))
+    assert sum(a.nbytes for a in (full.boxes, full.labels, full.scores, full.mask_probs)) < 1e6
+
+
+def test_indexing_picks_rows():
+    prediction = made_up(6)
+    picked = prediction[prediction.scores > 0.5]
+    assert len(picked) == (prediction.scores > 0.5).sum()
+    np.testing.assert_array_equal(prediction[[4, 1]].boxes, prediction.boxes[[4, 1]])
