@@ -1,5 +1,7 @@
 # make lab | demo | test | bench: each sets up .venv first, where it is missing or pyproject.toml has changed.
 PYTHON ?= python3
+# On small shared machines threads that spin while they wait cost more than they save: seconds a picture.
+export OMP_WAIT_POLICY ?= PASSIVE
 BIN := .venv/bin
 PHOTO ?=
 # A browser is opened where there is a screen; as root, Jupyter has to be allowed.

@@ -1,5 +1,6 @@
-"""The tests use the shipped model: nothing to download, and the notebooks' outputs come from it."""
+"""Set before torch is imported, and inherited by the notebooks' kernels."""
 
 import os
 
-os.environ["MASKSEG_NB_MODEL"] = "street"  # reaches the notebooks' kernels too
+os.environ["MASKSEG_NB_MODEL"] = "street"  # nothing to download; the notebooks' outputs come from it
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the Makefile: spinning threads are slow

@@ -108,9 +108,7 @@ def test_a_download_knows_its_digest_and_torch_hubs_place_for_it(cache):
     assert cache == Path(torch.hub.get_dir()) / "checkpoints"
 
 
-@pytest.mark.parametrize(
-    "url", ["https://x.org/name.pth", "https://x.org/name-bf2d.pth", "name-bf2d0c1e.zip"]
-)
+@pytest.mark.parametrize("url", ["https://x.org/name.pth", "https://x.org/name-bf2d.pth", "n-bf2d0c1e.zip"])
 def test_a_url_without_a_digest_in_its_name_is_a_value_error(url):
     with pytest.raises(ValueError, match="url must end in -<sha256 prefix>.pth"):
         Download.from_url(url)
@@ -190,9 +188,7 @@ def round_and_round(handler):
         (round_and_round, "redirect"),
     ],
 )
-def test_a_failed_download_is_one_error_that_names_the_folder_and_leaves_no_file(
-    answer, reason, serve, cache
-):
+def test_a_failed_download_names_the_folder_and_leaves_no_file(answer, reason, serve, cache):
     _, download = serve(answer)
     with pytest.raises(ModelError, match=rf"^photo-\w+\.pth cannot be downloaded \(.*{reason}") as caught:
         fetch(download)

@@ -31,7 +31,7 @@ from maskseg_nb.models import MODEL_VARIABLE, categories_of, prime_roi_pools, sh
 from maskseg_nb.street import street as build_street
 
 # The outline of the woman in skimage's astronaut.png: hair, neck, collar ring, suit and both sleeves, without
-# the helmet in front of her. Drawn by hand on an enlarged print of the photo; x and y in its 512 x 512 pixels.
+# the helmet in front of her. Drawn by hand on an enlarged print of the photo; x, y in its 512 x 512 pixels.
 ASTRONAUT = [
     *[(232, 15), (255, 20), (277, 30), (291, 45), (297, 66), (301, 87), (298, 105), (287, 123)],  # hair
     *[(273, 136), (266, 136), (262, 152), (256, 169), (256, 174)],  # ear, jaw, neck
@@ -75,12 +75,6 @@ def publish_at(address, name, monkeypatch, sha256_prefix=None):
 
 
 @functools.cache
-def street():
-    """One model for all the tests that only look at it."""
-    return load_model("street")
-
-
-@functools.cache
 def photo():
     return preprocess(sample_photo("astronaut"), size=(320, 320))[0]
 
@@ -99,9 +93,8 @@ def same(one, other):
 # street, the shipped model
 
 
-def test_street_is_a_torchvision_mask_rcnn_ready_to_be_used():
-    model = street()
-    assert type(model) is MaskRCNN
+def test_street_is_a_torchvision_mask_rcnn_ready_to_be_used(street):
+    assert type(street) is MaskRCNN
     assert not any(module.training for module in model.modules())
     assert model.name == "street"
     assert model.categories == ("__background__", "person", "bicycle", "car", "motorcycle")
@@ -118,17 +111,17 @@ def test_street_needs_no_network(monkeypatch):
     assert load_model("street").name == "street"
 
 
-def test_every_call_builds_a_model_of_its_own():
-    one, other = load_model("street"), street()
+def test_every_call_builds_a_model_of_its_own(street):
+    one, other = load_model("street"), street
     for tensor in one.state_dict().values():
         tensor.zero_()
     assert all(parameter.any() for parameter in other.parameters())
 
 
 @pytest.mark.parametrize("size", [(800, 800), None])
-def test_street_finds_the_astronaut_and_her_outline(size):
+def test_street_finds_the_astronaut_and_her_outline(street, size):
     tensor, image = preprocess(sample_photo("astronaut"), size)
-    instances = predict(street(), tensor).select(score_threshold=0.5)
+    instances = predict(street, tensor).select(score_threshold=0.5)
     height, width = image.shape[:2]
     corners = np.round(np.array(ASTRONAUT) * [width / 512, height / 512]).astype(np.int32)
     outline = cv2.fillPoly(np.zeros((height, width), np.uint8), [corners], 1).astype(bool)
@@ -138,8 +131,8 @@ def test_street_finds_the_astronaut_and_her_outline(size):
     assert iou(people[0], outline) >= 0.75
 
 
-def test_street_finds_the_motorcycle():
-    instances = predict(street(), preprocess(sample_photo("motorcycle"), size=None)[0]).select()
+def test_street_finds_the_motorcycle(street):
+    instances = predict(street, preprocess(sample_photo("motorcycle"), size=None)[0]).select()
     found = [box for box, name in zip(instances.boxes, instances.names, strict=True) if name == "motorcycle"]
     assert len(found) == 1
     drawn, boxed = np.zeros((2, 500, 741), bool)
@@ -151,10 +144,10 @@ def test_street_finds_the_motorcycle():
 # Which model
 
 
-def test_no_name_takes_the_environment_variable(monkeypatch, tmp_path):
+def test_no_name_takes_the_environment_variable(street, monkeypatch, tmp_path):
     monkeypatch.setenv(MODEL_VARIABLE, "street")
     assert load_model().name == "street"
-    torch.save(street().state_dict(), tmp_path / "mine.pth")
+    torch.save(street.state_dict(), tmp_path / "mine.pth")
     monkeypatch.setenv(MODEL_VARIABLE, str(tmp_path / "mine.pth"))
     assert load_model().name == "mine.pth"
     assert load_model("street").name == "street"  # an argument comes first
@@ -166,9 +159,7 @@ def test_no_name_falls_back_to_street_with_one_warning(variable, monkeypatch):
         monkeypatch.delenv(MODEL_VARIABLE)
     else:
         monkeypatch.setenv(MODEL_VARIABLE, variable)
-    with pytest.warns(
-        UserWarning, match="Using the shipped model street instead of coco: mask.*cannot"
-    ) as caught:
+    with pytest.warns(UserWarning, match="Using the shipped model street instead of coco: mask") as caught:
         model = load_model()
     assert model.name == "street"
     assert len(caught) == 1 and caught[0].filename == __file__  # points at the caller's own line
@@ -188,9 +179,7 @@ def test_a_named_model_that_cannot_be_had_says_within_seconds_where_to_put_the_f
 
 @pytest.mark.parametrize("name", ["no-such-model", "Coco", "street "])
 def test_an_unknown_name_is_a_model_error_that_lists_the_known(name):
-    with pytest.raises(
-        ModelError, match=f"no model '{name}'; give one of coco, coco_v2, street, or a checkp"
-    ):
+    with pytest.raises(ModelError, match=f"no model '{name}'; give one of coco, coco_v2, street, or"):
         load_model(name)
 
 
@@ -300,9 +289,7 @@ def test_a_downloaded_model_is_torchvisions_own_to_the_bit(name, build, norm, ep
     ],
 )
 @pytest.mark.parametrize("as_name", [str, lambda path: path])
-def test_a_fine_tuned_street_is_loaded_with_its_categories(
-    file_name, categories, expected, as_name, tmp_path
-):
+def test_a_fine_tuned_street_has_its_own_categories(file_name, categories, expected, as_name, tmp_path):
     torch.manual_seed(0)
     tuned, path = build_street(3).eval(), tmp_path / file_name
     if path.suffix == ".pth":
@@ -326,9 +313,7 @@ def test_a_fine_tuned_resnet_keeps_the_norms_that_it_was_trained_with(tmp_path):
 @pytest.mark.parametrize("text", ["a,b", json.dumps(["a"]), '["unclosed'])
 def test_category_names_that_do_not_fit_the_weights_are_refused(text, tmp_path):
     save_file(build_street(3).state_dict(), tmp_path / "mine.safetensors", metadata={"categories": text})
-    with pytest.raises(
-        ModelError, match="'mine.safetensors' (names . categor.* weights for 3|has unreadable)"
-    ):
+    with pytest.raises(ModelError, match="names . categories and has weights for 3|unreadable category"):
         load_model(tmp_path / "mine.safetensors")
 
 
@@ -415,8 +400,8 @@ def test_without_priming_a_strip_would_change_every_later_result():
 
 
 @pytest.mark.parametrize("make", [bare_street, lambda: load_model("street")])
-def test_a_strip_first_changes_nothing_after(make):
-    expected = predict(street(), photo())
+def test_a_strip_first_changes_nothing_after(street, make):
+    expected = predict(street, photo())
     assert len(expected) > 0
     model = make()
     predict(model, STRIP)
@@ -444,9 +429,9 @@ def test_priming_fixes_each_level_at_its_stride_and_only_once(monkeypatch):
 # Names
 
 
-def test_a_bare_torchvision_models_categories_are_its_labels_numbers():
+def test_a_bare_torchvision_models_categories_are_its_labels_numbers(street):
     assert categories_of(bare_street()) == ("__background__", "1", "2", "3", "4")
-    assert categories_of(street()) == street().categories
+    assert categories_of(street) == street.categories
 
 
 def test_the_table_has_torchvisions_addresses_and_categories():
