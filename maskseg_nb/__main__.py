@@ -24,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--alpha", type=_fraction, default=0.5, help="weight of the colours (%(default)s)")
     options = parser.parse_args(arguments)
+    if not options.out.suffix:  # matplotlib would add it by itself
+        options.out = options.out.with_name(f"{options.out.name}.png")
     warnings.showwarning = lambda message, *details: print(f"note: {message}", file=sys.stderr)
     try:
         model = load_model(options.model)
@@ -31,12 +33,16 @@ def main(arguments: list[str] | None = None) -> int:
         for photo in options.photos or [sample_photo("astronaut"), sample_photo("motorcycle")]:
             tensor, image = preprocess(photo)
             instances = predict(model, tensor).select(score_threshold=options.score_threshold)
-            print(f"{photo.name}: {instances}")
+            name = photo.name.encode("utf-8", "replace").decode()  # POSIX names are bytes
+            print(f"{name}: {instances}")
             pictures += [image, draw_instances(image, instances, options.alpha)]
-            titles += [photo.name, f"{len(instances)} instances"]
+            titles += [name, f"{len(instances)} instances"]
         figure = show_pictures(pictures, titles, columns=2)
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(options.out)
+        try:
+            figure.savefig(options.out)
+        except ValueError as error:  # matplotlib writes no such kind of file
+            raise MasksegError(str(error)) from None
     except (MasksegError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

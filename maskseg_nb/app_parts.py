@@ -13,6 +13,9 @@ STYLE_SHEET = """<style>
 .maskseg { max-width: 1168px; }
 .maskseg .widget-inline-hbox .widget-label { min-width: 106px; width: 106px; }
 .maskseg .widget-image { border-radius: 4px; display: block; }
+[data-jp-theme-light="false"] .maskseg select { background-image: url("data:image/svg+xml,%3Csvg
+  xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E%3Cpath d='M5.2 6.8 9 10.6l3.8-3.8L14 8l-5 5-5-5z'
+  fill='%23ddd'/%3E%3C/svg%3E") !important; } /* ipywidgets draws its arrow black */
 .maskseg .widget-html { margin: 2px; }
 .maskseg .widget-html-content { line-height: 1.45; color: var(--jp-ui-font-color1); }
 .maskseg-error { color: var(--jp-error-color1); font-weight: 600; }

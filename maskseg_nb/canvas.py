@@ -31,10 +31,11 @@ class Canvas:
         pixels: uint8 (H, W, 3), RGB: what the view shows, before JPEG.
     """
 
-    def __init__(self, alt: str) -> None:
-        self.view = widgets.Image(format="jpeg", layout=widgets.Layout(width="100%", height="auto"))
+    def __init__(self) -> None:
+        inside = "calc(100% - 4px)"  # every widget has a margin of 2px: at 100% the app scrolls sideways
+        self.view = widgets.Image(format="jpeg", layout=widgets.Layout(width=inside, height="auto"))
         self.view.layout.object_fit = "contain"
-        self.view.tooltip = alt
+        # No tooltip: the front end looks for a description with it, which an Image lacks, and shows nothing.
         self.pixels = np.zeros((BLOCK, BLOCK, 3), np.uint8)
         self._corners: list[tuple[int, int]] = []
         self._panel_size = (BLOCK, BLOCK)

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import http.client
 import os
-import pickle
 import re
 import tempfile
 import threading
@@ -62,15 +61,15 @@ def fetch(download: Download) -> Path:
         ModelError: The file can be neither found nor downloaded, or is not the published one.
     """
     path = download.path
-    if path.is_file():
-        if _sha256(path).startswith(download.sha256_prefix):
-            return path
-        path.replace(path.with_name(path.name + ".bad"))
     try:
+        if path.is_file():
+            if _sha256(path).startswith(download.sha256_prefix):
+                return path
+            path.replace(path.with_name(path.name + ".bad"))
         path.parent.mkdir(parents=True, exist_ok=True)
         _download(download, path)
-    except OSError as error:  # URLError and timeouts are OSErrors
-        reason = getattr(error, "reason", None) or error.strerror or error
+    except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise ModelError(
             f"{path.name} cannot be downloaded ({quoted(reason, 60)}); put the file into {path.parent} "
             'by hand, or use load_model("street"), which needs no download'
@@ -84,7 +83,7 @@ def _download(download: Download, path: Path) -> None:
     try:
         digest = hashlib.sha256()
         with os.fdopen(handle, "wb") as file, _open(download.url) as response:
-            total = int(response.headers.get("Content-Length") or 0)
+            total = response.length or 0  # None where the server does not say
             with tqdm(total=total or None, unit="B", unit_scale=True, desc=path.name) as bar:
                 while chunk := response.read(_CHUNK):
                     if bar.n + len(chunk) > MAX_BYTES:
@@ -119,6 +118,8 @@ def _open(url: str) -> http.client.HTTPResponse:
     thread.join(CONNECT_SECONDS)
     if not result:
         raise OSError(f"no answer within {CONNECT_SECONDS:.0f} s")
+    if isinstance(result[0], urllib.error.HTTPError):
+        result[0].close()  # a 404 comes with a body, and so with an open connection
     if isinstance(result[0], http.client.HTTPException):
         raise OSError(f"no proper HTTP answer: {result[0]}")
     if isinstance(result[0], BaseException):
@@ -159,13 +160,15 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         _check_unpacked_size(path, name)
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        except Exception as error:  # damaged files make torch.load raise a dozen kinds
             kind = "refused, it holds more than tensors" if "nsupported" in str(error) else "cannot be read"
             raise ModelError(
                 f"{name} {kind}; give a file saved with torch.save(model.state_dict(), path)"
             ) from None
-    if not isinstance(state, dict) or not state or not all(isinstance(t, Tensor) for t in state.values()):
+    if not isinstance(state, dict) or not state or not all(map(_is_plain, state.keys(), state.values())):
         raise ModelError(f"{name} holds no state dict; save model.state_dict() with torch.save")
+    if sum(tensor.numel() * tensor.element_size() for tensor in state.values()) > MAX_BYTES:
+        raise ModelError(f"{name} holds tensors of more than {MAX_BYTES // 2**30} GB: not opened")
     state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise ModelError(
@@ -174,14 +177,21 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return state, metadata
 
 
+def _is_plain(key: object, tensor: object) -> bool:
+    """A named tensor whose numbers lie in memory: not sparse, quantised or on the meta device."""
+    if not isinstance(key, str) or not isinstance(tensor, Tensor):
+        return False
+    return tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+
+
 def _check_unpacked_size(path: Path, name: str) -> None:
     """Refuse a zip that unpacks to far more than it weighs; torch itself stores tensors uncompressed."""
-    if not zipfile.is_zipfile(path):
-        return  # torch's older format: one pickle, no compression
     try:
+        if not zipfile.is_zipfile(path):
+            return  # torch's older format: one pickle, no compression
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-    except zipfile.BadZipFile as error:
+    except Exception as error:  # zipfile raises half a dozen kinds
         raise ModelError(f"{name} is damaged: {error}; copy it again") from None
     if unpacked > 2 * path.stat().st_size + _CHUNK:
         raise ModelError(f"{name} unpacks to {unpacked:,} bytes, far more than it weighs: not opened")

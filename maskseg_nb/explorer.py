@@ -57,10 +57,13 @@ class Explorer:
         pictures = Pictures(folder)
         loaded = model if isinstance(model, MaskRCNN) else load_model(model)
         self.state = ExplorerState(pictures, loaded, load_model)
+        # The network before the first widget: JupyterLab asks a new kernel for its widgets, and an app that
+        # is half made when the answer goes out is never shown (jupyter-widgets/ipyleaflet#968).
+        self.state.update()
         self.controls = Controls(
             self.state, lambda name, value: self._guarded(setattr, self.state, name, value)
         )
-        self._canvas = Canvas(alt="The original picture and the segmented one; the table below says the same")
+        self._canvas = Canvas()
         self._drawn_image: np.ndarray | None = None
         self._message, self._status = widgets.HTML(), widgets.HTML()
         self._code, self._table = widgets.HTML(), widgets.HTML()

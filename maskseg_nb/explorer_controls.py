@@ -107,8 +107,11 @@ class Controls:
         for slider in (self.score, self.score_number):
             slider.min = state.score_floor
         for setting, controls in self._shown.items():
+            value = getattr(state, setting)
             for control in controls:
-                control.value = getattr(state, setting)
+                # A slider keeps its 0.49999999999999994: 0.5, sent back, would undo a key pressed meanwhile.
+                if not isinstance(value, float) or abs(control.value - value) > 1e-6:
+                    control.value = value
         counts = state.category_counts()
         if tuple(counts) != tuple(self.chips):
             self.chips = {name: self._chip(name, name not in state.hidden_categories) for name in counts}
@@ -130,7 +133,8 @@ class Controls:
 
     def _moved(self, setting: str, change: dict[str, Any]) -> None:
         if self._syncing != threading.get_ident():
-            self._on_change(setting, change["new"])
+            new = change["new"]  # a browser's 0.5 on a scale that begins at 0.05 may be 0.49999999999999994
+            self._on_change(setting, round(new, 4) if isinstance(new, float) else new)
 
     def _chip(self, name: str, shown: bool) -> widgets.ToggleButton:
         chip = widgets.ToggleButton(value=shown, tooltip=f"Show or hide {name}")

@@ -127,7 +127,7 @@ def preprocess(source: Source, size: tuple[int, int] | None = (800, 800)) -> tup
 def _check_size(size: tuple[int, int]) -> None:
     good = isinstance(size, (tuple, list)) and len(size) == 2
     good = good and all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in size)
-    if not good or min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+    if not good or min(size) < 1 or int(size[0]) * int(size[1]) > MAX_PIXELS:
         raise ValueError(
             f"size must be (height, width) in pixels or None, at most {MAX_PIXELS:,} pixels in all, "
             f"got {quoted(size)}"
@@ -142,10 +142,11 @@ def _read(path: str, name: str) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise ImageError(f"{name} cannot be opened: {reason}; choose a readable file") from None
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)  # open() below would raise its own error for a folder
+        raise ImageError(f"{name} is not a file; choose a picture file")
     with open(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError(f"{name} is not a file; choose a picture file")
         if status.st_size > MAX_BYTES:
             raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB; save it smaller")
         try:
@@ -200,7 +201,10 @@ def _checked(data: bytes, name: str) -> Image.Image:
 
 def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
     """Any 8- or 16-bit Pillow image as RGB: upright, transparency laid on white."""
-    image = ImageOps.exif_transpose(image)
+    try:
+        image = ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError) as error:  # a PIL image decodes only now
+        raise ImageError(f"{name} is damaged: {error}; copy or download it again") from None
     if image.mode.startswith("I;16"):
         return _from_array((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):

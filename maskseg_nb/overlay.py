@@ -188,7 +188,7 @@ def draw_note(image: np.ndarray, text: str) -> np.ndarray:
 
 def _draw_labels(drawn: np.ndarray, instances: Instances, colors: np.ndarray) -> None:
     """A tag in the instance's colour over the mask's top, moved down where another tag already is."""
-    size = max(13, round(max(drawn.shape) / 50))
+    size = max(13, round(max(drawn.shape) / 42))
     taken: list[tuple[int, int, int, int]] = []
     for index in range(len(instances)):  # the most confident choose their place first
         text = f"{instances.names[index]} {instances.scores[index]:.2f}"

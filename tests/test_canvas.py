@@ -18,7 +18,7 @@ SHAPES = [(800, 800), (375, 500), (1333, 400), (60, 900), (3, 3)]
 @pytest.mark.parametrize("shape", SHAPES)
 def test_replacing_a_panel_gives_the_figure_that_drawing_anew_gives(shape):
     first, second = picture(*shape), picture(*shape, seed=1)
-    canvas, anew = Canvas("alt"), Canvas("alt")
+    canvas, anew = Canvas(), Canvas()
     canvas.draw([first, first], ["Original", "Segmented"])
     canvas.replace(1, second)
     anew.draw([first, second], ["Original", "Segmented"])
@@ -27,7 +27,7 @@ def test_replacing_a_panel_gives_the_figure_that_drawing_anew_gives(shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_equal_panels_stay_equal_through_jpeg(shape):
-    canvas = Canvas("alt")
+    canvas = Canvas()
     canvas.draw([picture(*shape)] * 2, ["Original", "Segmented"])
     canvas.send()
     decoded = cv2.imdecode(np.frombuffer(canvas.view.value, np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -40,7 +40,7 @@ def test_equal_panels_stay_equal_through_jpeg(shape):
 
 
 def test_a_note_covers_the_foot_of_one_panel_only():
-    canvas = Canvas("alt")
+    canvas = Canvas()
     canvas.draw([np.full((50, 50, 3), 200, np.uint8)] * 2, ["a", "b"])
     left, right = canvas.panel(0), canvas.panel(1)
     canvas.annotate(1, "Nothing scores 0.90 or more.")
@@ -49,13 +49,13 @@ def test_a_note_covers_the_foot_of_one_panel_only():
 
 
 def test_a_title_with_dollars_is_drawn():
-    canvas = Canvas("alt")
+    canvas = Canvas()
     canvas.draw([picture(30, 30)], ["cost_$5_to_$6.png"])
     assert canvas.pixels.shape[0] > 30
 
 
 def test_the_png_is_half_the_size():
-    canvas = Canvas("alt")
+    canvas = Canvas()
     canvas.draw([picture(90, 90)] * 2, ["a", "b"])
     half = cv2.imdecode(np.frombuffer(canvas.png(), np.uint8), cv2.IMREAD_COLOR)
     assert half.shape[0] == canvas.pixels.shape[0] // 2

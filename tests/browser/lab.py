@@ -1,6 +1,8 @@
 """A JupyterLab of its own and a Chromium to look at it with: for the browser tests and for the bench."""
 
+import base64
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -14,7 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Playwright
+import cv2
+import numpy as np
+from playwright.sync_api import Browser, Locator, Page, Playwright
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 BUILD = Path(__file__).parents[2] / "build"
@@ -93,9 +97,11 @@ def jupyter_lab(folder: Path, private: Path) -> Iterator[Lab]:
         f"--ServerApp.root_dir={folder}",
         f"--IdentityProvider.token={lab.token}",
         "--LabApp.expose_app_in_browser=True",  # window.jupyterapp: a test chooses the theme with it
-        "--LabApp.news_url=",  # neither news nor updates are looked for
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
+    notifications = private / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    notifications.parent.mkdir(parents=True)
+    # Else it asks, over the notebook, whether it may look for news.
+    notifications.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     with open(private / "jupyter.log", "wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -141,10 +147,80 @@ def open_and_run(page: Page, lab: Lab, notebook: str) -> None:
 
 def wait_until_idle(page: Page) -> None:
     """Wait until the open notebook's kernel has started and is idle."""
+    # Before there is a kernel, JupyterLab calls it idle, too, and by the name "No Kernel".
+    page.locator(".jp-KernelName", has_text="Python").wait_for(timeout=MINUTE)
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=MINUTE)
 
 
 def choose_theme(page: Page, theme: str) -> None:
     """Switch to "JupyterLab Light" or "JupyterLab Dark", and wait until the page has its colours."""
     page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
-    page.locator(f'body[data-jp-theme-name="{theme}"]').wait_for(timeout=MINUTE)
+    page.locator(f'body[data-jp-theme-name="{theme}"]').wait_for(state="attached")
+    page.locator("#jupyterlab-splash").wait_for(state="detached")  # lies over the page meanwhile
+
+
+# What a page shows.
+
+
+def shown_pixels(picture: Locator) -> np.ndarray:
+    """What the browser decoded of an <img>, whatever its file says: uint8 (H, W, 3), RGB."""
+    address = picture.evaluate(
+        """async picture => {
+            await picture.decode();
+            const canvas = document.createElement('canvas');
+            [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
+            canvas.getContext('2d').drawImage(picture, 0, 0);
+            return canvas.toDataURL('image/png');
+        }"""
+    )
+    data = np.frombuffer(base64.b64decode(address.split(",")[1]), np.uint8)
+    return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+
+
+def name_of_the_focused(page: Page) -> str:
+    """The focused widget's label, tooltip or text, without a count that follows it."""
+    return page.evaluate(
+        """() => {
+            const focused = document.activeElement;
+            if (focused.matches('.noUi-handle'))
+                return focused.closest('.widget-slider').querySelector('label').textContent;
+            const label = focused.labels?.[0];
+            const name = label?.textContent.trim() || label?.title || focused.textContent;
+            return name.replace(/ \\(\\d+\\)$|:.*/, '');
+        }"""
+    )
+
+
+def too_wide(app: Locator) -> list[str]:
+    """Whatever in an app, or around it up to the page, holds more than its width: it scrolls sideways."""
+    return app.evaluate(
+        """app => {
+            const around = [];
+            for (let element = app; element; element = element.parentElement) around.push(element);
+            return [...app.querySelectorAll('*'), ...around]
+                .filter(e => !e.matches('.noUi-origin'))  // a slider's handle reaches over its track's end
+                .filter(e => e.clientWidth && e.scrollWidth > e.clientWidth)
+                .map(e => `${e.className}: ${e.scrollWidth} in ${e.clientWidth}`);
+        }"""
+    )
+
+
+def contrast(text: Locator) -> float:
+    """WCAG's ratio between a text's colour and the first ground behind it that is not transparent."""
+    ink, ground = text.evaluate(
+        """text => {
+            let behind = text;
+            const colour = () => getComputedStyle(behind).backgroundColor;
+            while (colour() === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+            return [getComputedStyle(text).color, colour()];
+        }"""
+    )
+    darker, lighter = sorted((_luminance(ink), _luminance(ground)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(css: str) -> float:
+    """Relative luminance of "rgb(r, g, b)" or "rgba(r, g, b, a)"; the a is not looked at."""
+    red, green, blue = (float(number) / 255 for number in re.findall(r"[\d.]+", css)[:3])
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

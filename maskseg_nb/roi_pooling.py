@@ -1,0 +1,54 @@
+"""RoIAlign over a pyramid: which map each box is read from, and the reading.
+
+torchvision's MultiScaleRoIAlign infers the maps' scales from the first picture that it ever sees and keeps
+them (pytorch/vision#3747). Here they come from the strides of the maps at hand: no picture can spoil another.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import MultiScaleRoIAlign, roi_align
+
+Strides = Sequence[tuple[int, int]]  # (down, across) pixels per cell, a pair a map
+
+
+def roi_levels(
+    pool: MultiScaleRoIAlign, boxes: Tensor, maps: Mapping[str, Tensor], strides: Strides
+) -> Tensor:
+    """Which map RoIAlign reads each box from: int64 (N,), 0 the finest that the pool uses.
+
+    Larger boxes are read from coarser maps: floor(4 + log2(sqrt(area) / 224)), within what there is
+    (Feature Pyramid Networks, arXiv:1612.03144, equation 1; LevelMapper).
+    """
+    scales = _scales(pool, maps, strides)
+    finest, coarsest = (-math.log2(scale) for scale in (scales[0], scales[-1]))
+    sides = torch.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+    epsilon = torch.tensor(1e-6, dtype=sides.dtype)
+    levels = torch.floor(pool.canonical_level + torch.log2(sides / pool.canonical_scale) + epsilon)
+    return levels.clamp(finest, coarsest).to(torch.int64) - int(finest)
+
+
+def pooled(
+    pool: MultiScaleRoIAlign, boxes: Tensor, levels: Tensor, maps: Mapping[str, Tensor], strides: Strides
+) -> Tensor:
+    """Each box's features, read from its own level: float32 (N, C, h, w)."""
+    read = [maps[name] for name in pool.featmap_names if name in maps]
+    rois = F.pad(boxes, (1, 0))  # (N, 5): picture 0 of the batch, then the box
+    height, width = pool.output_size
+    result = read[0].new_zeros((len(boxes), read[0].shape[1], height, width))
+    for level, (feature, scale) in enumerate(zip(read, _scales(pool, maps, strides), strict=True)):
+        here = torch.where(levels == level)[0]
+        result[here] = roi_align(feature, rois[here], pool.output_size, scale, pool.sampling_ratio)
+    return result
+
+
+def _scales(pool: MultiScaleRoIAlign, maps: Mapping[str, Tensor], strides: Strides) -> list[float]:
+    """Cells per pixel, a power of two, for each map that the pool reads."""
+    return [
+        2.0 ** -round(math.log2(down))
+        for name, (down, _) in zip(maps, strides, strict=True)
+        if name in pool.featmap_names
+    ]

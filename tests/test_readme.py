@@ -1,0 +1,44 @@
+"""What the README says, done."""
+
+import re
+import shutil
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from maskseg_nb import sample_photo
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_readmes_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    shutil.copy(sample_photo("rocket"), tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
+    namespace = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(block, namespace)
+    plt.close("all")
+    assert len(shown) == 1  # plt.show() found the figure
+    assert namespace["blended"].shape == namespace["colored"].shape == (800, 800, 3)
+    assert namespace["masks"].dtype == np.float32
+
+
+def test_the_readmes_links_lead_somewhere():
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(targets) > 3
+    for target in targets:
+        assert (ROOT / target).exists(), target
+
+
+def test_the_readmes_commands_are_in_the_makefile():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`?make ([a-z]+)", README))
+    assert {"lab", "demo", "test", "bench"} <= named <= targets
+
+
+def test_the_readmes_picture_is_small():
+    assert (ROOT / "docs" / "explorer.png").stat().st_size < 500_000
