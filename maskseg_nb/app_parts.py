@@ -2,20 +2,24 @@
 
 import html
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import ipywidgets as widgets
 
 from .errors import shortened
 from .prediction import Instances
 
+# ipywidgets draws the arrow of a Dropdown black, in the dark theme too.
+_LIGHT_ARROW = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 18 18">'
+    '<path d="M5.2 6.8 9 10.6l3.8-3.8L14 8l-5 5-5-5z" fill="#ddd"/></svg>'
+)
+
 # JupyterLab's own colour variables, so that an app follows the light and the dark theme.
 STYLE_SHEET = """<style>
 .maskseg { max-width: 1168px; }
 .maskseg .widget-inline-hbox .widget-label { min-width: 106px; width: 106px; }
 .maskseg .widget-image { border-radius: 4px; display: block; }
-[data-jp-theme-light="false"] .maskseg select { background-image: url("data:image/svg+xml,%3Csvg
-  xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E%3Cpath d='M5.2 6.8 9 10.6l3.8-3.8L14 8l-5 5-5-5z'
-  fill='%23ddd'/%3E%3C/svg%3E") !important; } /* ipywidgets draws its arrow black */
 .maskseg .widget-html { margin: 2px; }
 .maskseg .widget-html-content { line-height: 1.45; color: var(--jp-ui-font-color1); }
 .maskseg-error { color: var(--jp-error-color1); font-weight: 600; }
@@ -29,7 +33,9 @@ STYLE_SHEET = """<style>
   overflow-x: auto; user-select: text; }
 .maskseg-swatch { display: inline-block; width: 14px; height: 14px; border: 1px solid #0008;
   vertical-align: -2px; }
-</style>"""
+[data-jp-theme-light="false"] .maskseg select {
+  background-image: url("data:image/svg+xml,ARROW") !important; }
+</style>""".replace("ARROW", quote(_LIGHT_ARROW))
 
 
 def knob(name: str, value: float, least: float) -> tuple[widgets.FloatSlider, widgets.BoundedFloatText]:

@@ -110,7 +110,7 @@ class Controls:
             value = getattr(state, setting)
             for control in controls:
                 # A slider keeps its 0.49999999999999994: 0.5, sent back, would undo a key pressed meanwhile.
-                if not isinstance(value, float) or abs(control.value - value) > 1e-6:
+                if not isinstance(value, float) or not abs(control.value - value) <= 1e-6:  # a NaN, too
                     control.value = value
         counts = state.category_counts()
         if tuple(counts) != tuple(self.chips):

@@ -41,4 +41,4 @@ def test_the_readmes_commands_are_in_the_makefile():
 
 
 def test_the_readmes_picture_is_small():
-    assert (ROOT / "docs" / "explorer.png").stat().st_size < 500_000
+    assert (ROOT / "docs" / "explorer.jpg").stat().st_size < 500_000
