@@ -35,6 +35,7 @@ clean:
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo 'Installing into .venv. The first time takes minutes and several GB, most of it torch.'
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 

@@ -73,6 +73,8 @@ class Explorer:
         )
         self._connect()
         self._render()
+        if folder is not None and not pictures.file_count:
+            self._say_folder()
 
     @property
     def model(self) -> MaskRCNN:
@@ -173,10 +175,12 @@ class Explorer:
         if self.state.picture not in pictures.labels:
             self.state.picture = pictures.labels[0]
         self.controls.sync()
-        count, folder = pictures.file_count, quoted(pictures.folder)
-        self._message.value = html.escape(
-            f"{count} of the pictures are in {folder}" if count else f"No pictures in {folder} yet"
-        )
+        self._say_folder()
+
+    def _say_folder(self) -> None:
+        count, folder = self.state.pictures.file_count, quoted(self.state.pictures.folder)
+        found = f"{count} of the pictures are in {folder}" if count else f"No pictures in {folder} yet"
+        self._message.value = html.escape(found)
 
     def _save(self) -> None:
         self._message.value = html.escape(f"Saved as {quoted(self.save(), 200)}")

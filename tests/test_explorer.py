@@ -209,6 +209,12 @@ def test_save_writes_the_picture_and_overwrites_nothing(explorer, tmp_path):
     assert "astronaut-segmented-2.png" in explorer._message.value
 
 
+def test_an_empty_folder_is_said_and_the_samples_are_offered(tmp_path, street):
+    explorer = Explorer(tmp_path, street)
+    assert "No pictures in" in explorer._message.value
+    assert explorer.state.picture == "astronaut (sample)"
+
+
 def test_a_folder_begins_with_its_own_first_picture(tmp_path, street):
     cv2.imwrite(str(tmp_path / "b.png"), np.full((9, 9, 3), 90, np.uint8))
     cv2.imwrite(str(tmp_path / "a.png"), np.full((9, 9, 3), 90, np.uint8))
