@@ -27,6 +27,9 @@ PALETTE = np.array(
     ],
     np.uint8,
 )
+_SHADES = np.repeat(
+    np.arange(256, dtype=np.uint8)[:, None], 3, axis=1
+)  # (256, 3): every value, a channel each
 COLOR_BY = ("instance", "category")
 
 
@@ -90,9 +93,9 @@ def draw_instances(
         if 0 in crop.shape:
             continue
         part = drawn[instances.windows[index]]
-        flat = np.empty_like(part)
-        flat[:] = colors[index]
-        cv2.copyTo(cv2.addWeighted(part, 1 - alpha, flat, alpha, 0), crop, part)
+        # Blending with one colour maps each of 256 values to another: a table does it for all pixels.
+        table = cv2.addWeighted(_SHADES, 1 - alpha, np.full_like(_SHADES, colors[index]), alpha, 0)
+        cv2.copyTo(cv2.LUT(part, table[None]), crop, part)
     if outline:
         for index in reversed(range(len(instances))):
             contours, _ = cv2.findContours(

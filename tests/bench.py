@@ -164,6 +164,7 @@ def drawing_times(image: np.ndarray, prediction: Prediction) -> dict[str, float]
 
     return {
         "select + draw_instances (labels) + JPEG": median_ms(select_draw_encode),
+        "Prediction.select": median_ms(prediction.select),
         "draw_instances, labels": median_ms(lambda: draw_instances(image, instances)),
         "draw_instances, no labels": median_ms(lambda: draw_instances(image, instances, labels=False)),
         "overlay_segmentation_mask": median_ms(lambda: overlay_segmentation_mask(image, masks)),

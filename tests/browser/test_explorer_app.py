@@ -143,6 +143,7 @@ def test_score_threshold_keys_let_in_one_detection_after_the_other(app: App):
         for _ in range(4):
             app.handle("Score threshold").press("ArrowLeft")
         app.must_show(ASTRONAUT, kept(ASTRONAUT, 0.46))
+    # Not 0.45999999999999996, although the browser's slider counts steps from its minimum, 0.05.
     expect(app.number("Score threshold")).to_have_value("0.46")
 
 
@@ -178,12 +179,6 @@ def test_mask_threshold_typed_as_a_number_moves_slider_and_picture(app: App):
         app.number("Mask threshold").press("Enter")
     app.must_show(ASTRONAUT, kept(ASTRONAUT, mask_threshold=0.9))
     expect(app.handle("Mask threshold")).to_have_attribute("aria-valuetext", "0.9")
-
-
-def test_a_threshold_that_a_person_never_moved_is_a_plain_number(app: App):
-    # The browser's slider counts steps from its minimum: 0.05 + 45 * 0.01 is 0.49999999999999994.
-    for label in ("Score threshold", "Mask threshold", "Blend alpha"):
-        expect(app.number(label)).to_have_value("0.5")
 
 
 @pytest.mark.parametrize("name", ["restaurant", "coffee"])
