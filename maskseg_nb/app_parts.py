@@ -19,6 +19,8 @@ _LIGHT_ARROW = (
 STYLE_SHEET = """<style>
 .maskseg { max-width: 1168px; }
 .maskseg .widget-inline-hbox .widget-label { min-width: 106px; width: 106px; }
+.maskseg .widget-toggle-button.mod-active { background: var(--jp-brand-color1);
+  color: var(--jp-ui-inverse-font-color1); }
 .maskseg .widget-image { border-radius: 4px; display: block; }
 .maskseg .widget-html { margin: 2px; }
 .maskseg .widget-html-content { line-height: 1.45; color: var(--jp-ui-font-color1); }
@@ -42,7 +44,11 @@ def knob(name: str, value: float, least: float) -> tuple[widgets.FloatSlider, wi
     """A slider for a number in [least, 1], and a field beside it in which the number can be typed."""
     common = {"min": least, "max": 1.0, "step": 0.01, "value": value}
     slider = widgets.FloatSlider(
-        description=name, readout=False, layout=widgets.Layout(width="auto", flex="1 1 auto"), **common
+        description=name,
+        tooltip=name,
+        readout=False,
+        layout=widgets.Layout(width="auto", flex="1 1 auto"),
+        **common,
     )
     number = widgets.BoundedFloatText(
         tooltip=f"{name}, as a number", layout=widgets.Layout(width="72px"), **common

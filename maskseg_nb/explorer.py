@@ -57,8 +57,7 @@ class Explorer:
         pictures = Pictures(folder)
         loaded = model if isinstance(model, MaskRCNN) else load_model(model)
         self.state = ExplorerState(pictures, loaded, load_model)
-        # The network before the first widget: JupyterLab asks a new kernel for its widgets, and an app that
-        # is half made when the answer goes out is never shown (jupyter-widgets/ipyleaflet#968).
+        # The network before the first widget: the app then comes to the page whole, in one go.
         self.state.update()
         self.controls = Controls(
             self.state, lambda name, value: self._guarded(setattr, self.state, name, value)

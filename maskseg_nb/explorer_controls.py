@@ -45,8 +45,12 @@ class Controls:
             tooltip=f"At most {_LIMIT}; put a larger picture into the folder and press Refresh",
         )
         self.reset = widgets.Button(description="Reset", icon="undo", tooltip="Every knob to its default")
-        self.show_code = widgets.ToggleButton(description="Show code", icon="code")
-        self.save = widgets.Button(description="Save picture", icon="download")
+        self.show_code = widgets.ToggleButton(
+            description="Show code", icon="code", tooltip="The lines that make this picture"
+        )
+        self.save = widgets.Button(
+            description="Save picture", icon="download", tooltip="As a PNG, into the folder"
+        )
         for button in (self.refresh, self.upload, self.reset, self.show_code, self.save):
             button.layout.width = "auto"
 
@@ -70,9 +74,11 @@ class Controls:
         for choice in (self.picture, self.model, self.input_size, self.style):
             choice.layout.width = "auto"
         column = widgets.Layout(flex="1 1 380px", min_width="320px")
-        limit = widgets.Label(f"upload: {_LIMIT} at most")
+        limit = widgets.Label(f"at most {_LIMIT}")
+        files = wrapping_row(self.refresh, self.upload, limit)
+        files.layout.margin = "0 0 0 114px"  # under the fields, not under their labels
         source = widgets.VBox(
-            [self.picture, wrapping_row(self.refresh, self.upload, limit), self.model, self.input_size],
+            [self.picture, files, self.model, self.input_size],
             layout=column,
         )
         knobs = widgets.VBox(
@@ -115,7 +121,7 @@ class Controls:
         counts = state.category_counts()
         if tuple(counts) != tuple(self.chips):
             self.chips = {name: self._chip(name, name not in state.hidden_categories) for name in counts}
-            self.chip_row.children = tuple(self.chips.values())
+            self.chip_row.children = (widgets.Label("Show"), *self.chips.values())
         for name, (kept, found) in counts.items():
             self.chips[name].description = f"{name}: {kept} of {found}"
             self.chips[name].value = name not in state.hidden_categories
