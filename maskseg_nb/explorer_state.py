@@ -117,7 +117,11 @@ class ExplorerState(HasTraits):
     @property
     def needs_network(self) -> bool:
         """Whether the next `update` has to run the network."""
-        return self._predicted_for != (self.picture, self.model_name, self.input_size)
+        return self._predicted_for != self._choice
+
+    @property
+    def _choice(self) -> tuple[str, str, str]:
+        return self.picture, self.model_name, self.input_size
 
     def reset(self) -> None:
         """Set every knob back to its default; picture, model and input size stay."""
@@ -140,26 +144,23 @@ class ExplorerState(HasTraits):
     def run_network(self) -> None:
         """The slow part of `update`: read the picture and run the network, where they have changed."""
         with self.lock:
-            self._predict()
-
-    def _predict(self) -> None:
-        while self.needs_network:  # again where a setting changed while the network ran: the last one wins
-            wanted = (self.picture, self.model_name, self.input_size)
-            picture, model_name, input_size = wanted
-            try:
-                if model_name not in self._models:
-                    self._models[model_name] = self._load_model(model_name)
-                tensor, image = preprocess(self.pictures.source(picture), INPUT_SIZES[input_size])
-                start = time.perf_counter()
-                prediction = predict(self._models[model_name], tensor)
-            except BaseException:
-                if self._predicted_for and wanted == (self.picture, self.model_name, self.input_size):
-                    self.picture, self.model_name, self.input_size = self._predicted_for
-                raise
-            self.network_ms = 1000 * (time.perf_counter() - start)
-            self.image, self.prediction = image, prediction
-            self._predicted_for = wanted
-            self._selected_for = None
+            while self.needs_network:  # again where a choice changed while the network ran: the last one wins
+                wanted = self._choice
+                picture, model_name, input_size = wanted
+                try:
+                    if model_name not in self._models:
+                        self._models[model_name] = self._load_model(model_name)
+                    tensor, image = preprocess(self.pictures.source(picture), INPUT_SIZES[input_size])
+                    start = time.perf_counter()
+                    prediction = predict(self._models[model_name], tensor)
+                except BaseException:
+                    if self._predicted_for and wanted == self._choice:
+                        self.picture, self.model_name, self.input_size = self._predicted_for
+                    raise
+                self.network_ms = 1000 * (time.perf_counter() - start)
+                self.image, self.prediction = image, prediction
+                self._predicted_for = wanted
+                self._selected_for = None
 
     def _select(self) -> None:
         wanted = (self.score_threshold, self.mask_threshold, self.hidden_categories)

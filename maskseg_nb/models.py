@@ -126,7 +126,11 @@ def categories_of(model: MaskRCNN) -> tuple[str, ...]:
     """The model's category names indexed by label; a bare torchvision model's are its labels' numbers."""
     count = model.roi_heads.box_predictor.cls_score.out_features
     names = getattr(model, "categories", None)
-    return tuple(names) if names is not None else ("__background__", *map(str, range(1, count)))
+    return tuple(names) if names is not None else _numbered(count)
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return ("__background__", *map(str, range(1, count)))
 
 
 def prime_roi_pools(model: MaskRCNN) -> None:
@@ -203,7 +207,7 @@ def _build_for(
     names = _category_names(metadata, name)
     if names and len(names) != count:
         raise ModelError(f"{quoted(name)} names {len(names)} categories and has weights for {count}")
-    return build(count), names or ("__background__", *map(str, range(1, count)))
+    return build(count), names or _numbered(count)
 
 
 def _category_names(metadata: dict[str, str], name: str) -> tuple[str, ...]:

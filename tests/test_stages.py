@@ -115,6 +115,18 @@ def test_every_candidate_proposal_has_one_fate_and_all_fates_occur(run):
     assert (height * width * count).sum() == len(run.dense.anchors)
 
 
+def each_suppressed_box_overlaps_a_better_survivor(boxes, scores, groups, fates, nms_threshold) -> None:
+    """NMS runs within a group: a pyramid level, or a category."""
+    survivors = (fates == KEPT) | (fates == OVER_LIMIT)
+    for group in groups.unique():
+        lost = torch.where((fates == SUPPRESSED) & (groups == group))[0]
+        by = torch.where(survivors & (groups == group))[0]
+        if len(lost):
+            better = scores[by][None] >= scores[lost][:, None]
+            overlap = box_iou(boxes[lost], boxes[by]) * better
+            assert (overlap.max(dim=1).values > nms_threshold).all()
+
+
 def test_each_fate_of_a_proposal_is_true(run):
     proposals, knobs = run.proposals, run.knobs
     boxes, scores, fates = proposals.candidate_boxes, proposals.candidate_scores, proposals.fates
@@ -123,14 +135,7 @@ def test_each_fate_of_a_proposal_is_true(run):
     assert (sides[fates != TOO_SMALL] >= knobs.rpn_min_size).all()
     assert (scores[fates == LOW_SCORE] < knobs.rpn_score_threshold).all()
     levels = run.dense.levels[proposals.candidates]
-    survivors = (fates == KEPT) | (fates == OVER_LIMIT)
-    for level in levels.unique():
-        lost = torch.where((fates == SUPPRESSED) & (levels == level))[0]
-        by = torch.where(survivors & (levels == level))[0]
-        if len(lost):
-            better = scores[by][None] >= scores[lost][:, None]
-            overlap = box_iou(boxes[lost], boxes[by]) * better
-            assert (overlap.max(dim=1).values > knobs.rpn_nms_threshold).all()
+    each_suppressed_box_overlaps_a_better_survivor(boxes, scores, levels, fates, knobs.rpn_nms_threshold)
     assert scores[fates == OVER_LIMIT].max() <= scores[fates == KEPT].min()
 
 
@@ -142,14 +147,7 @@ def test_each_fate_of_a_detection_is_true(run):
     assert len(fates) == len(scores)
     assert (scores[fates == LOW_SCORE] <= knobs.box_score_threshold).all()
     assert (scores[fates != LOW_SCORE] > knobs.box_score_threshold).all()
-    survivors = (fates == KEPT) | (fates == OVER_LIMIT)
-    for label in range(1, 5):
-        lost = torch.where((fates == SUPPRESSED) & (labels == label))[0]
-        by = torch.where(survivors & (labels == label))[0]
-        if len(lost):
-            better = scores[by][None] >= scores[lost][:, None]
-            overlap = box_iou(boxes[lost], boxes[by]) * better
-            assert (overlap.max(dim=1).values > knobs.box_nms_threshold).all()
+    each_suppressed_box_overlaps_a_better_survivor(boxes, scores, labels, fates, knobs.box_nms_threshold)
     assert (fates == KEPT).sum() == len(found.boxes) == 20
     rows = found.proposals * 4 + found.labels - 1
     assert set(rows.tolist()) == set(torch.where(fates == KEPT)[0].tolist())
