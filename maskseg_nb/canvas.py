@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from .drawing import draw_note
 from .export import encoded
-from .overlay import draw_note
 
 BLOCK = 16  # pixels; JPEG's block with halved colour: panels start on it, so that equal panels stay equal
 PANEL_WIDTH, PANEL_HEIGHT = 34 * BLOCK, 40 * BLOCK  # pixels, at most

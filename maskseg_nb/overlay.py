@@ -4,8 +4,8 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
+from .drawing import check_image, line_width, text_tag
 from .prediction import Instances, check_fraction
 
 # Okabe and Ito's palette for colour-blind readers without its black (jfly.uni-koeln.de/color), then the same
@@ -47,7 +47,7 @@ def overlay_segmentation_mask(image: np.ndarray, masks: np.ndarray, alpha: float
     Raises:
         TypeError, ValueError: An argument of another dtype, shape or range.
     """
-    _check_image(image)
+    check_image(image)
     check_fraction("alpha", alpha)
     masks = _as_stack(masks, image.shape[:2])
     combined_mask = np.zeros_like(image)  # (H, W, 3)
@@ -82,12 +82,12 @@ def draw_instances(
     Raises:
         TypeError, ValueError: An argument of another dtype, shape, range or choice.
     """
-    _check_image(image)
+    check_image(image)
     _check_same_size(image, instances.image_size)
     check_fraction("alpha", alpha)
     colors = instance_colors(instances, color_by)
     drawn = np.ascontiguousarray(image).copy()
-    thickness = max(2, round(max(image.shape) / 400))
+    thickness = line_width(image)
     for index in reversed(range(len(instances))):  # by rising score
         crop = instances.crops[index].view(np.uint8)
         if 0 in crop.shape:
@@ -137,7 +137,7 @@ def draw_semantic_map(image: np.ndarray, class_map: np.ndarray, alpha: float = 0
     Returns:
         uint8 (H, W, 3), RGB.
     """
-    _check_image(image)
+    check_image(image)
     check_fraction("alpha", alpha)
     _check_same_size(image, class_map.shape)
     if class_map.dtype != np.uint8:
@@ -161,41 +161,13 @@ def instance_colors(instances: Instances, color_by: str = "instance") -> np.ndar
     return PALETTE[ids % len(PALETTE)]
 
 
-def draw_note(image: np.ndarray, text: str) -> np.ndarray:
-    """Write a line or more across the foot of a picture, white on a dark band.
-
-    Args:
-        image: uint8 (H, W, 3), RGB.
-        text: Plain text, wrapped to the picture's width.
-
-    Returns:
-        uint8 (H, W, 3), RGB.
-    """
-    _check_image(image)
-    font = _font(max(14, image.shape[1] // 32))
-    lines, limit = [""], image.shape[1] - 24
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > limit:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    height = min(image.shape[0], round(1.4 * font.size) * len(lines) + 16)
-    noted = image.copy()
-    noted[-height:] = noted[-height:] // 4
-    canvas = Image.fromarray(noted)
-    draw = ImageDraw.Draw(canvas)
-    draw.multiline_text((12, image.shape[0] - height + 8), "\n".join(lines), "white", font, spacing=4)
-    return np.array(canvas)
-
-
 def _draw_labels(drawn: np.ndarray, instances: Instances, colors: np.ndarray) -> None:
     """A tag in the instance's colour over the mask's top, moved down where another tag already is."""
     size = max(13, round(max(drawn.shape) / 42))
     taken: list[tuple[int, int, int, int]] = []
     for index in range(len(instances)):  # the most confident choose their place first
         text = f"{instances.names[index]} {instances.scores[index]:.2f}"
-        tag = _tag(text, size, tuple(colors[index].tolist()))
+        tag = text_tag(text, size, tuple(colors[index].tolist()))
         height, width = min(tag.shape[0], drawn.shape[0]), min(tag.shape[1], drawn.shape[1])
         x, y = _highest_point(instances, index)
         left = min(max(x - width // 2, 0), drawn.shape[1] - width)
@@ -222,24 +194,6 @@ def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool
     return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
-@lru_cache(maxsize=512)
-def _tag(text: str, size: int, color: tuple[int, int, int]) -> np.ndarray:
-    """A small picture of a text on a colour; black or white, whichever reads better on it."""
-    font = _font(size)
-    width, height = round(font.getlength(text)) + size // 2 + 4, round(1.4 * size) + 2
-    luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
-    tag = Image.new("RGB", (width, height), color)
-    draw = ImageDraw.Draw(tag)
-    draw.text((width / 2, height / 2), text, "black" if luminance > 128 else "white", font, anchor="mm")
-    draw.rectangle((0, 0, width - 1, height - 1), outline="black")
-    return np.array(tag)
-
-
-@lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)  # type: ignore[return-value]
-
-
 @lru_cache(maxsize=3)
 def _category_lut(channel: int) -> np.ndarray:
     return np.array([0] + [category_color(label)[channel] for label in range(1, 256)], np.uint8)
@@ -261,14 +215,6 @@ def _as_stack(masks: np.ndarray, image_size: tuple[int, ...]) -> np.ndarray:
     if masks.dtype.kind == "f" and masks.size and not (masks.min() >= 0 and masks.max() <= 1):
         raise ValueError("masks must be finite probabilities in [0, 1]")
     return masks
-
-
-def _check_image(image: np.ndarray) -> None:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        got = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise TypeError(f"image must be a uint8 array, got {got}")
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"image must have shape (H, W, 3), got {image.shape}")
 
 
 def _check_same_size(image: np.ndarray, size: tuple[int, ...]) -> None:

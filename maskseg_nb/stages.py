@@ -8,6 +8,7 @@ away on the way (which boxes were dropped, and why) is kept. One picture at a ti
 lists and batches, here is a plain tensor. `paste`, the last step, is `Prediction.masks`.
 """
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -55,6 +56,11 @@ class Features:
 
     maps: dict[str, Tensor]
     strides: tuple[tuple[int, int], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The levels as the papers call them: "P2" has a cell every 2 to the power of 2 pixels."""
+        return tuple(f"P{round(math.log2(down))}" for down, _ in self.strides)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
@@ -131,16 +132,20 @@ class Trace:
     @property
     def prediction(self) -> Prediction:
         """What `predict` returns: boxes and masks in pixels of the picture that came in."""
-        normalised, found = self.normalised, self.detections
-        boxes = resize_boxes(found.boxes, normalised.size, normalised.image_size)
+        found = self.detections
         return Prediction(
-            boxes=boxes.cpu().numpy(),
+            boxes=self.on_picture(found.boxes),
             labels=found.labels.cpu().numpy(),
             scores=found.scores.cpu().numpy(),
             mask_probs=self.masks.probs.cpu().numpy(),
-            image_size=normalised.image_size,
+            image_size=self.normalised.image_size,
             categories=categories_of(self.model),
         )
+
+    def on_picture(self, boxes: Tensor) -> np.ndarray:
+        """Boxes in pixels of the network's input as boxes in pixels of the picture: float32 (N, 4)."""
+        normalised = self.normalised
+        return resize_boxes(boxes, normalised.size, normalised.image_size).cpu().numpy()
 
 
 def trace(model: MaskRCNN, tensor: Tensor, **knobs: Any) -> Trace:

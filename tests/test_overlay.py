@@ -10,7 +10,8 @@ from maskseg_nb import (
     overlay_segmentation_mask,
     semantic_map,
 )
-from maskseg_nb.overlay import PALETTE, category_color, draw_note, instance_colors
+from maskseg_nb.drawing import draw_note
+from maskseg_nb.overlay import PALETTE, category_color, instance_colors
 from predictions import made_up
 
 SIZE = (120, 90)

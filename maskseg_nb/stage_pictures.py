@@ -1,0 +1,288 @@
+"""A picture pair for each stage of a trace: what comes in on the left, what comes out on the right.
+
+Dashed boxes are before a decision, solid ones after it. The box that is followed is yellow everywhere.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from torchvision.ops import clip_boxes_to_image
+
+from .drawing import Color, draw_boxes, false_colors, heat_map, line_width, mosaic
+from .follow import anchor_at
+from .journey import Journey, Rival
+from .overlay import PALETTE, category_color, draw_instances
+from .stages import FATES, KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL
+from .trace import Trace
+
+FOLLOWED: Color = (255, 235, 60)
+RIVAL: Color = (255, 80, 40)
+FATE_COLORS: dict[int, Color] = {
+    KEPT: (0, 200, 140),
+    SUPPRESSED: (235, 130, 30),
+    LOW_SCORE: (150, 150, 150),
+    TOO_SMALL: (204, 121, 167),
+    OVER_LIMIT: (86, 180, 233),
+}
+STRONGEST = 16  # channels shown where none is chosen
+
+
+@dataclass(frozen=True)
+class View:
+    """What of a stage to show.
+
+    Attributes:
+        level: The pyramid level, 0 the finest.
+        channel: Of the level's map; None shows the strongest.
+        shown: How many boxes to draw, the best first.
+        score_threshold, mask_threshold: For the pasted masks, as in `Prediction.select`.
+    """
+
+    level: int = 2
+    channel: int | None = None
+    shown: int = 40
+    score_threshold: float = 0.5
+    mask_threshold: float = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class StagePicture:
+    """Two panels of one size, uint8 (H, W, 3) RGB, their titles, what to see, and what the colours mean."""
+
+    left: np.ndarray
+    right: np.ndarray
+    titles: tuple[str, str]
+    caption: str
+    legend: tuple[tuple[Color, str], ...] = ()
+
+
+def stage_picture(trace: Trace, image: np.ndarray, stage: str, journey: Journey, view: View) -> StagePicture:
+    """Draw a stage.
+
+    Args:
+        trace: A run through the network.
+        image: uint8 (H, W, 3), RGB: the picture that ran through it.
+        stage: A key of `trace.ORDER`: "normalised", "features", "dense", "proposals", "box_scores",
+            "detections" or "masks".
+        journey: The box that is followed.
+        view: What to show.
+
+    Raises:
+        ValueError: There is no such stage, level or channel.
+    """
+    if stage not in _DRAW:
+        raise ValueError(f"stage must be one of {', '.join(_DRAW)}, got {stage!r}")
+    if not 0 <= view.level < len(trace.features.maps):
+        raise ValueError(f"level must be 0 to {len(trace.features.maps) - 1}, got {view.level}")
+    return _DRAW[stage](trace, image, journey, view)
+
+
+def level_color(level: int) -> Color:
+    """The colour of a pyramid level, the same in every picture."""
+    return tuple(PALETTE[level % len(PALETTE)].tolist())
+
+
+def _normalised(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
+    tensor = trace.normalised.tensor[0].cpu().numpy()  # (3, H, W)
+    low, high = float(tensor.min()), float(tensor.max())
+    values = ((tensor - low) / ((high - low) or 1.0)).transpose(1, 2, 0)
+    (height, width), (padded_height, padded_width) = trace.normalised.size, tensor.shape[1:]
+    caption = (
+        f"Shrunk or enlarged from {_size(image.shape)} to {_size((height, width))} pixels; of each channel its "
+        f"mean subtracted, then divided by its deviation: {low:.2f} to {high:.2f} instead of 0 to 1. Padded to "
+        f"{_size((padded_height, padded_width))}, because every side has to be halved again and again."
+    )
+    shown = np.rint(255 * values).astype(np.uint8)
+    return StagePicture(
+        image, _fitted(shown, image.shape), ("What came in", "What the network sees"), caption
+    )
+
+
+def _features(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
+    name, maps = trace.features.names[view.level], list(trace.features.maps.values())[view.level]
+    down, across = trace.features.strides[view.level]
+    values = maps[0].cpu().numpy()  # (C, h, w)
+    channels, height, width = values.shape
+    if view.channel is None:
+        chosen = np.abs(values).mean(axis=(1, 2)).argsort()[::-1][:STRONGEST]
+        right, title = mosaic(values[chosen], 4), f"{name}: its {len(chosen)} strongest channels"
+        listed = ", ".join(map(str, chosen))
+        what = f"Channels {listed}, left to right; each from its own least (dark) to its greatest value."
+    elif 0 <= view.channel < channels:
+        right, title = mosaic(values[[view.channel]], 1), f"{name}, channel {view.channel}"
+        least, most = values[view.channel].min(), values[view.channel].max()
+        what = f"Values from {least:.2f} (dark) to {most:.2f}."
+    else:
+        raise ValueError(f"channel must be 0 to {channels - 1}, got {view.channel}")
+    caption = (
+        f"{name} has {channels} channels of {_size((height, width))} cells; a cell stands for {across} x {down} "
+        f"pixels of the network's input. {what}"
+    )
+    left = draw_boxes(image, _cells(trace, view.level), [(255, 255, 255)] * 2000, thickness=1)
+    return StagePicture(left, _fitted(right, image.shape), (f"The cells of {name}", title), caption)
+
+
+def _dense(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
+    dense, names = trace.dense, trace.features.names
+    start = journey.anchor
+    down, across = trace.features.strides[start.level]
+    y, x = (start.cell[0] + 0.5) * down, (start.cell[1] + 0.5) * across
+    boxes, colors, tags = [], [], []
+    for level, (stride_y, stride_x) in enumerate(trace.features.strides):
+        first = anchor_at(trace, level, int(y / stride_y), int(x / stride_x))
+        rows = slice(first, first + dense.grids[level][2])
+        boxes.append(trace.on_picture(dense.anchors[rows]))
+        colors += [level_color(level)] * len(boxes[-1])
+        tags += [names[level]] + [""] * (len(boxes[-1]) - 1)
+    left = draw_boxes(image, np.concatenate(boxes), colors)
+    left = draw_boxes(left, start.box[None], [FOLLOWED], dashed=True, thickness=2 * line_width(image))
+
+    height, width, per_cell = dense.grids[view.level]
+    objectness = dense.objectness[dense.levels == view.level].sigmoid()
+    heat = objectness.reshape(height, width, per_cell).amax(-1).cpu().numpy()  # the best of each cell
+    right = heat_map(image, _uncover(trace, heat, view.level))
+    if view.level == start.level:
+        right = draw_boxes(right, start.box[None], [FOLLOWED], dashed=True)
+    caption = (
+        f"{len(dense.anchors):,} anchors in all, {per_cell} at each cell of each level. Left: those of every "
+        f"level at one place, to scale. Right: how sure the network is that something is at a cell of "
+        f"{names[view.level]}; the surest says {heat.max():.3f}."
+    )
+    legend = tuple((level_color(level), name) for level, name in enumerate(names))
+    titles = ("Anchors at one place", f"Objectness on {names[view.level]}")
+    return StagePicture(left, right, titles, caption, (*legend, (FOLLOWED, "followed")))
+
+
+def _proposals(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
+    proposals = trace.proposals
+    best = proposals.candidate_scores.topk(min(view.shown, len(proposals.candidates))).indices
+    fates = proposals.fates[best].tolist()
+    before = trace.on_picture(proposals.candidate_boxes[best])
+    left = draw_boxes(image, before, [FATE_COLORS[fate] for fate in fates], dashed=True)
+    after = trace.on_picture(proposals.boxes[: view.shown])
+    right = draw_boxes(image, after, [FATE_COLORS[KEPT]] * len(after))
+    left, right = _follow_on(left, right, journey.proposal.box, journey.proposal.rival, journey.proposal.row)
+    counts = np.bincount(proposals.fates.cpu(), minlength=len(FATES))
+    caption = (
+        f"{len(proposals.candidates):,} candidates, each level's best: "
+        + ", ".join(f"{count:,} {name}" for count, name in zip(counts, FATES, strict=True) if count)
+        + f". Drawn: the {len(before)} best candidates and the {len(after)} best proposals."
+    )
+    titles = ("Candidates, by what becomes of them", "Proposals")
+    return StagePicture(left, right, titles, caption, _fate_legend(fates))
+
+
+def _box_scores(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
+    boxes = trace.on_picture(trace.proposals.boxes[: view.shown])
+    levels = trace.box_scores.roi_levels[: view.shown].tolist()
+    left = draw_boxes(image, boxes, [level_color(level) for level in levels])
+    used = sorted(set(levels))
+    legend = [(level_color(level), f"read from {trace.features.names[level]}") for level in used]
+    found, right = journey.detection, image
+    if found:
+        row = journey.proposal.row
+        order = [label for label in found.scores.argsort()[::-1].tolist() if label][:3]
+        refined = trace.on_picture(trace.box_scores.boxes[row, order])
+        tags = [f"{trace.prediction.categories[label]} {found.scores[label]:.2f}" for label in order]
+        right = draw_boxes(image, refined, [category_color(label) for label in order], tags=tags)
+        right = draw_boxes(right, journey.proposal.box[None], [FOLLOWED], dashed=True)
+        left = draw_boxes(left, journey.proposal.box[None], [FOLLOWED], thickness=2 * line_width(image))
+    count, classes = trace.box_scores.scores.shape
+    caption = (
+        f"{count} proposals, each with {classes} scores that add up to 1, the background's among them, and a "
+        f"refined box for each category. Left: the pyramid level that RoIAlign reads each from: the larger "
+        f"the box, the coarser the level. Right: one proposal, and where its best categories move it."
+    )
+    titles = ("Proposals, by the level they are read from", "One proposal refined")
+    return StagePicture(left, right, titles, caption, (*legend, (FOLLOWED, "followed")))
+
+
+def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
+    found, classes = trace.detections, trace.box_scores.scores.shape[1]
+    scores = trace.box_scores.scores[:, 1:].reshape(-1)
+    above = int((found.fates != LOW_SCORE).sum())
+    best = scores.topk(min(view.shown, above)).indices
+    fates = found.fates[best].tolist()
+    refined = trace.box_scores.boxes[:, 1:].reshape(-1, 4)
+    left = draw_boxes(
+        image, trace.on_picture(refined[best]), [FATE_COLORS[fate] for fate in fates], dashed=True
+    )
+    prediction = trace.prediction[: view.shown]
+    names = [prediction.categories[label] for label in prediction.labels]
+    colors = [category_color(label) for label in prediction.labels]
+    before = trace.on_picture(trace.proposals.boxes[found.proposals[: view.shown]])
+    right = draw_boxes(image, before, colors, dashed=True)
+    tags = [
+        f"#{row} {name} {score:.2f}"
+        for row, (name, score) in enumerate(zip(names, prediction.scores, strict=True))
+    ]
+    right = draw_boxes(right, prediction.boxes, colors, tags=tags[:12])
+    if journey.detection:
+        step = journey.detection
+        left, right = _follow_on(left, right, step.box, step.rival, step.row)
+    counts = np.bincount(found.fates.cpu(), minlength=len(FATES))
+    caption = (
+        f"{len(scores):,} pairs of proposal and category ({len(scores) // (classes - 1)} x {classes - 1}): "
+        + ", ".join(f"{count:,} {name}" for count, name in zip(counts, FATES, strict=True) if count)
+        + f". Drawn: the {len(best)} best above the score floor, and the {len(prediction)} best detections, "
+        "each from its dashed proposal to its solid box."
+    )
+    return StagePicture(
+        left, right, ("Refined boxes, by what becomes of them", "Detections"), caption, _fate_legend(fates)
+    )
+
+
+def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
+    instances = trace.prediction.select(
+        score_threshold=view.score_threshold, mask_threshold=view.mask_threshold
+    )
+    right = draw_instances(image, instances, 0.5, outline=True)
+    left, title = image, "No mask: this box was dropped"
+    if journey.mask and journey.detection:
+        left, title = _mask_over_crop(image, journey, view.mask_threshold), "One mask in its box"
+    side = trace.masks.probs.shape[-1]
+    caption = (
+        f"{len(trace.masks.probs)} masks of {side} x {side} probabilities, each stretched over its box; a pixel "
+        f"is inside where its probability > {view.mask_threshold:.2f} (the white line). Right: the "
+        f"{len(instances)} with a score of {view.score_threshold:.2f} or more, pasted."
+    )
+    return StagePicture(left, right, (title, "Pasted into the picture"), caption)
+
+
+_DRAW: dict[str, Callable[[Trace, np.ndarray, Journey, View], StagePicture]] = {
+    "normalised": _normalised,
+    "features": _features,
+    "dense": _dense,
+    "proposals": _proposals,
+    "box_scores": _box_scores,
+    "detections": _detections,
+    "masks": _masks,
+}
+
+
+def _follow_on(
+    left: np.ndarray, right: np.ndarray, box: np.ndarray, rival: Rival | None, row: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The followed box, dashed before and solid after; where it lost, what suppressed it and the IoU."""
+    thick = 2 * line_width(left)
+    left = draw_boxes(left, box[None], [FOLLOWED], dashed=True, thickness=thick)
+    if row is not None:
+        return left, draw_boxes(right, box[None], [FOLLOWED], thickness=thick)
+    right = draw_boxes(right, box[None], [FOLLOWED], dashed=True, thickness=thick)
+    if rival:
+        name = f"#{rival.number}, " if rival.number is not None else ""
+        right = draw_boxes(
+            right, rival.box[None], [RIVAL], thickness=thick, tags=[f"{name}IoU {rival.iou:.2f}"]
+        )
+    return left, right
+
+
+def _fate_legend(fates: list[int]) -> tuple[tuple[Color, str], ...]:
+    present = [fate for fate in FATE_COLORS if fate in fates]
+    return (*((FATE_COLORS[fate], FATES[fate]) for fate in present), (FOLLOWED, "followed"))
+
+
+def _cells(trace: Trace, level: int) -> np.ndarray:
+    ...
