@@ -1,6 +1,7 @@
-"""Lines, text and heat onto pixels. All but `paste_tag` return a new picture and leave their arguments alone."""
+"""Lines, text and heat onto pixels. All but `paste_tag` return a new picture."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -9,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Color = tuple[int, int, int]  # RGB, [0, 255]
 
+DARK: Color = (32, 36, 43)  # around a picture that does not fill its place
 DASH, GAP = 7, 5  # pixels of a dashed line, for a line one pixel thick
 
 
@@ -131,6 +133,95 @@ def draw_note(image: np.ndarray, text: str) -> np.ndarray:
     draw = ImageDraw.Draw(canvas)
     draw.multiline_text((12, image.shape[0] - height + 8), "\n".join(lines), "white", font, spacing=4)
     return np.array(canvas)
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A part of a picture, enlarged or shrunk.
+
+    Attributes:
+        image: uint8 (h, w, 3), RGB.
+        origin: (x, y) of its upper left corner in the whole picture, in pixels; may lie outside.
+        scale: Its pixels for one of the whole picture's.
+    """
+
+    image: np.ndarray
+    origin: np.ndarray
+    scale: float
+
+    @classmethod
+    def around(
+        cls, image: np.ndarray, box: np.ndarray, size: tuple[int, int], margin: float = 0.15
+    ) -> "Crop":
+        """What lies around a box, in its proportions, with the box in the middle.
+
+        Args:
+            image: uint8 (H, W, 3), RGB.
+            box: (4,), x1 y1 x2 y2 in pixels.
+            size: (height, width) of the result; beyond the picture's edge it is dark.
+            margin: Free space on each side, as a part of the result's.
+        """
+        center, sides = (box[:2] + box[2:]) / 2, np.maximum(box[2:] - box[:2], 1.0)
+        height, width = size
+        scale = float((1 - 2 * margin) * min(width / sides[0], height / sides[1]))
+        origin = center - np.array([width, height]) / (2 * scale)
+        matrix = np.array([[scale, 0, -scale * origin[0]], [0, scale, -scale * origin[1]]])
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        part = cv2.warpAffine(image, matrix, (width, height), flags=method, borderValue=DARK)
+        return cls(part, origin, scale)
+
+    def boxes(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes (N, 4) of the whole picture in the crop's own pixels."""
+        return (np.asarray(boxes).reshape(-1, 4) - np.tile(self.origin, 2)) * self.scale
+
+
+def fitted(picture: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """A picture as large as it fits into (height, width), pixels as blocks, between dark edges."""
+    height, width = size[:2]
+    scale = min(height / picture.shape[0], width / picture.shape[1])
+    inner = max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale))
+    method = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
+    sheet = np.full((height, width, 3), DARK, np.uint8)
+    top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+    resized = cv2.resize(picture, (inner[1], inner[0]), interpolation=method)
+    sheet[top : top + inner[0], left : left + inner[1]] = resized
+    return sheet
+
+
+def draw_grid(image: np.ndarray, down: float, across: float) -> np.ndarray:
+    """Pale lines every `down` and every `across` pixels, from the upper left corner on."""
+    lined = image.copy()
+    lined[np.arange(0, image.shape[0], down).astype(int)] = 255
+    lined[:, np.arange(0, image.shape[1], across).astype(int)] = 255
+    return cv2.addWeighted(image, 0.6, lined, 0.4, 0)
+
+
+def mask_over_crop(crop: Crop, box: np.ndarray, probs: np.ndarray, threshold: float) -> np.ndarray:
+    """A box's mask probabilities, cell by cell, over its crop, and the line of the threshold.
+
+    Args:
+        crop: Around the box.
+        box: (4,), x1 y1 x2 y2 in pixels of the whole picture.
+        probs: float32 (M, M), [0, 1].
+        threshold: Where the line runs.
+
+    Returns:
+        uint8 (h, w, 3), RGB, as `crop.image`.
+    """
+    height, width = crop.image.shape[:2]
+    left, top, right, bottom = crop.boxes(box)[0]
+    side = len(probs)
+    # Cell i of the mask reaches from left + i / M to left + (i + 1) / M of the box.
+    matrix = np.array([[(right - left) / side, 0, left], [0, (bottom - top) / side, top]])
+    matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5  # from the corners of pixels to their centres
+    cells = cv2.warpAffine(probs, matrix, (width, height), flags=cv2.INTER_NEAREST, borderValue=-1)
+    smooth = cv2.warpAffine(probs, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=0)
+    heat = heat_map(crop.image, cells, 0.65)
+    shown = np.where(cells[..., None] >= 0, heat, crop.image)
+    contours, _ = cv2.findContours(
+        (smooth > threshold).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+    )
+    return cv2.drawContours(shown, contours, -1, (255, 255, 255), line_width(shown), cv2.LINE_AA)
 
 
 def line_width(image: np.ndarray) -> int:

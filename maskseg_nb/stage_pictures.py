@@ -6,11 +6,9 @@ Dashed boxes are before a decision, solid ones after it. The box that is followe
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from torchvision.ops import clip_boxes_to_image
 
-from .drawing import Color, draw_boxes, false_colors, heat_map, line_width, mosaic
+from .drawing import Color, Crop, draw_boxes, draw_grid, fitted, heat_map, line_width, mask_over_crop, mosaic
 from .follow import anchor_at
 from .journey import Journey, Rival
 from .overlay import PALETTE, category_color, draw_instances
@@ -42,7 +40,7 @@ class View:
 
     level: int = 2
     channel: int | None = None
-    shown: int = 40
+    shown: int = 15
     score_threshold: float = 0.5
     mask_threshold: float = 0.5
 
@@ -90,14 +88,12 @@ def _normalised(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     values = ((tensor - low) / ((high - low) or 1.0)).transpose(1, 2, 0)
     (height, width), (padded_height, padded_width) = trace.normalised.size, tensor.shape[1:]
     caption = (
-        f"Shrunk or enlarged from {_size(image.shape)} to {_size((height, width))} pixels; of each channel its "
-        f"mean subtracted, then divided by its deviation: {low:.2f} to {high:.2f} instead of 0 to 1. Padded to "
-        f"{_size((padded_height, padded_width))}, because every side has to be halved again and again."
+        f"Resized from {_size(image.shape)} to {_size((height, width))} pixels; each channel less its mean "
+        f"and divided by its deviation, which gives {low:.2f} to {high:.2f} instead of 0 to 1. Padded to "
+        f"{_size((padded_height, padded_width))}, because every side will be halved again and again."
     )
     shown = np.rint(255 * values).astype(np.uint8)
-    return StagePicture(
-        image, _fitted(shown, image.shape), ("What came in", "What the network sees"), caption
-    )
+    return StagePicture(image, fitted(shown, image.shape), ("What came in", "What the network sees"), caption)
 
 
 def _features(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -117,11 +113,12 @@ def _features(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> 
     else:
         raise ValueError(f"channel must be 0 to {channels - 1}, got {view.channel}")
     caption = (
-        f"{name} has {channels} channels of {_size((height, width))} cells; a cell stands for {across} x {down} "
-        f"pixels of the network's input. {what}"
+        f"{name} has {channels} channels of {_size((height, width))} cells; a cell stands for {across} x "
+        f"{down} pixels of the network's input. {what}"
     )
-    left = draw_boxes(image, _cells(trace, view.level), [(255, 255, 255)] * 2000, thickness=1)
-    return StagePicture(left, _fitted(right, image.shape), (f"The cells of {name}", title), caption)
+    height_in, width_in = trace.normalised.size
+    left = draw_grid(image, down * image.shape[0] / height_in, across * image.shape[1] / width_in)
+    return StagePicture(left, fitted(right, image.shape), (f"The cells of {name}", title), caption)
 
 
 def _dense(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -142,7 +139,7 @@ def _dense(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
     height, width, per_cell = dense.grids[view.level]
     objectness = dense.objectness[dense.levels == view.level].sigmoid()
     heat = objectness.reshape(height, width, per_cell).amax(-1).cpu().numpy()  # the best of each cell
-    right = heat_map(image, _uncover(trace, heat, view.level))
+    right = heat_map(image, _without_padding(trace, heat, view.level))
     if view.level == start.level:
         right = draw_boxes(right, start.box[None], [FOLLOWED], dashed=True)
     caption = (
@@ -183,7 +180,8 @@ def _box_scores(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     found, right = journey.detection, image
     if found:
         row = journey.proposal.row
-        order = [label for label in found.scores.argsort()[::-1].tolist() if label][:3]
+        best = [label for label in found.scores.argsort()[::-1].tolist() if label][:3]
+        order = [label for label in best if found.scores[label] >= 0.01] or best[:1]
         refined = trace.on_picture(trace.box_scores.boxes[row, order])
         tags = [f"{trace.prediction.categories[label]} {found.scores[label]:.2f}" for label in order]
         right = draw_boxes(image, refined, [category_color(label) for label in order], tags=tags)
@@ -218,7 +216,7 @@ def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
         f"#{row} {name} {score:.2f}"
         for row, (name, score) in enumerate(zip(names, prediction.scores, strict=True))
     ]
-    right = draw_boxes(right, prediction.boxes, colors, tags=tags[:12])
+    right = draw_boxes(right, prediction.boxes, colors, tags=tags)
     if journey.detection:
         step = journey.detection
         left, right = _follow_on(left, right, step.box, step.rival, step.row)
@@ -241,11 +239,14 @@ def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
     right = draw_instances(image, instances, 0.5, outline=True)
     left, title = image, "No mask: this box was dropped"
     if journey.mask and journey.detection:
-        left, title = _mask_over_crop(image, journey, view.mask_threshold), "One mask in its box"
+        box = journey.detection.box
+        crop = Crop.around(image, box, image.shape[:2], margin=0.05)
+        left = mask_over_crop(crop, box, journey.mask.probs, view.mask_threshold)
+        title = f"The mask of #{journey.detection.row} in its box"
     side = trace.masks.probs.shape[-1]
     caption = (
-        f"{len(trace.masks.probs)} masks of {side} x {side} probabilities, each stretched over its box; a pixel "
-        f"is inside where its probability > {view.mask_threshold:.2f} (the white line). Right: the "
+        f"{len(trace.masks.probs)} masks of {side} x {side} probabilities, each stretched over its box; a "
+        f"pixel is inside where its probability > {view.mask_threshold:.2f} (the white line). Right: the "
         f"{len(instances)} with a score of {view.score_threshold:.2f} or more, pasted."
     )
     return StagePicture(left, right, (title, "Pasted into the picture"), caption)
@@ -284,5 +285,11 @@ def _fate_legend(fates: list[int]) -> tuple[tuple[Color, str], ...]:
     return (*((FATE_COLORS[fate], FATES[fate]) for fate in present), (FOLLOWED, "followed"))
 
 
-def _cells(trace: Trace, level: int) -> np.ndarray:
-    ...
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} x {shape[1]}"
+
+
+def _without_padding(trace: Trace, cells: np.ndarray, level: int) -> np.ndarray:
+    """A map's cells, (h, w), as pixels of the network's input, less the padding."""
+    (height, width), (down, across) = trace.normalised.size, trace.features.strides[level]
+    return cells.repeat(down, axis=0).repeat(across, axis=1)[:height, :width]
