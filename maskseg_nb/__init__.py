@@ -6,24 +6,30 @@ require_opencv()
 
 from .explorer import Explorer  # noqa: E402
 from .figures import figure_png, show_pictures, show_semantic_map, show_side_by_side  # noqa: E402
+from .follow import follow  # noqa: E402
 from .images import SAMPLES, load_image, preprocess, sample_photo  # noqa: E402
+from .inside import Inside  # noqa: E402
 from .models import MODELS, load_model  # noqa: E402
 from .overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask, semantic_map  # noqa: E402
 from .prediction import Instances, Prediction  # noqa: E402
 from .segmentation import predict, segment_image  # noqa: E402
+from .trace import Trace, trace  # noqa: E402
 
 __all__ = [
     "MODELS",
     "SAMPLES",
     "Explorer",
     "ImageError",
+    "Inside",
     "Instances",
     "MasksegError",
     "ModelError",
     "Prediction",
+    "Trace",
     "draw_instances",
     "draw_semantic_map",
     "figure_png",
+    "follow",
     "load_image",
     "load_model",
     "overlay_segmentation_mask",
@@ -35,4 +41,5 @@ __all__ = [
     "show_pictures",
     "show_semantic_map",
     "show_side_by_side",
+    "trace",
 ]

@@ -35,30 +35,52 @@ STYLE_SHEET = """<style>
   overflow-x: auto; user-select: text; }
 .maskseg-swatch { display: inline-block; width: 14px; height: 14px; border: 1px solid #0008;
   vertical-align: -2px; }
+.maskseg-inside .widget-inline-hbox .widget-label { min-width: 164px; width: 164px; }
+.maskseg-inside .widget-dropdown .widget-label { min-width: 106px; width: 106px; }
+.maskseg .maskseg-stage { white-space: pre; line-height: 1.35; padding: 4px 2px; height: auto;
+  text-align: center; font-variant-numeric: tabular-nums; border-bottom: 3px solid transparent; }
+.maskseg .maskseg-rerun { border-bottom-color: var(--jp-warn-color1); }
+.maskseg-film { display: grid; grid-template-columns: repeat(6, 1fr); gap: 0 16px; padding: 0 16px; }
+.maskseg-film b { display: block; }
+.maskseg-scores { display: grid; grid-template-columns: max-content minmax(0, 300px) max-content;
+  gap: 2px 10px; align-items: center; padding: 4px 16px; font-variant-numeric: tabular-nums; }
+.maskseg-scores i { display: block; height: 12px; min-width: 1px; background: var(--jp-brand-color1); }
 [data-jp-theme-light="false"] .maskseg select {
   background-image: url("data:image/svg+xml,ARROW") !important; }
 </style>""".replace("ARROW", quote(_LIGHT_ARROW))
 
 
-def knob(name: str, value: float, least: float) -> tuple[widgets.FloatSlider, widgets.BoundedFloatText]:
-    """A slider for a number in [least, 1], and a field beside it in which the number can be typed."""
-    common = {"min": least, "max": 1.0, "step": 0.01, "value": value}
-    slider = widgets.FloatSlider(
+def knob(
+    name: str, value: float, least: float, most: float = 1.0
+) -> tuple[widgets.DOMWidget, widgets.DOMWidget]:
+    """A slider for a number in [least, most], and a field beside it in which the number can be typed.
+
+    Whole numbers where `value` is one; else in steps of 0.01.
+    """
+    whole = isinstance(value, int)
+    slider_class = widgets.IntSlider if whole else widgets.FloatSlider
+    number_class = widgets.BoundedIntText if whole else widgets.BoundedFloatText
+    common = {"min": least, "max": most, "step": 1 if whole else 0.01, "value": value}
+    slider = slider_class(
         description=name,
         tooltip=name,
         readout=False,
         layout=widgets.Layout(width="auto", flex="1 1 auto"),
         **common,
     )
-    number = widgets.BoundedFloatText(
-        tooltip=f"{name}, as a number", layout=widgets.Layout(width="72px"), **common
-    )
+    number = number_class(tooltip=f"{name}, as a number", layout=widgets.Layout(width="72px"), **common)
     return slider, number
 
 
 def wrapping_row(*cells: widgets.Widget) -> widgets.HBox:
     """Widgets beside each other; the rest on a second line where the window is narrow."""
     return widgets.HBox(cells, layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
+
+
+def swatch(color: tuple[int, int, int]) -> str:
+    """A small square of an RGB colour, as HTML."""
+    red, green, blue = color
+    return f'<span class="maskseg-swatch" style="background: rgb({red}, {green}, {blue})"></span>'
 
 
 def error_line(text: str) -> str:
@@ -73,10 +95,9 @@ def instances_table(instances: Instances, colors: Sequence[tuple[int, int, int]]
         return ""
     head = ("", "category", "score", "box: x1, y1, x2, y2", "pixels", "of the picture")
     rows = ["".join(f"<th>{title}</th>" for title in head)]
-    for row, (red, green, blue) in zip(instances.table(), colors, strict=True):
-        swatch = f'<span class="maskseg-swatch" style="background: rgb({red}, {green}, {blue})"></span>'
+    for row, color in zip(instances.table(), colors, strict=True):
         cells = (
-            swatch,
+            swatch(color),
             html.escape(row["category"]),
             f"{row['score']:.2f}",
             ", ".join(map(str, row["box"])),

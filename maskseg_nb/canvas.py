@@ -16,7 +16,6 @@ from .drawing import draw_note
 from .export import encoded
 
 BLOCK = 16  # pixels; JPEG's block with halved colour: panels start on it, so that equal panels stay equal
-PANEL_WIDTH, PANEL_HEIGHT = 34 * BLOCK, 40 * BLOCK  # pixels, at most
 TITLE_HEIGHT = 2 * BLOCK
 BACKGROUND, TEXT = "#20242b", "#e8eaed"  # a dark mount: photographs stand well on it in either theme
 DPI = 100
@@ -26,14 +25,20 @@ JPEG_QUALITY = 90
 class Canvas:
     """Pictures side by side as one image widget.
 
+    Args:
+        width, height: Of a panel, at most, in blocks of 16 pixels.
+        view: The widget to show them with: its `value` takes a JPEG file's bytes. None makes a plain one.
+
     Attributes:
-        view: The `widgets.Image` to put into an app.
+        view: To put into an app.
         pixels: uint8 (H, W, 3), RGB: what the view shows, before JPEG.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 34, height: int = 40, view: widgets.DOMWidget | None = None) -> None:
+        self._limits = (height * BLOCK, width * BLOCK)
         inside = "calc(100% - 4px)"  # every widget has a margin of 2px: at 100% the app scrolls sideways
-        self.view = widgets.Image(format="jpeg", layout=widgets.Layout(width=inside, height="auto"))
+        self.view = view or widgets.Image(format="jpeg")
+        self.view.layout.width, self.view.layout.height = inside, "auto"
         self.view.layout.object_fit = "contain"
         # No tooltip: the front end looks for a description with it, which an Image lacks, and shows nothing.
         self.pixels = np.zeros((BLOCK, BLOCK, 3), np.uint8)
@@ -43,8 +48,8 @@ class Canvas:
     def draw(self, pictures: Sequence[np.ndarray], titles: Sequence[str]) -> None:
         """Draw the whole figure anew: frame, titles and pictures of one size, uint8 (H, W, 3) RGB."""
         height, width = self._fit(pictures[0].shape)
-        step = PANEL_WIDTH + BLOCK
-        left = BLOCK + (PANEL_WIDTH - width) // 2 // BLOCK * BLOCK
+        step = self._limits[1] + BLOCK
+        left = BLOCK + (self._limits[1] - width) // 2 // BLOCK * BLOCK
         self._panel_size = (height, width)
         self._corners = [(TITLE_HEIGHT, left + step * index) for index in range(len(pictures))]
         total_width, total_height = BLOCK + step * len(pictures), TITLE_HEIGHT + height + BLOCK
@@ -77,6 +82,15 @@ class Canvas:
         (top, left), (height, width) = self._corners[index], self._panel_size
         return self.pixels[top : top + height, left : left + width].copy()
 
+    def locate(self, x: float, y: float) -> tuple[int, float, float] | None:
+        """Which panel is at a place of the view, and where in it: all in [0, 1]; None between panels."""
+        (height, width), (rows, columns) = self._panel_size, self.pixels.shape[:2]
+        for index, (top, left) in enumerate(self._corners):
+            inner_x, inner_y = (x * columns - left) / width, (y * rows - top) / height
+            if 0 <= inner_x < 1 and 0 <= inner_y < 1:
+                return index, inner_x, inner_y
+        return None
+
     def send(self) -> None:
         """Encode the pixels and give them to the view."""
         self.view.value = encoded(".jpg", self.pixels, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
@@ -88,7 +102,7 @@ class Canvas:
         return encoded(".png", half, (cv2.IMWRITE_PNG_COMPRESSION, 9))
 
     def _fit(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        scale = min(PANEL_WIDTH / shape[1], PANEL_HEIGHT / shape[0])
+        scale = min(self._limits[0] / shape[0], self._limits[1] / shape[1])
         return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
     def _resize(self, picture: np.ndarray) -> np.ndarray:

@@ -1,28 +1,24 @@
 """The explorer: pick a photograph, drag thresholds and blend, see the segmented picture follow.
 
 The state knows what to show and computes it (explorer_state.py), the controls are widgets and nothing more
-(explorer_controls.py); this view joins the two and draws. Widget callbacks may run beside a notebook's cells,
-in another thread: every drawing happens under the state's lock, and nothing here uses pyplot, an Output
-widget or a timer.
+(explorer_controls.py); this view joins the two and draws.
 """
 
 import html
-import logging
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure
 from torchvision.models.detection import MaskRCNN
 
-from .app_parts import error_line, instances_table
+from .app import App
+from .app_parts import instances_table
 from .canvas import Canvas
-from .errors import ImageError, MasksegError, quoted
-from .explorer_controls import UPLOAD_LIMIT, Controls
+from .errors import quoted
+from .explorer_controls import Controls
 from .explorer_state import ExplorerState
 from .export import save_png
 from .figures import show_side_by_side
@@ -30,41 +26,35 @@ from .models import load_model
 from .pictures import Pictures
 from .prediction import Instances, Prediction
 
-log = logging.getLogger(__name__)
 
-
-class Explorer:
+class Explorer(App):
     """Segment a photograph with live controls. As a cell's last value it displays itself.
 
     Args:
         folder: Offer the pictures in this folder; None takes the notebook's own.
         model: A loaded MaskRCNN, or what `load_model` takes; None is its default model.
 
-    Attributes:
-        state: The settings, as validated traits; setting one moves its control and the picture.
-        controls: The widgets that a person moves.
-        widget: The ipywidgets container of it all, to be put into an app of your own.
-
     Raises:
         MasksegError: No such folder, or the model cannot be had.
     """
+
+    state: ExplorerState
+    controls: Controls
 
     def __init__(
         self,
         folder: str | os.PathLike[str] | None = None,
         model: MaskRCNN | str | os.PathLike[str] | None = None,
     ) -> None:
+        super().__init__()
         pictures = Pictures(folder)
         loaded = model if isinstance(model, MaskRCNN) else load_model(model)
         self.state = ExplorerState(pictures, loaded, load_model)
         # The network before the first widget: the app then comes to the page whole, in one go.
         self.state.update()
-        self.controls = Controls(
-            self.state, lambda name, value: self._guarded(setattr, self.state, name, value)
-        )
+        self.controls = Controls(self.state, self._set)
         self._canvas = Canvas()
         self._drawn_image: np.ndarray | None = None
-        self._message, self._status = widgets.HTML(), widgets.HTML()
         self._code, self._table = widgets.HTML(), widgets.HTML()
         self._table.add_class("maskseg-table")
         self.widget = self.controls.layout(
@@ -121,65 +111,15 @@ class Explorer:
             stem, blended = state.pictures.stem(state.picture), state.blended
         return save_png(blended, state.pictures.folder, f"{stem}-segmented")
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = dict(self.widget._repr_mimebundle_(**kwargs) or {})
-        with self.state.lock:
-            bundle["image/png"] = self._canvas.png()
-        bundle["text/plain"] = "Explorer: run this cell in JupyterLab to move its controls"
-        return bundle
+    def _png(self) -> bytes:
+        return self._canvas.png()
 
     # What a person does.
 
     def _connect(self) -> None:
-        controls, guarded = self.controls, self._guarded
-        self.state.observe(lambda change: guarded(self._render), self.state.SETTINGS)
-        controls.upload.observe(lambda change: guarded(self._take_upload), "value")
-        controls.show_code.observe(lambda change: guarded(self._show_code), "value")
-        controls.refresh.on_click(lambda button: guarded(self._refresh))
-        controls.reset.on_click(lambda button: guarded(self.state.reset))
-        controls.save.on_click(lambda button: guarded(self._save))
-
-    def _guarded(self, action: Callable[..., object], *arguments: object) -> None:
-        """Run a callback; say an error in the app, because the front end shows none."""
-        try:
-            action(*arguments)
-        except (MasksegError, ValueError, TypeError) as error:
-            log.info("the explorer refused: %s", error)
-            self._say_error(str(error))
-        except MemoryError:
-            self._say_error("not enough memory; choose a smaller picture or model")
-        except Exception as error:
-            log.exception("the explorer failed")
-            self._say_error(f"unexpected {type(error).__name__}: {error}")
-
-    def _say_error(self, text: str) -> None:
-        with self.state.lock:
-            self._message.value = error_line(text)
-            self.controls.sync()
-
-    def _take_upload(self) -> None:
-        files, self.controls.upload.value = self.controls.upload.value, ()
-        for file in files:  # the front end gives one; emptying the value comes back here with none
-            if len(file["content"]) > UPLOAD_LIMIT:
-                raise ImageError(
-                    f"{quoted(file['name'])} is larger than {UPLOAD_LIMIT // 2**20} MB; put it into the "
-                    "folder and press Refresh"
-                )
-            label = self.state.pictures.add_upload(str(file["name"]), bytes(file["content"]))
-            self.state.picture = label
-
-    def _refresh(self) -> None:
-        pictures = self.state.pictures
-        pictures.refresh()
-        if self.state.picture not in pictures.labels:
-            self.state.picture = pictures.labels[0]
-        self.controls.sync()
-        self._say_folder()
-
-    def _say_folder(self) -> None:
-        count, folder = self.state.pictures.file_count, quoted(self.state.pictures.folder)
-        found = f"{count} of the pictures are in {folder}" if count else f"No pictures in {folder} yet"
-        self._message.value = html.escape(found)
+        super()._connect()
+        self.controls.show_code.observe(lambda change: self._guarded(self._show_code), "value")
+        self.controls.save.on_click(lambda button: self._guarded(self._save))
 
     def _save(self) -> None:
         self._message.value = html.escape(f"Saved as {quoted(self.save(), 200)}")
@@ -193,8 +133,7 @@ class Explorer:
     def _render(self) -> None:
         state = self.state
         if state.needs_network:
-            self.controls.busy(True)
-            self._status.value = "<b>Running the network ...</b>"
+            self._say_running()
         try:
             with state.lock:
                 state.run_network()

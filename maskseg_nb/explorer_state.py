@@ -4,16 +4,15 @@ Every link of the chain remembers the settings it was computed for. `update` rec
 whose settings differ: a threshold never runs the network.
 """
 
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 from torchvision.models.detection import MaskRCNN
-from traitlets import Bool, Enum, HasTraits, TraitType, Tuple, Unicode
+from traitlets import Bool, Enum, Tuple
 
-from .images import preprocess
+from .choice import INPUT_SIZES, Choice, Fraction
 from .models import MODELS
 from .overlay import (
     draw_instances,
@@ -23,13 +22,8 @@ from .overlay import (
     semantic_map,
 )
 from .pictures import Pictures
-from .prediction import Instances, Prediction, check_fraction
+from .prediction import Instances, Prediction
 from .segmentation import predict
-
-INPUT_SIZES: dict[str, tuple[int, int] | None] = {
-    "800 x 800, as documented": (800, 800),
-    "proportions kept": None,
-}
 
 # Style -> (function of the public API, what it draws, options).
 STYLES: dict[str, tuple[Callable[..., np.ndarray], str, dict[str, Any]]] = {
@@ -48,28 +42,9 @@ _DRAWABLE: dict[str, Callable[[Instances], Any]] = {
 }
 
 
-class Fraction(TraitType[float, float]):
-    """A number in [0, 1]; NaN and everything else raise ValueError or TypeError."""
+class ExplorerState(Choice):
+    """The explorer's settings, and what they give."""
 
-    info_text = "a number in [0, 1]"
-
-    def validate(self, obj: HasTraits | None, value: Any) -> float:
-        check_fraction(self.name or "value", value)
-        return float(value)
-
-
-class ExplorerState(HasTraits):
-    """The explorer's settings, and what they give.
-
-    Args:
-        pictures: What can be chosen.
-        model: A loaded model to begin with.
-        load_model: Called with a name from the table when another model is chosen.
-    """
-
-    picture = Unicode()
-    model_name = Unicode()
-    input_size = Enum(list(INPUT_SIZES), next(iter(INPUT_SIZES)))
     score_threshold = Fraction(0.5)
     mask_threshold = Fraction(0.5)
     alpha = Fraction(0.5)
@@ -77,56 +52,23 @@ class ExplorerState(HasTraits):
     labels = Bool(True)
     hidden_categories = Tuple()
 
-    CHOICES = ("picture", "model_name", "input_size")  # a change runs the network
     KNOBS = ("score_threshold", "mask_threshold", "alpha", "style", "labels", "hidden_categories")
-    SETTINGS = CHOICES + KNOBS
+    SETTINGS = Choice.CHOICES + KNOBS
 
     # What the settings give; set by update(), which is called before anybody reads them.
-    image: np.ndarray
     prediction: Prediction
     instances: Instances
     blended: np.ndarray
 
     def __init__(self, pictures: Pictures, model: MaskRCNN, load_model: Callable[[str], MaskRCNN]) -> None:
-        name = str(getattr(model, "name", "your model"))
-        super().__init__(picture=pictures.labels[0], model_name=name)
-        self.lock = threading.RLock()  # around every computation and every drawing
-        self.pictures = pictures
-        self.network_ms = 0.0
-        self._load_model = load_model
-        self._models = {name: model}
-        self._predicted_for: tuple[str, str, str] | None = None
+        super().__init__(pictures, model, load_model)
         self._selected_for: tuple[object, ...] | None = None
         self._drawn_for: tuple[object, ...] | None = None
-
-    @property
-    def model_names(self) -> tuple[str, ...]:
-        """The models that can be chosen: those of the table, and the one that was given."""
-        return tuple(dict.fromkeys([*MODELS, *self._models]))
-
-    @property
-    def model(self) -> MaskRCNN:
-        """The model behind the present picture."""
-        return self._models[self._predicted_for[1] if self._predicted_for else self.model_name]
 
     @property
     def score_floor(self) -> float:
         """The lowest score that the model reports at all."""
         return float(self.model.roi_heads.score_thresh)
-
-    @property
-    def needs_network(self) -> bool:
-        """Whether the next `update` has to run the network."""
-        return self._predicted_for != self._choice
-
-    @property
-    def _choice(self) -> tuple[str, str, str]:
-        return self.picture, self.model_name, self.input_size
-
-    def reset(self) -> None:
-        """Set every knob back to its default; picture, model and input size stay."""
-        for knob in self.KNOBS:
-            setattr(self, knob, self.traits()[knob].default())
 
     def update(self) -> None:
         """Bring the whole chain up to date.
@@ -141,26 +83,8 @@ class ExplorerState(HasTraits):
             self._select()
             self._draw()
 
-    def run_network(self) -> None:
-        """The slow part of `update`: read the picture and run the network, where they have changed."""
-        with self.lock:
-            while self.needs_network:  # again where a choice changed while the network ran: the last one wins
-                wanted = self._choice
-                picture, model_name, input_size = wanted
-                try:
-                    if model_name not in self._models:
-                        self._models[model_name] = self._load_model(model_name)
-                    tensor, image = preprocess(self.pictures.source(picture), INPUT_SIZES[input_size])
-                    start = time.perf_counter()
-                    prediction = predict(self._models[model_name], tensor)
-                except BaseException:
-                    if self._predicted_for and wanted == self._choice:
-                        self.picture, self.model_name, self.input_size = self._predicted_for
-                    raise
-                self.network_ms = 1000 * (time.perf_counter() - start)
-                self.image, self.prediction = image, prediction
-                self._predicted_for = wanted
-                self._selected_for = None
+    def _run(self, model: MaskRCNN, tensor: Tensor) -> None:
+        self.prediction, self._selected_for = predict(model, tensor), None
 
     def _select(self) -> None:
         wanted = (self.score_threshold, self.mask_threshold, self.hidden_categories)

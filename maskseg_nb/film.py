@@ -7,11 +7,11 @@ import numpy as np
 from .drawing import DARK, Color, Crop, draw_boxes, false_colors, fitted, mask_over_crop
 from .journey import Journey, Rival
 from .overlay import category_color
-from .stage_pictures import FOLLOWED, RIVAL
+from .panels import FOLLOWED, RIVAL
 
 TILE = 176  # pixels, each side of a small picture
 _LINE = 2
-_PALE: Color = (255, 255, 255)
+_BEFORE: Color = (255, 90, 210)  # a pink that no photograph here hides
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ def film(image: np.ndarray, journey: Journey, mask_threshold: float = 0.5) -> tu
     frames = [
         Frame(
             "Anchor",
-            _boxes(crop, (start.box, _PALE, True)),
+            _boxes(crop, (start.box, _BEFORE, True)),
             (
                 f"{start.level_name}, row {row}, column {column}",
                 f"{start.side:.0f} px, height / width {start.ratio:.1f}",
@@ -50,7 +50,10 @@ def film(image: np.ndarray, journey: Journey, mask_threshold: float = 0.5) -> tu
         Frame(
             "Proposal",
             _with_rival(
-                crop, proposal.rival, (start.box, _PALE, True), (proposal.box, FOLLOWED, proposal.row is None)
+                crop,
+                proposal.rival,
+                (start.box, _BEFORE, True),
+                (proposal.box, FOLLOWED, proposal.row is None),
             ),
             ("moved and stretched", proposal.reason),
         ),
@@ -74,7 +77,7 @@ def film(image: np.ndarray, journey: Journey, mask_threshold: float = 0.5) -> tu
             _with_rival(
                 crop,
                 found.rival,
-                (proposal.box, _PALE, True),
+                (proposal.box, _BEFORE, True),
                 (found.box, FOLLOWED if lost else category_color(found.label), lost),
             ),
             (f"{found.category} {found.scores[found.label]:.3f}, refined", found.reason),
@@ -91,7 +94,7 @@ def film(image: np.ndarray, journey: Journey, mask_threshold: float = 0.5) -> tu
             (f"read from {journey.mask.level_name}", f"{len(probs)} x {len(probs)} probabilities"),
         ),
         Frame(
-            "In its box",
+            "Pasted",
             mask_over_crop(close, found.box, probs, mask_threshold),
             ("stretched over the box", f"line: probability {mask_threshold:.2f}"),
         ),

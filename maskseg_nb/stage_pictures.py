@@ -4,56 +4,18 @@ Dashed boxes are before a decision, solid ones after it. The box that is followe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from .drawing import Color, Crop, draw_boxes, draw_grid, fitted, heat_map, line_width, mask_over_crop, mosaic
 from .follow import anchor_at
 from .journey import Journey, Rival
-from .overlay import PALETTE, category_color, draw_instances
-from .stages import FATES, KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL
+from .overlay import category_color, draw_instances
+from .panels import FATE_COLORS, FOLLOWED, RIVAL, StagePicture, View, level_color
+from .stages import FATES, KEPT, LOW_SCORE
 from .trace import Trace
 
-FOLLOWED: Color = (255, 235, 60)
-RIVAL: Color = (255, 80, 40)
-FATE_COLORS: dict[int, Color] = {
-    KEPT: (0, 200, 140),
-    SUPPRESSED: (235, 130, 30),
-    LOW_SCORE: (150, 150, 150),
-    TOO_SMALL: (204, 121, 167),
-    OVER_LIMIT: (86, 180, 233),
-}
 STRONGEST = 16  # channels shown where none is chosen
-
-
-@dataclass(frozen=True)
-class View:
-    """What of a stage to show.
-
-    Attributes:
-        level: The pyramid level, 0 the finest.
-        channel: Of the level's map; None shows the strongest.
-        shown: How many boxes to draw, the best first.
-        score_threshold, mask_threshold: For the pasted masks, as in `Prediction.select`.
-    """
-
-    level: int = 2
-    channel: int | None = None
-    shown: int = 15
-    score_threshold: float = 0.5
-    mask_threshold: float = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class StagePicture:
-    """Two panels of one size, uint8 (H, W, 3) RGB, their titles, what to see, and what the colours mean."""
-
-    left: np.ndarray
-    right: np.ndarray
-    titles: tuple[str, str]
-    caption: str
-    legend: tuple[tuple[Color, str], ...] = ()
 
 
 def stage_picture(trace: Trace, image: np.ndarray, stage: str, journey: Journey, view: View) -> StagePicture:
@@ -75,11 +37,6 @@ def stage_picture(trace: Trace, image: np.ndarray, stage: str, journey: Journey,
     if not 0 <= view.level < len(trace.features.maps):
         raise ValueError(f"level must be 0 to {len(trace.features.maps) - 1}, got {view.level}")
     return _DRAW[stage](trace, image, journey, view)
-
-
-def level_color(level: int) -> Color:
-    """The colour of a pyramid level, the same in every picture."""
-    return tuple(PALETTE[level % len(PALETTE)].tolist())
 
 
 def _normalised(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -168,7 +125,10 @@ def _proposals(trace: Trace, image: np.ndarray, journey: Journey, view: View) ->
         + f". Drawn: the {len(before)} best candidates and the {len(after)} best proposals."
     )
     titles = ("Candidates, by what becomes of them", "Proposals")
-    return StagePicture(left, right, titles, caption, _fate_legend(fates))
+    rows = proposals.candidates[best].tolist() + proposals.anchors[: view.shown].tolist()
+    names = tuple((row, 0) for row in rows)
+    boxes = np.concatenate([before, after])
+    return StagePicture(left, right, titles, caption, _fate_legend(fates), boxes, names)
 
 
 def _box_scores(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -194,7 +154,8 @@ def _box_scores(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
         f"the box, the coarser the level. Right: one proposal, and where its best categories move it."
     )
     titles = ("Proposals, by the level they are read from", "One proposal refined")
-    return StagePicture(left, right, titles, caption, (*legend, (FOLLOWED, "followed")))
+    names = tuple((row, 0) for row in trace.proposals.anchors[: view.shown].tolist())
+    return StagePicture(left, right, titles, caption, (*legend, (FOLLOWED, "followed")), boxes, names)
 
 
 def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -203,10 +164,8 @@ def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     above = int((found.fates != LOW_SCORE).sum())
     best = scores.topk(min(view.shown, above)).indices
     fates = found.fates[best].tolist()
-    refined = trace.box_scores.boxes[:, 1:].reshape(-1, 4)
-    left = draw_boxes(
-        image, trace.on_picture(refined[best]), [FATE_COLORS[fate] for fate in fates], dashed=True
-    )
+    refined = trace.on_picture(trace.box_scores.boxes[:, 1:].reshape(-1, 4)[best])
+    left = draw_boxes(image, refined, [FATE_COLORS[fate] for fate in fates], dashed=True)
     prediction = trace.prediction[: view.shown]
     names = [prediction.categories[label] for label in prediction.labels]
     colors = [category_color(label) for label in prediction.labels]
@@ -227,9 +186,12 @@ def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
         + f". Drawn: the {len(best)} best above the score floor, and the {len(prediction)} best detections, "
         "each from its dashed proposal to its solid box."
     )
-    return StagePicture(
-        left, right, ("Refined boxes, by what becomes of them", "Detections"), caption, _fate_legend(fates)
-    )
+    titles = ("Refined boxes, by what becomes of them", "Detections")
+    anchors = trace.proposals.anchors
+    rows = list(zip(anchors[found.proposals].tolist(), found.labels.tolist(), strict=True))[: view.shown]
+    pairs = [(int(anchors[pair // (classes - 1)]), int(pair % (classes - 1)) + 1) for pair in best]
+    boxes = np.concatenate([prediction.boxes, refined])
+    return StagePicture(left, right, titles, caption, _fate_legend(fates), boxes, (*rows, *pairs))
 
 
 def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -249,7 +211,10 @@ def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
         f"pixel is inside where its probability > {view.mask_threshold:.2f} (the white line). Right: the "
         f"{len(instances)} with a score of {view.score_threshold:.2f} or more, pasted."
     )
-    return StagePicture(left, right, (title, "Pasted into the picture"), caption)
+    found = trace.detections
+    rows = zip(trace.proposals.anchors[found.proposals].tolist(), found.labels.tolist(), strict=True)
+    titles = (title, "Pasted into the picture")
+    return StagePicture(left, right, titles, caption, (), trace.prediction.boxes, tuple(rows))
 
 
 _DRAW: dict[str, Callable[[Trace, np.ndarray, Journey, View], StagePicture]] = {

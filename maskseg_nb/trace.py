@@ -45,15 +45,12 @@ class Knobs:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value, most = getattr(self, field.name), float("inf")
-            if field.type is int:
-                good = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-                kind = "a whole number of at least 1"
-            else:
-                most = 1.0 if field.name.endswith("threshold") else most
-                good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most
-                kind = "a number in [0, 1]" if most == 1 else "a number of at least 0"
-            if not good:
+            value, whole = getattr(self, field.name), field.type is int
+            most = 1.0 if field.name.endswith("threshold") else float("inf")
+            kind = "a number in [0, 1]" if most == 1 else "a number of at least 0"
+            kind = "a whole number of at least 1" if whole else kind
+            good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+            if not good or not (1 if whole else 0) <= value <= most:
                 raise ValueError(f"{field.name} must be {kind}, got {value!r}")
 
     @classmethod

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from maskseg_nb import Explorer, ImageError, load_model, sample_photo
-from maskseg_nb.explorer_controls import UPLOAD_LIMIT
-from maskseg_nb.explorer_state import INPUT_SIZES, STYLES
+from maskseg_nb.choice import INPUT_SIZES
+from maskseg_nb.choice_controls import UPLOAD_LIMIT
+from maskseg_nb.explorer_state import STYLES
 
 
 @pytest.fixture

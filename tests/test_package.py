@@ -181,7 +181,8 @@ def importers(package):
 
 
 def is_app(module):
-    return module in ("app_parts", "canvas") or module.startswith(("explorer", "inside"))
+    shared = ("app", "app_parts", "canvas", "choice_controls", "clickable")
+    return module in shared or module.startswith(("explorer", "inside"))
 
 
 def test_only_the_apps_import_ipywidgets():

@@ -1,0 +1,117 @@
+"""Which picture goes through which model, at which size: what the apps' states have in common."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+from traitlets import Enum, HasTraits, TraitType, Unicode
+
+from .images import preprocess
+from .models import MODELS
+from .pictures import Pictures
+from .prediction import check_fraction
+
+INPUT_SIZES: dict[str, tuple[int, int] | None] = {
+    "800 x 800, as documented": (800, 800),
+    "proportions kept": None,
+}
+
+
+class Fraction(TraitType[float, float]):
+    """A number in [0, 1]; NaN and everything else raise ValueError or TypeError."""
+
+    info_text = "a number in [0, 1]"
+
+    def validate(self, obj: HasTraits | None, value: Any) -> float:
+        check_fraction(self.name or "value", value)
+        return float(value)
+
+
+class Choice(HasTraits):
+    """A picture, a model and an input size as validated traits; the network runs when one has changed.
+
+    Args:
+        pictures: What can be chosen.
+        model: A loaded model to begin with.
+        load_model: Called with a name from the table when another model is chosen.
+
+    Attributes:
+        image: uint8 (H, W, 3), RGB: the picture, at the size that the network saw.
+        network_ms: How long the network took, in milliseconds.
+        lock: Around every computation and every drawing.
+    """
+
+    picture = Unicode()
+    model_name = Unicode()
+    input_size = Enum(list(INPUT_SIZES), next(iter(INPUT_SIZES)))
+
+    CHOICES = ("picture", "model_name", "input_size")  # a change runs the network
+    KNOBS: tuple[str, ...] = ()  # a change does not
+    SETTINGS = CHOICES + KNOBS
+
+    image: np.ndarray
+
+    def __init__(self, pictures: Pictures, model: MaskRCNN, load_model: Callable[[str], MaskRCNN]) -> None:
+        name = str(getattr(model, "name", "your model"))
+        super().__init__(picture=pictures.labels[0], model_name=name)
+        self.lock = threading.RLock()
+        self.pictures = pictures
+        self.network_ms = 0.0
+        self._load_model = load_model
+        self._models = {name: model}
+        self._ran_for: tuple[str, str, str] | None = None
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """The models that can be chosen: those of the table, and the one that was given."""
+        return tuple(dict.fromkeys([*MODELS, *self._models]))
+
+    @property
+    def model(self) -> MaskRCNN:
+        """The model behind the present picture."""
+        return self._models[self._ran_for[1] if self._ran_for else self.model_name]
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether `run_network` has anything to do."""
+        return self._ran_for != self._choice
+
+    @property
+    def _choice(self) -> tuple[str, str, str]:
+        return self.picture, self.model_name, self.input_size
+
+    def reset(self) -> None:
+        """Set every knob back to its default; picture, model and input size stay."""
+        for knob in self.KNOBS:
+            setattr(self, knob, self.traits()[knob].default())
+
+    def run_network(self) -> None:
+        """Read the picture and run the network, where a choice has changed.
+
+        Raises:
+            MasksegError: The picture or the model cannot be had; the choice is then as before.
+        """
+        with self.lock:
+            while self.needs_network:  # again where a choice changed while the network ran: the last one wins
+                wanted = self._choice
+                picture, model_name, input_size = wanted
+                try:
+                    if model_name not in self._models:
+                        self._models[model_name] = self._load_model(model_name)
+                    tensor, image = preprocess(self.pictures.source(picture), INPUT_SIZES[input_size])
+                    start = time.perf_counter()
+                    self._run(self._models[model_name], tensor)
+                except BaseException:
+                    if self._ran_for and wanted == self._choice:
+                        self.picture, self.model_name, self.input_size = self._ran_for
+                    raise
+                self.network_ms = 1000 * (time.perf_counter() - start)
+                self.image, self._ran_for = image, wanted
+
+    def _run(self, model: MaskRCNN, tensor: Tensor) -> None:
+        """Run the network and keep what it says; change nothing where it fails."""
+        raise NotImplementedError

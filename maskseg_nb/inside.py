@@ -1,0 +1,174 @@
+"""The stage explorer: every stage of the network on screen, every knob live, one box followed all the way.
+
+The state runs the network and draws (inside_state.py), the controls are widgets and nothing more
+(inside_controls.py); this view joins the two.
+"""
+
+import html
+import os
+import time
+
+import ipywidgets as widgets
+import numpy as np
+from matplotlib.figure import Figure
+from torchvision.models.detection import MaskRCNN
+
+from .app import App
+from .app_parts import swatch
+from .canvas import Canvas
+from .checks import check_model
+from .clickable import ClickableImage
+from .figures import show_side_by_side
+from .film import TILE
+from .inside_controls import TITLES, InsideControls
+from .inside_state import InsideState
+from .journey import Journey
+from .models import load_model
+from .pictures import Pictures
+from .trace import Trace
+
+_FRAMES = ("Anchor", "Proposal", "RoIAlign", "Box head", "Mask", "Pasted")
+
+
+class Inside(App):
+    """Look into Mask R-CNN stage by stage. As a cell's last value it displays itself.
+
+    Args:
+        folder: Offer the pictures in this folder; None takes the notebook's own.
+        model: A loaded MaskRCNN, or what `load_model` takes; None is its default model.
+
+    Raises:
+        MasksegError: No such folder, or the model cannot be had.
+        TypeError: `model` has no mask head.
+    """
+
+    state: InsideState
+    controls: InsideControls
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        model: MaskRCNN | str | os.PathLike[str] | None = None,
+    ) -> None:
+        super().__init__()
+        pictures = Pictures(folder)
+        loaded = load_model(model) if model is None or isinstance(model, (str, os.PathLike)) else model
+        check_model(loaded)
+        self.state = InsideState(pictures, loaded, load_model)
+        self.state.update()
+        self.controls = InsideControls(self.state, self._set)
+        clickable = ClickableImage()
+        clickable.on_click(self._clicked)
+        self._canvas, self._film = Canvas(34, 28, clickable), Canvas(TILE // 16, TILE // 16)
+        self._drawn: tuple[object, ...] = ()
+        self._caption, self._way = widgets.HTML(), widgets.HTML()
+        self._film.draw([frame.picture for frame in self.state.frames], _FRAMES)
+        self.widget = self.controls.layout(
+            [self._status, self._message, self._canvas.view, self._caption], [self._film.view, self._way]
+        )
+        self._connect()
+        self._render()
+
+    @property
+    def model(self) -> MaskRCNN:
+        """The model behind the picture."""
+        return self.state.model
+
+    @property
+    def image(self) -> np.ndarray:
+        """The picture, uint8 (H, W, 3) RGB, at the size that the network saw."""
+        return self.state.image
+
+    @property
+    def trace(self) -> Trace:
+        """Every stage of the run on screen."""
+        return self.state.trace
+
+    @property
+    def journey(self) -> Journey:
+        """The way of the box that is followed."""
+        return self.state.journey
+
+    def figure(self) -> Figure:
+        """The stage's two panels as a plain matplotlib Figure."""
+        with self.state.lock:
+            pair = self.state.pair
+            return show_side_by_side(pair.left, pair.right, titles=pair.titles)
+
+    def _png(self) -> bytes:
+        return self._canvas.png()
+
+    # What a person does.
+
+    def _clicked(self, x: float, y: float) -> None:
+        self._guarded(self._follow_at, x, y)
+
+    def _follow_at(self, x: float, y: float) -> None:
+        with self.state.lock:
+            place = self._canvas.locate(x, y)
+            if place is None or (place[0] == 0 and self.state.stage == "masks"):
+                return  # beside the pictures, or on the enlarged mask
+            if place[0] == 1 and self.state.stage in ("normalised", "features"):
+                return  # no photograph
+            height, width = self.state.image.shape[:2]
+            self.state.follow_at(place[1] * width, place[2] * height)
+
+    # What a person sees.
+
+    def _render(self) -> None:
+        state = self.state
+        if state.needs_network:
+            self._say_running()
+        try:
+            with state.lock:
+                start = time.perf_counter()
+                state.update()
+                pair = state.pair
+                if self._drawn != (state.image.shape, pair.titles):
+                    self._canvas.draw([pair.left, pair.right], pair.titles)
+                    self._drawn = (state.image.shape, pair.titles)
+                for panel, picture in enumerate((pair.left, pair.right)):
+                    self._canvas.replace(panel, picture)
+                for panel, frame in enumerate(state.frames):
+                    self._film.replace(panel, frame.picture)
+                self._canvas.view.description = f"{', '.join(pair.titles)}. {pair.caption}"
+                self._canvas.send()
+                self._film.send()
+                self._message.value = ""
+                self.controls.sync()
+                self._describe(1000 * (time.perf_counter() - start))
+        finally:
+            self.controls.busy(False)
+
+    def _describe(self, redraw_ms: float) -> None:
+        state, pair = self.state, self.state.pair
+        run = state.trace
+        ran = [TITLES[stage] for stage in run.rerun_stages]
+        took = sum(run.milliseconds[stage] for stage in run.rerun_stages)
+        what = "all stages" if len(ran) == len(TITLES) else ", ".join(ran) or "no stage"
+        device = next(state.model.parameters()).device
+        self._status.value = (
+            f"<b>{html.escape(what)}</b> ran in {took:.0f} ms "
+            f'<span class="maskseg-muted">&nbsp; {html.escape(state.model_name)} on {device} &nbsp; '
+            f"update {redraw_ms:.0f} ms</span>"
+        )
+        legend = " &nbsp; ".join(f"{swatch(color)} {html.escape(text)}" for color, text in pair.legend)
+        self._caption.value = f"{html.escape(pair.caption)}<br>{legend}"
+        self._way.value = _way(state)
+
+
+def _way(state: InsideState) -> str:
+    """What happened to the followed box, under each small picture; then its scores as bars."""
+    frames = "".join(
+        f"<div>{'<br>'.join(html.escape(line) for line in frame.lines)}</div>" for frame in state.frames
+    )
+    film = f'<div class="maskseg-film">{frames}</div>'
+    found = state.journey.detection
+    if found is None:
+        return film
+    bars = ""
+    for label in found.scores.argsort()[::-1][:6].tolist():
+        name = state.trace.prediction.categories[label] if label else "background"
+        bar = f'<i style="width: {100 * found.scores[label]:.2f}%"></i>'
+        bars += f"<span>{html.escape(name)}</span>{bar}<span>{found.scores[label]:.3f}</span>"
+    return f'{film}<div class="maskseg-scores">{bars}</div>'
