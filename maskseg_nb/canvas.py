@@ -95,10 +95,14 @@ class Canvas:
         """Encode the pixels and give them to the view."""
         self.view.value = encoded(".jpg", self.pixels, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
 
-    def png(self) -> bytes:
-        """The pixels at half size as a PNG file, for places that show no widgets."""
-        height, width = self.pixels.shape[:2]
-        half = cv2.resize(self.pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    def png(self, *below: "Canvas") -> bytes:
+        """The pixels at half size as a PNG file, for places that show no widgets.
+
+        Args:
+            below: Canvases of the same width, whose pixels follow.
+        """
+        pixels = np.vstack([self.pixels, *(canvas.pixels for canvas in below)])
+        half = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         return encoded(".png", half, (cv2.IMWRITE_PNG_COMPRESSION, 9))
 
     def _fit(self, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -9,9 +9,10 @@ from .journey import Journey, Rival
 from .overlay import category_color
 from .panels import FOLLOWED, RIVAL
 
+FRAMES = ("Anchor", "Proposal", "RoIAlign", "Box head", "Mask", "Pasted")
 TILE = 176  # pixels, each side of a small picture
 _LINE = 2
-_BEFORE: Color = (255, 90, 210)  # a pink that no photograph here hides
+_BEFORE: Color = (0, 150, 255)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +43,8 @@ def film(image: np.ndarray, journey: Journey, mask_threshold: float = 0.5) -> tu
             "Anchor",
             _boxes(crop, (start.box, _BEFORE, True)),
             (
-                f"{start.level_name}, row {row}, column {column}",
+                f"{start.level_name}: row {row}, column {column}",
                 f"{start.side:.0f} px, height / width {start.ratio:.1f}",
-                f"objectness {start.objectness:.3f}, rank {start.rank}",
             ),
         ),
         Frame(
@@ -55,11 +55,11 @@ def film(image: np.ndarray, journey: Journey, mask_threshold: float = 0.5) -> tu
                 (start.box, _BEFORE, True),
                 (proposal.box, FOLLOWED, proposal.row is None),
             ),
-            ("moved and stretched", proposal.reason),
+            (f"objectness {start.objectness:.3f}: rank {start.rank} of {start.level_name}", proposal.reason),
         ),
     ]
     if found is None:
-        return (*frames, *(_unreached(title) for title in ("RoIAlign", "Box head", "Mask", "Pasted")))
+        return (*frames, *(_unreached(title) for title in FRAMES[2:]))
     strength = np.abs(found.features).mean(axis=0)  # (h, w)
     channels, height, width = found.features.shape
     lost = found.row is None
@@ -84,7 +84,7 @@ def film(image: np.ndarray, journey: Journey, mask_threshold: float = 0.5) -> tu
         ),
     ]
     if journey.mask is None:
-        return (*frames, *(_unreached(title) for title in ("Mask", "Pasted")))
+        return (*frames, *(_unreached(title) for title in FRAMES[4:]))
     probs = journey.mask.probs
     close = Crop.around(image, found.box, (TILE, TILE), margin=0.08)
     frames += [

@@ -19,15 +19,13 @@ from .canvas import Canvas
 from .checks import check_model
 from .clickable import ClickableImage
 from .figures import show_side_by_side
-from .film import TILE
+from .film import FRAMES, TILE
 from .inside_controls import TITLES, InsideControls
 from .inside_state import InsideState
 from .journey import Journey
 from .models import load_model
 from .pictures import Pictures
 from .trace import Trace
-
-_FRAMES = ("Anchor", "Proposal", "RoIAlign", "Box head", "Mask", "Pasted")
 
 
 class Inside(App):
@@ -59,10 +57,10 @@ class Inside(App):
         self.controls = InsideControls(self.state, self._set)
         clickable = ClickableImage()
         clickable.on_click(self._clicked)
-        self._canvas, self._film = Canvas(34, 28, clickable), Canvas(TILE // 16, TILE // 16)
+        self._canvas, self._film = Canvas(35, 34, clickable), Canvas(TILE // 16, TILE // 16)
         self._drawn: tuple[object, ...] = ()
         self._caption, self._way = widgets.HTML(), widgets.HTML()
-        self._film.draw([frame.picture for frame in self.state.frames], _FRAMES)
+        self._film.draw([frame.picture for frame in self.state.frames], FRAMES)
         self.widget = self.controls.layout(
             [self._status, self._message, self._canvas.view, self._caption], [self._film.view, self._way]
         )
@@ -96,7 +94,7 @@ class Inside(App):
             return show_side_by_side(pair.left, pair.right, titles=pair.titles)
 
     def _png(self) -> bytes:
-        return self._canvas.png()
+        return self._canvas.png(self._film)
 
     # What a person does.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from .app_parts import STYLE_SHEET, knob, wrapping_row
+from .app_parts import STYLE_SHEET, knob
 from .choice_controls import ChoiceControls
 from .inside_state import InsideState
 from .trace import ORDER
@@ -51,7 +51,7 @@ class InsideControls(ChoiceControls):
         self.follow = widgets.Dropdown(description="Follow", layout=widgets.Layout(width="auto"))
         self.follow.observe(partial(self._moved, "followed"), "value")
         self.strip = {
-            stage: widgets.ToggleButton(layout=widgets.Layout(width="auto", height="auto", flex="1 1 120px"))
+            stage: widgets.ToggleButton(layout=widgets.Layout(height="auto", flex="1 1 0", min_width="0"))
             for stage in ORDER
         }
         for stage, button in self.strip.items():
@@ -67,9 +67,6 @@ class InsideControls(ChoiceControls):
             "level": widgets.HBox([self.level]),
             "channel": widgets.HBox([self.channel, widgets.Label("-1: the strongest")]),
         }
-        self._add_knob("shown", "boxes drawn", 1, 200)
-        self._add_knob("score_threshold", "score_threshold", 0.0, 1.0)
-        self._add_knob("mask_threshold", "mask_threshold", 0.0, 1.0)
         self.knobs: dict[str, tuple[widgets.DOMWidget, widgets.DOMWidget]] = {}
         self.defaults: dict[str, widgets.Label] = {}
         for name, (least, most) in RANGES.items():
@@ -78,14 +75,20 @@ class InsideControls(ChoiceControls):
             self.rows[name] = widgets.HBox([*self.knobs[name], self.defaults[name]])
             for control in self.knobs[name]:
                 control.observe(partial(self._on_knob, name), "value")
+        self._add_knob("shown", "boxes drawn", 1, 200)
+        self._add_knob("score_threshold", "score_threshold", 0.0, 1.0)
+        self._add_knob("mask_threshold", "mask_threshold", 0.0, 1.0)
 
     def layout(self, main: list[widgets.Widget], journey: list[widgets.Widget]) -> widgets.VBox:
         """The whole app: two columns of controls, the strip, the stage's pictures, the box's way."""
-        column = widgets.Layout(flex="1 1 380px", min_width="320px")
-        source = widgets.VBox([*self.source_column(), self.follow], layout=column)
-        knobs = widgets.VBox([*self.rows.values(), wrapping_row(self.reset)], layout=column)
+        column = {"flex": "1 1 380px", "min_width": "320px"}
+        self.follow.layout.flex = "1 1 auto"
+        follow = widgets.HBox([self.follow, self.reset])
+        source = widgets.VBox([*self.source_column(), follow], layout=column)
+        knobs = widgets.VBox(list(self.rows.values()), layout=column)
+        knobs.layout.min_height = "200px"  # six rows: the pictures below stay where they are at every stage
         columns = widgets.HBox([source, knobs], layout=widgets.Layout(flex_flow="row wrap"))
-        strip = wrapping_row(*self.strip.values())
+        strip = widgets.HBox(list(self.strip.values()))
         app = widgets.VBox([widgets.HTML(STYLE_SHEET), columns, strip, *main, *journey])
         app.add_class("maskseg")
         app.add_class("maskseg-inside")
@@ -143,7 +146,8 @@ class InsideControls(ChoiceControls):
             self.strip[stage].value = True  # one stage is always on screen
 
     def _on_knob(self, name: str, change: dict[str, Any]) -> None:
-        if not self._is_syncing:
-            new = change["new"]
+        new = change["new"]
+        # A slider rounds to its steps of 0.01, unasked: what it rounds to no other value is nobody's wish.
+        if not self._is_syncing and not abs(new - self._state.knob_values[name]) < 0.005:
             value = round(new, 4) if isinstance(new, float) else new
             self._on_change("knobs", self._state.with_knob(name, value))

@@ -8,7 +8,7 @@ from .drawing import Color
 from .overlay import PALETTE
 from .stages import KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL
 
-FOLLOWED: Color = (255, 235, 60)
+FOLLOWED: Color = (255, 60, 200)
 RIVAL: Color = (255, 80, 40)
 FATE_COLORS: dict[int, Color] = {
     KEPT: (0, 200, 140),

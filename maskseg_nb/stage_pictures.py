@@ -1,6 +1,6 @@
 """A picture pair for each stage of a trace: what comes in on the left, what comes out on the right.
 
-Dashed boxes are before a decision, solid ones after it. The box that is followed is yellow everywhere.
+Dashed boxes are before a decision, solid ones after it. The box that is followed is pink everywhere.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from .stages import FATES, KEPT, LOW_SCORE
 from .trace import Trace
 
 STRONGEST = 16  # channels shown where none is chosen
+TAGGED = 8  # detections that are named: more tags would cover each other
 
 
 def stage_picture(trace: Trace, image: np.ndarray, stage: str, journey: Journey, view: View) -> StagePicture:
@@ -175,7 +176,7 @@ def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
         f"#{row} {name} {score:.2f}"
         for row, (name, score) in enumerate(zip(names, prediction.scores, strict=True))
     ]
-    right = draw_boxes(right, prediction.boxes, colors, tags=tags)
+    right = draw_boxes(right, prediction.boxes, colors, tags=tags[:TAGGED])
     if journey.detection:
         step = journey.detection
         left, right = _follow_on(left, right, step.box, step.rival, step.row)
