@@ -71,7 +71,7 @@ class InsideControls(ChoiceControls):
         self.defaults: dict[str, widgets.Label] = {}
         for name, (least, most) in RANGES.items():
             self.knobs[name] = knob(name, state.knob_values[name], least, most)
-            self.defaults[name] = widgets.Label(layout=widgets.Layout(width="86px"))
+            self.defaults[name] = widgets.Label(layout=widgets.Layout(width="94px"))
             self.rows[name] = widgets.HBox([*self.knobs[name], self.defaults[name]])
             for control in self.knobs[name]:
                 control.observe(partial(self._on_knob, name), "value")
