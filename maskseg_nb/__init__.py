@@ -5,7 +5,14 @@ from .errors import ImageError, MasksegError, ModelError, require_opencv
 require_opencv()
 
 from .explorer import Explorer  # noqa: E402
-from .figures import figure_png, show_pictures, show_semantic_map, show_side_by_side  # noqa: E402
+from .figures import (  # noqa: E402
+    figure_png,
+    show_journey,
+    show_pictures,
+    show_semantic_map,
+    show_side_by_side,
+    show_stage,
+)
 from .follow import follow  # noqa: E402
 from .images import SAMPLES, load_image, preprocess, sample_photo  # noqa: E402
 from .inside import Inside  # noqa: E402
@@ -38,8 +45,10 @@ __all__ = [
     "sample_photo",
     "segment_image",
     "semantic_map",
+    "show_journey",
     "show_pictures",
     "show_semantic_map",
     "show_side_by_side",
+    "show_stage",
     "trace",
 ]

@@ -2,13 +2,20 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from .film import film
+from .follow import follow
+from .journey import Journey
 from .overlay import category_color, draw_semantic_map, semantic_map
+from .panels import View
 from .prediction import Instances
+from .stage_pictures import stage_picture
+from .trace import Trace
 
 
 def show_side_by_side(
@@ -82,12 +89,48 @@ def show_semantic_map(image: np.ndarray, instances: Instances, alpha: float = 0.
     if present:
         swatches = []
         for label in present:
-            red, green, blue = category_color(label)
-            color = (red / 255, green / 255, blue / 255)
+            color = np.array(category_color(label)) / 255
             swatches.append(Patch(color=color, label=instances.categories[label]))
         columns = min(len(present), 6)
         figure.legend(handles=swatches, loc="outside lower center", ncols=columns, frameon=False)
     return figure
+
+
+def show_stage(
+    trace: Trace, image: np.ndarray, stage: str, *, journey: Journey | None = None, **view: Any
+) -> Figure:
+    """What comes into a stage of the network on the left, what comes out on the right.
+
+    Args:
+        trace: A run through the network.
+        image: uint8 (H, W, 3), RGB: the picture that ran through it.
+        stage: "normalised", "features", "dense" (anchors), "proposals", "box_scores", "detections", "masks".
+        journey: The box to point out, as `follow` returns it; None takes the surest anchor's.
+        view: Fields of `View`: level, channel, shown, score_threshold, mask_threshold.
+
+    Raises:
+        ValueError: There is no such stage, level or channel.
+        TypeError: `view` has an unknown name.
+    """
+    journey = journey or follow(trace, anchor=int(trace.dense.objectness.argmax()))
+    pair = stage_picture(trace, image, stage, journey, View(**view))
+    figure = show_side_by_side(pair.left, pair.right, titles=pair.titles)
+    if pair.legend:
+        swatches = [Patch(color=np.array(color) / 255, label=text) for color, text in pair.legend]
+        figure.legend(handles=swatches, loc="outside lower center", ncols=len(swatches), frameon=False)
+    return figure
+
+
+def show_journey(image: np.ndarray, journey: Journey, mask_threshold: float = 0.5) -> Figure:
+    """One box's way through the network as a strip of six small pictures.
+
+    Args:
+        image: uint8 (H, W, 3), RGB: the picture that ran through the network.
+        journey: As `follow` returns it.
+        mask_threshold: Where the line around the mask runs, in [0, 1].
+    """
+    frames = film(image, journey, mask_threshold)
+    return show_pictures([frame.picture for frame in frames], [frame.title for frame in frames], columns=6)
 
 
 def figure_png(figure: Figure) -> bytes:
