@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from .drawing import Color
 from .film import film
 from .follow import follow
 from .journey import Journey
@@ -86,13 +87,7 @@ def show_semantic_map(image: np.ndarray, instances: Instances, alpha: float = 0.
         image, draw_semantic_map(image, class_map, alpha), titles=("Original", "Semantic map")
     )
     present = [int(label) for label in np.unique(class_map) if label]
-    if present:
-        swatches = []
-        for label in present:
-            color = np.array(category_color(label)) / 255
-            swatches.append(Patch(color=color, label=instances.categories[label]))
-        columns = min(len(present), 6)
-        figure.legend(handles=swatches, loc="outside lower center", ncols=columns, frameon=False)
+    _add_legend(figure, [(category_color(label), instances.categories[label]) for label in present])
     return figure
 
 
@@ -115,9 +110,7 @@ def show_stage(
     journey = journey or follow(trace, anchor=int(trace.dense.objectness.argmax()))
     pair = stage_picture(trace, image, stage, journey, View(**view))
     figure = show_side_by_side(pair.left, pair.right, titles=pair.titles)
-    if pair.legend:
-        swatches = [Patch(color=np.array(color) / 255, label=text) for color, text in pair.legend]
-        figure.legend(handles=swatches, loc="outside lower center", ncols=len(swatches), frameon=False)
+    _add_legend(figure, pair.legend)
     return figure
 
 
@@ -131,6 +124,15 @@ def show_journey(image: np.ndarray, journey: Journey, mask_threshold: float = 0.
     """
     frames = film(image, journey, mask_threshold)
     return show_pictures([frame.picture for frame in frames], [frame.title for frame in frames], columns=6)
+
+
+def _add_legend(figure: Figure, entries: Sequence[tuple[Color, str]]) -> None:
+    """What the colours mean, below the pictures."""
+    swatches = [Patch(color="#" + bytes(color).hex(), label=text) for color, text in entries]
+    if swatches:
+        figure.legend(
+            handles=swatches, loc="outside lower center", ncols=min(len(swatches), 6), frameon=False
+        )
 
 
 def figure_png(figure: Figure) -> bytes:
