@@ -37,7 +37,7 @@ class ChoiceControls:
         )
         self.reset = widgets.Button(description="Reset", icon="undo", tooltip="Every knob to its default")
         for button in (self.refresh, self.upload, self.reset):
-            button.layout.width = "auto"
+            button.layout.width, button.layout.flex = "auto", "0 0 auto"
         self._tie("picture", self.picture)
         self._tie("model_name", self.model)
         self._tie("input_size", self.input_size)

@@ -81,11 +81,10 @@ class InsideControls(ChoiceControls):
 
     def layout(self, main: list[widgets.Widget], journey: list[widgets.Widget]) -> widgets.VBox:
         """The whole app: two columns of controls, the strip, the stage's pictures, the box's way."""
-        column = {"flex": "1 1 380px", "min_width": "320px"}
-        self.follow.layout.flex = "1 1 auto"
+        self.follow.layout.flex, self.follow.layout.min_width = "1 1 0", "0"  # its names may be long
         follow = widgets.HBox([self.follow, self.reset])
-        source = widgets.VBox([*self.source_column(), follow], layout=column)
-        knobs = widgets.VBox(list(self.rows.values()), layout=column)
+        source = widgets.VBox([*self.source_column(), follow], layout={"flex": "1 1 320px"})
+        knobs = widgets.VBox(list(self.rows.values()), layout={"flex": "2 1 440px"})
         knobs.layout.min_height = "200px"  # six rows: the pictures below stay where they are at every stage
         columns = widgets.HBox([source, knobs], layout=widgets.Layout(flex_flow="row wrap"))
         strip = widgets.HBox(list(self.strip.values()))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.models.detection import MaskRCNN
 
-from maskseg_nb import Prediction, load_model, predict, preprocess, sample_photo
+from maskseg_nb import Prediction, Trace, load_model, predict, preprocess, sample_photo, trace
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +29,13 @@ def nothing() -> tuple[torch.Tensor, np.ndarray]:
 @pytest.fixture(scope="session")
 def prediction(street: MaskRCNN, restaurant: tuple[torch.Tensor, np.ndarray]) -> Prediction:
     return predict(street, restaurant[0])
+
+
+@pytest.fixture(scope="session")
+def street_trace(street: MaskRCNN, restaurant: tuple[torch.Tensor, np.ndarray]) -> Trace:
+    return trace(street, restaurant[0])
+
+
+@pytest.fixture(scope="session")
+def nothing_trace(street: MaskRCNN, nothing: tuple[torch.Tensor, np.ndarray]) -> Trace:
+    return trace(street, nothing[0])

@@ -20,6 +20,10 @@ import cv2
 import numpy as np
 from playwright.sync_api import Browser, Locator, Page, Playwright
 
+from maskseg_nb import load_image
+from maskseg_nb.canvas import BLOCK, JPEG_QUALITY, TITLE_HEIGHT
+from maskseg_nb.export import encoded
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 BUILD = Path(__file__).parents[2] / "build"
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
@@ -34,6 +38,8 @@ BROWSER_OPTIONS = (
 )
 VIEWPORT = {"width": 1280, "height": 900}
 MINUTE = 60_000  # milliseconds, as Playwright counts
+SIDE = 34 * BLOCK  # pixels of a picture of 800 x 800 in either app
+DECODERS = 0.2  # levels, on average: what the browser's JPEG decoder and Pillow's may differ
 
 
 def find_chromium() -> str | None:
@@ -160,6 +166,65 @@ def choose_theme(page: Page, theme: str) -> None:
 
 
 # What a page shows.
+
+
+class AppInPage:
+    """One of the package's apps in an open page.
+
+    Args:
+        page: With the notebook that shows it.
+        picture: A CSS selector for the <img> with the two panels.
+        column: The width of a panel's place, in pixels of that picture.
+    """
+
+    def __init__(self, page: Page, picture: str, column: int) -> None:
+        self.page = page
+        self.root = page.locator(".maskseg")
+        self.picture = self.root.locator(picture)
+        self.lefts = BLOCK, BLOCK + column + BLOCK  # of the two panels
+
+    def choice(self, label: str) -> Locator:
+        return self.root.get_by_label(label, exact=True)
+
+    def button(self, text: str | re.Pattern[str]) -> Locator:
+        return self.root.get_by_role("button", name=text)
+
+    def handle(self, label: str) -> Locator:
+        return self.root.locator(".widget-slider", has_text=label).locator(".noUi-handle")
+
+    def number(self, label: str) -> Locator:
+        return self.root.locator(f'.widget-text:has(label[title^="{label}"]) input')
+
+    def panels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both panels of a square picture as the browser shows them, uint8 (SIDE, SIDE, 3), RGB."""
+        pixels = shown_pixels(self.picture)[TITLE_HEIGHT : TITLE_HEIGHT + SIDE]
+        left, right = (pixels[:, x : x + SIDE] for x in self.lefts)
+        return left, right
+
+    def wait_for_panels(self, *pictures: np.ndarray) -> None:
+        """Wait until the panels show these, as far as a JPEG can."""
+        deadline = time.monotonic() + 10
+        while True:
+            levels = [difference(*pair) for pair in zip(self.panels(), pictures, strict=True)]
+            if max(levels) < DECODERS:
+                return
+            assert time.monotonic() < deadline, f"the panels are {levels} levels from what they should be"
+            time.sleep(0.05)
+
+    def screenshot(self, name: str, height: int = VIEWPORT["height"]) -> None:
+        """Write what a window of this height shows from the app's upper edge on into `build`."""
+        self.page.set_viewport_size({**VIEWPORT, "height": height})
+        self.root.evaluate("root => root.scrollIntoView()")
+        BUILD.mkdir(exist_ok=True)
+        self.page.screenshot(path=BUILD / name)
+        self.page.set_viewport_size(VIEWPORT)
+
+
+def difference(panel: np.ndarray, picture: np.ndarray) -> float:
+    """Levels, on average, between a panel and a picture of any size that went through the same JPEG."""
+    scaled = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    sent = load_image(encoded(".jpg", scaled, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)))
+    return float(np.abs(panel.astype(int) - sent).mean())
 
 
 def shown_pixels(picture: Locator) -> np.ndarray:

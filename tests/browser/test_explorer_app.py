@@ -4,20 +4,28 @@ What is asserted is what the browser decoded: each panel against what the public
 """
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 from torchvision.models.detection import MaskRCNN
 
-from lab import BUILD, VIEWPORT, Lab, choose_theme, contrast, name_of_the_focused, shown_pixels, too_wide
+from lab import (
+    DECODERS,
+    SIDE,
+    AppInPage,
+    Lab,
+    choose_theme,
+    contrast,
+    difference,
+    name_of_the_focused,
+    too_wide,
+)
 from maskseg_nb import (
     Instances,
     Prediction,
@@ -31,11 +39,8 @@ from maskseg_nb import (
     sample_photo,
     semantic_map,
 )
-from maskseg_nb.canvas import BLOCK, JPEG_QUALITY, PANEL_WIDTH, TITLE_HEIGHT
 from maskseg_nb.export import encoded
 
-SIDE = PANEL_WIDTH  # pixels; a picture of 800 x 800 fills a panel's width
-DECODERS = 0.2  # levels, on average: what the browser's JPEG decoder and Pillow's may differ
 ASTRONAUT, RESTAURANT = sample_photo("astronaut"), sample_photo("restaurant")
 
 
@@ -54,45 +59,18 @@ def kept(photo: Path | bytes, score_threshold: float = 0.5, **options: Any) -> I
     return predicted(photo)[1].select(score_threshold=score_threshold, **options)
 
 
-def difference(panel: np.ndarray, picture: np.ndarray) -> float:
-    """Levels, on average, between a panel and a picture of any size that went through the same JPEG."""
-    scaled = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    sent = load_image(encoded(".jpg", scaled, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)))
-    return float(np.abs(panel.astype(int) - sent).mean())
-
-
-class App:
+class App(AppInPage):
     """The explorer in an open page."""
 
     def __init__(self, page: Page) -> None:
-        self.page = page
-        self.root = page.locator(".maskseg")
-        self.picture = self.root.locator("img.widget-image")
+        super().__init__(page, "img.widget-image", SIDE)
         self.status = self.root.get_by_text("detections shown")
-
-    def choice(self, label: str) -> Locator:
-        return self.root.get_by_label(label, exact=True)
-
-    def button(self, text: str | re.Pattern[str]) -> Locator:
-        return self.root.get_by_role("button", name=text)
-
-    def handle(self, label: str) -> Locator:
-        return self.root.locator(".widget-slider", has_text=label).locator(".noUi-handle")
-
-    def number(self, label: str) -> Locator:
-        return self.root.locator(f'.widget-text:has(label[title^="{label}"]) input')
 
     def upload(self, name: str, data: bytes) -> None:
         # The input is never put into the page: the button's click makes the browser ask for a file.
         with self.page.expect_file_chooser() as chooser:
             self.button("Upload").click()
         chooser.value.set_files({"name": name, "mimeType": "image/png", "buffer": data})
-
-    def panels(self) -> tuple[np.ndarray, np.ndarray]:
-        """Original and segmented as the browser shows them, uint8 (SIDE, SIDE, 3), RGB."""
-        pixels = shown_pixels(self.picture)[TITLE_HEIGHT : TITLE_HEIGHT + SIDE]
-        left, right = BLOCK, BLOCK + PANEL_WIDTH + BLOCK
-        return pixels[:, left : left + SIDE], pixels[:, right : right + SIDE]
 
     @contextmanager
     def redraws_the_right_panel_only(self) -> Iterator[None]:
@@ -109,14 +87,7 @@ class App:
         image, prediction = predicted(photo)
         blended = draw_instances(image, instances) if blended is None else blended
         expect(self.status).to_contain_text(f"{len(instances)} of {len(prediction)} detections shown")
-        deadline = time.monotonic() + 10
-        while True:
-            left, right = self.panels()
-            levels = difference(left, image), difference(right, blended)
-            if max(levels) < DECODERS:
-                return
-            assert time.monotonic() < deadline, f"the panels are {levels} levels from what they should be"
-            time.sleep(0.05)
+        self.wait_for_panels(image, blended)
 
 
 @pytest.fixture(scope="module")
@@ -283,8 +254,4 @@ def test_text_is_readable_in_either_theme(app: App, theme: str):
     choose_theme(app.page, f"JupyterLab {theme}")
     for text in (app.status, app.root.get_by_role("cell", name="0.99")):
         assert contrast(text) > 4.5  # the least that WCAG asks for
-    app.page.set_viewport_size({**VIEWPORT, "height": 1000})  # the whole table is to be on the screenshot
-    app.root.evaluate("root => root.scrollIntoView()")
-    BUILD.mkdir(exist_ok=True)
-    app.page.screenshot(path=BUILD / f"explorer-{theme.lower()}.png")
-    app.page.set_viewport_size(VIEWPORT)
+    app.screenshot(f"explorer-{theme.lower()}.png", height=1000)  # the whole table is to be on it

@@ -1,0 +1,171 @@
+"""The stage explorer as a person meets it: a notebook of one cell in a real JupyterLab.
+
+What is asserted is what the browser decoded and wrote, against what the same settings give in this process.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+import nbformat
+import pytest
+from playwright.sync_api import Page, expect
+
+from lab import AppInPage, Lab, choose_theme, contrast, shown_pixels, too_wide
+from maskseg_nb import load_model
+from maskseg_nb.canvas import BLOCK
+from maskseg_nb.inside_state import InsideState
+from maskseg_nb.pictures import Pictures
+
+NOTEBOOK = "inside.ipynb"
+CELL = 'from maskseg_nb import Inside\n\ninside = Inside(model="street")\ninside'
+RESTAURANT = "restaurant (sample)"
+
+
+class App(AppInPage):
+    """The stage explorer in an open page."""
+
+    def __init__(self, page: Page) -> None:
+        super().__init__(page, "img.maskseg-picture", 35 * BLOCK)
+        self.strip = self.root.locator(".maskseg-stage")
+        self.way = self.root.locator(".maskseg-film")
+        self.film = self.root.locator("img.widget-image")
+        self.status = self.root.get_by_text(re.compile(r"ran in \d+ ms"))
+
+    def stage(self, title: str):
+        return self.strip.filter(has_text=re.compile(f"^{title}"))
+
+    def must_show(self, state: InsideState) -> None:
+        """Wait for the panels, the caption and the followed box's way of a state in this process."""
+        state.update()
+        caption = state.pair.caption
+        expect(self.root.get_by_text(caption)).to_be_visible()
+        for frame in state.frames:
+            for line in frame.lines:
+                expect(self.way).to_contain_text(line)
+        expect(self.picture).to_have_attribute("alt", f"{', '.join(state.pair.titles)}. {caption}")
+        self.wait_for_panels(state.pair.left, state.pair.right)
+
+
+@pytest.fixture(scope="module")
+def page(open_notebook: Callable[[str], Page], lab: Lab) -> Page:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, lab.folder / NOTEBOOK)
+    return open_notebook(NOTEBOOK)
+
+
+@pytest.fixture
+def state(tmp_path) -> InsideState:
+    """The app's state with the restaurant, every knob at its default, in this process."""
+    state = InsideState(Pictures(tmp_path), load_model("street"), load_model)
+    state.picture = RESTAURANT
+    state.update()
+    return state
+
+
+@pytest.fixture
+def app(page: Page, state: InsideState, complaints: list[str]) -> Iterator[App]:
+    """The app in that state; its console must stay silent."""
+    app = App(page)
+    app.choice("Picture").select_option("cat (sample)")  # so that no followed box stays
+    app.choice("Picture").select_option(RESTAURANT)
+    app.stage("Detections").click()
+    app.button("Reset").click()
+    app.must_show(state)
+    yield app
+    said = complaints.copy()
+    complaints.clear()
+    assert said == []
+
+
+def test_each_stage_has_its_button_with_its_count(app: App, state: InsideState):
+    counts = list(state.counts().values())
+    for number, count in enumerate(counts):
+        expect(app.strip.nth(number)).to_contain_text(count)
+    expect(app.strip).to_have_count(len(counts))
+
+
+def test_a_stages_button_changes_picture_and_caption(app: App, state: InsideState):
+    for title, stage in (("Anchors", "dense"), ("Proposals", "proposals"), ("Masks", "masks")):
+        source = app.picture.get_attribute("src")
+        app.stage(title).click()
+        expect(app.picture).not_to_have_attribute("src", source)
+        state.stage = stage
+        app.must_show(state)
+        expect(app.root.locator(".maskseg-stage.mod-active")).to_have_text(re.compile(f"^{title}"))
+    app.stage("Masks").click()  # it cannot be switched off
+    expect(app.root.locator(".maskseg-stage.mod-active")).to_have_text(re.compile("^Masks"))
+
+
+def test_keys_on_a_knob_run_what_lies_behind_it_and_move_the_picture(app: App, state: InsideState):
+    left, right = app.panels()
+    for _ in range(20):
+        app.handle("box_nms_threshold").press("ArrowRight")
+    expect(app.number("box_nms_threshold")).to_have_value("0.7")
+    state.knobs = {"box_nms_threshold": 0.7}
+    app.must_show(state)
+    expect(app.status).to_have_text(re.compile("^Detections, Masks ran in"))
+    expect(app.root.locator(".maskseg-rerun")).to_have_text([re.compile("^Detections"), re.compile("^Masks")])
+    new_left, new_right = app.panels()
+    assert (new_left == left).all() and (new_right != right).any()  # the best refined boxes stay
+    app.button("Reset").click()
+    expect(app.number("box_nms_threshold")).to_have_value("0.5")
+    state.knobs = {}
+    app.must_show(state)
+    assert all((new == old).all() for new, old in zip(app.panels(), (left, right), strict=True))
+
+
+def test_a_knob_of_the_region_proposals_runs_four_stages(app: App, state: InsideState):
+    app.stage("Proposals").click()
+    app.number("rpn_post_nms_top_n").fill("40")
+    app.number("rpn_post_nms_top_n").press("Enter")
+    expect(app.status).to_have_text(re.compile("^Proposals, Box scores, Detections, Masks ran in"))
+    state.stage, state.knobs = "proposals", {"rpn_post_nms_top_n": 40}
+    app.must_show(state)
+    expect(app.root.get_by_text("default 200")).to_be_visible()
+
+
+def test_a_click_into_the_picture_follows_the_box_there(app: App, state: InsideState):
+    film = shown_pixels(app.film)
+    box = state.trace.prediction.boxes[1]
+    x, y = ((box[:2] + box[2:]) / 2).tolist()
+    rows, columns = shown_pixels(app.picture).shape[:2]
+    frame = app.picture.bounding_box()
+    assert frame is not None
+    across, down = app.lefts[1] + x * 544 / 800, 32 + y * 544 / 800
+    app.picture.click(position={"x": across * frame["width"] / columns, "y": down * frame["height"] / rows})
+    state.follow_at(x, y)
+    app.must_show(state)
+    assert state.journey.detection.row != 0
+    assert (shown_pixels(app.film) != film).any()
+
+
+def test_a_lost_box_says_which_detection_suppressed_it(app: App, state: InsideState):
+    options = app.choice("Follow").locator("option").evaluate_all("options => options.map(o => o.value)")
+    assert options == list(state.offered())
+    lost = next(name for name in options if name.startswith("lost: "))
+    app.choice("Follow").select_option(lost)
+    state.followed = state.offered()[lost]
+    app.must_show(state)
+    rival = state.journey.detection.rival
+    assert rival is not None
+    expect(app.way).to_contain_text(f"suppressed by detection #{rival.number}, IoU {rival.iou:.2f} > 0.50")
+    expect(app.way).to_contain_text("not reached")
+
+
+def test_everything_fits_into_a_window_1280_wide_at_every_stage(app: App):
+    for button in app.strip.all():
+        button.click()
+        expect(button).to_have_class(re.compile("mod-active"))
+        assert too_wide(app.root) == []
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_text_is_readable_in_either_theme(app: App, theme: str, state: InsideState):
+    app.stage("Proposals").click()
+    state.stage = "proposals"
+    app.must_show(state)
+    choose_theme(app.page, f"JupyterLab {theme}")
+    for text in (app.status.locator("b"), app.way, app.stage("Proposals"), app.stage("Masks")):
+        assert contrast(text) > 4.5  # the least that WCAG asks for
+    app.screenshot(f"inside-{theme.lower()}.png", height=1400)
