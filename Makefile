@@ -24,7 +24,7 @@ test: .venv/installed
 	$(BIN)/pytest
 
 bench: .venv/installed-bench
-	$(BIN)/python tests/bench.py
+	PYTHONPATH=tests $(BIN)/python -m bench
 
 # Run every notebook with the shipped model and store its outputs, as the tests compare them.
 notebooks: .venv/installed

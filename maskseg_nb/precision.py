@@ -13,6 +13,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
+from .pyramid import has_pyramid
+
 
 def to_bfloat16(model: MaskRCNN) -> MaskRCNN:
     """Change a model in eval mode, for good, so that its five networks compute in bfloat16.
@@ -21,9 +23,12 @@ def to_bfloat16(model: MaskRCNN) -> MaskRCNN:
     What goes into and comes out of backbone and heads stays float32.
     """
     fold_batch_norms(model)
-    heads = model.roi_heads
+    heads, backbone = model.roi_heads, model.backbone
+    parts = [backbone]
+    if has_pyramid(backbone):
+        parts = [backbone.body, *backbone.fpn.inner_blocks, *backbone.fpn.layer_blocks]
     for part in (
-        model.backbone,
+        *parts,
         model.rpn.head,
         heads.box_head,
         heads.box_predictor,

@@ -9,7 +9,6 @@ lists and batches, here is a plain tensor. `paste`, the last step, is `Predictio
 """
 
 import math
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import torch
@@ -20,12 +19,14 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 
+from .pyramid import has_pyramid, pyramid
 from .roi_pooling import pooled, roi_levels
 
 # What became of a candidate box, as stored in `fates`; the index is the number stored.
 FATES = ("kept", "too small", "score too low", "suppressed", "over the limit")
 KEPT, TOO_SMALL, LOW_SCORE, SUPPRESSED, OVER_LIMIT = range(len(FATES))
 
+MASKS_AT_ONCE = 25  # through the mask head's last layers, the widest: its peak of memory, not its result
 SMALLEST_DETECTION = 1e-2  # pixels; torchvision's constant in RoIHeads.postprocess_detections
 
 
@@ -47,13 +48,16 @@ class Normalised:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """The backbone's pyramid of feature maps (BackboneWithFPN).
+    """The backbone's maps, and the pyramid of feature maps over them (BackboneWithFPN).
 
     Attributes:
+        body: Name -> float32 (1, c, h, w), finest first: C2 to C5 for a ResNet. Empty where the backbone has
+            no pyramid.
         maps: Level name -> float32 (1, C, h, w), finest first: P2 to P6 for a ResNet with FPN.
         strides: (down, across) pixels of the network's input per cell, a pair a level.
     """
 
+    body: dict[str, Tensor]
     maps: dict[str, Tensor]
     strides: tuple[tuple[int, int], ...]
 
@@ -169,12 +173,17 @@ def normalise(model: MaskRCNN, tensor: Tensor) -> Normalised:
 
 def features(model: MaskRCNN, normalised: Normalised) -> Features:
     """Run the backbone and its feature pyramid: by far the most arithmetic of all stages."""
-    maps = model.backbone(normalised.tensor)
-    if isinstance(maps, Tensor):
-        maps = OrderedDict([("0", maps)])
+    backbone = model.backbone
+    body: dict[str, Tensor] = {}
+    if has_pyramid(backbone):
+        body = dict(backbone.body(normalised.tensor))
+        maps = pyramid(backbone.fpn, body)
+    else:
+        found = backbone(normalised.tensor)
+        maps = {"0": found} if isinstance(found, Tensor) else dict(found)
     height, width = normalised.tensor.shape[-2:]
     strides = tuple((height // m.shape[-2], width // m.shape[-1]) for m in maps.values())
-    return Features(dict(maps), strides)
+    return Features(body, maps, strides)
 
 
 def dense_proposals(model: MaskRCNN, normalised: Normalised, features: Features) -> DenseProposals:
@@ -262,7 +271,8 @@ def mask_probabilities(model: MaskRCNN, features: Features, detections: Detectio
     rois = pooled(
         heads.mask_roi_pool, detections.boxes, levels, features.maps, features.strides
     )  # (N, C, 14, 14)
-    logits = heads.mask_predictor(heads.mask_head(rois))
+    hidden = heads.mask_head(rois)
+    logits = torch.cat([heads.mask_predictor(part) for part in hidden.split(MASKS_AT_ONCE)])
     rows = torch.arange(len(logits), device=logits.device)
     return MaskProbabilities(logits, logits.sigmoid()[rows, detections.labels])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from PIL import Image
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -30,6 +31,7 @@ def execute(path: Path) -> None:
     NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": FOLDER}}
     ).execute()
+    CoalesceStreamsPreprocessor(enabled=True)(notebook, {})  # what was printed in two pieces, in one
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

@@ -1,0 +1,107 @@
+"""How fast the explorer follows a key in a real browser, against the same controls without this package."""
+
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import nbformat
+from playwright.sync_api import Page, sync_playwright
+
+from browser.lab import VIEWPORT, find_chromium, jupyter_lab, launch_chromium, open_and_run
+
+from .measure import PHOTO, Target, load
+
+PRESSES = 25
+
+EXPLORER = f"""from maskseg_nb import Explorer
+
+explorer = Explorer()
+explorer.state.picture = "{PHOTO} (sample)"
+explorer"""
+# What one writes without this package, and a figure of the explorer's size: 1136 x 592 pixels.
+TWIN = f"""%matplotlib inline
+import matplotlib.pyplot as plt
+from ipywidgets import FloatSlider, VBox, interactive_output
+from maskseg_nb import draw_instances, load_model, predict, preprocess, sample_photo
+
+tensor, image = preprocess(sample_photo("{PHOTO}"))
+prediction = predict(load_model("street"), tensor)
+
+def show(score_threshold, alpha):
+    instances = prediction.select(score_threshold=score_threshold)
+    figure, axes = plt.subplots(1, 2, figsize=(11.36, 5.92), dpi=100)
+    axes[0].imshow(image)
+    axes[1].imshow(draw_instances(image, instances, alpha))
+    plt.show()
+
+sliders = dict(score_threshold=FloatSlider(0.5, max=1, step=0.01, description="Score threshold"),
+               alpha=FloatSlider(0.5, max=1, step=0.01, description="Blend alpha"))
+VBox([*sliders.values(), interactive_output(show, sliders)])"""
+
+# Milliseconds from a key's press to another picture in the cell's output.
+PRESS_TO_PICTURE = """handle => new Promise(done => {
+    const output = handle.closest('.jp-OutputArea');
+    const source = () => output.querySelector('img')?.src;
+    const before = source();
+    const start = performance.now();
+    const observer = new MutationObserver(() => {
+        if (!source() || source() === before) return;
+        observer.disconnect();
+        done(performance.now() - start);
+    });
+    observer.observe(output, { subtree: true, childList: true, attributeFilter: ['src'] });
+    handle.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }));
+})"""
+
+
+def bench_explorer() -> list[Target]:
+    """Print the table of a key's press to the next picture; return the targets."""
+    executable = find_chromium()
+    if executable is None:
+        print("\nNo Chromium on the PATH: the explorer in the browser is not measured")
+        return []
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        served, private = Path(folder, "notebooks"), Path(folder, "private")
+        served.mkdir()
+        private.mkdir()
+        browser = launch_chromium(playwright, executable)
+        with jupyter_lab(served, private) as lab:
+
+            def times(name: str, code: str) -> list[float]:
+                write_notebook(served / name, code)
+                page = browser.new_page(viewport=VIEWPORT)
+                open_and_run(page, lab, name)
+                return press_times(page)
+
+            explorer = times("explorer.ipynb", EXPLORER)
+            twin = times("twin.ipynb", TWIN)
+        browser.close()
+
+    print(f"\nKey to picture, Blend alpha, {PHOTO}: ms of {PRESSES} presses, {load()}")
+    print(f"  {'':<46}{'median':>9}{'best':>9}{'worst':>9}")
+    for name, ms in (("Explorer", explorer), ("interactive_output + matplotlib inline", twin)):
+        print(f"  {name:<46}{median(ms):>9.0f}{min(ms):>9.0f}{max(ms):>9.0f}")
+    ratio = median(twin) / median(explorer)
+    print(f"  {'interactive_output / Explorer':<46}{ratio:>8.1f}x")
+    return [
+        Target("the Explorer at least 5 times as fast as interactive_output", ratio >= 5, f"{ratio:.1f}x"),
+        Target("key to picture within 60 ms", median(explorer) <= 60, f"{median(explorer):.0f} ms"),
+    ]
+
+
+def write_notebook(path: Path, code: str) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    # Without a kernel's name JupyterLab opens a dialog.
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+
+
+def press_times(page: Page) -> list[float]:
+    """Milliseconds of each press, after two that nobody counts."""
+    page.locator(".jp-OutputArea img").first.wait_for()
+    handle = page.locator(".widget-slider", has_text="Blend alpha").locator(".noUi-handle")
+    times = []
+    for _ in range(2 + PRESSES):
+        page.wait_for_timeout(150)  # let everything of the press before arrive
+        times.append(handle.evaluate(PRESS_TO_PICTURE))
+    return times[2:]

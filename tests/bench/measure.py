@@ -1,0 +1,61 @@
+"""What the benches share: how a median is taken, what a target is, and on what machine it all ran."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import cv2
+import supervision
+import torch
+import torchvision
+
+PHOTO = "restaurant"
+RUNS = 15
+
+
+class Target(NamedTuple):
+    """What is to be reached, whether it was, and the figure."""
+
+    name: str
+    reached: bool
+    measured: str
+
+
+def median_ms(action: Callable[[], object], runs: int = RUNS) -> float:
+    """How long an action takes, in the middle of so many runs."""
+    for _ in range(2):  # the first runs fill caches
+        action()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        action()
+        times.append(1000 * (time.perf_counter() - start))
+    return median(times)
+
+
+def print_machine() -> None:
+    """What the figures below were measured on, and with what."""
+    print(f"{datetime.now():%Y-%m-%d %H:%M}, {cpu_model()}, {os.cpu_count()} cores, {load()}")
+    print(
+        f"Python {platform.python_version()}, torch {torch.__version__}, torchvision "
+        f"{torchvision.__version__}, OpenCV {cv2.__version__}, supervision {supervision.__version__}"
+    )
+
+
+def cpu_model() -> str:
+    """The processor's name, where the system tells one."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "CPU")
+
+
+def load() -> str:
+    """How busy the machine is with everything."""
+    return f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
