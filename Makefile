@@ -1,4 +1,4 @@
-# make lab | demo | test | bench: each sets up .venv first, where it is missing or pyproject.toml has changed.
+# make lab | demo | test | torture | bench: each sets up .venv first, where it is missing or pyproject.toml has changed.
 PYTHON ?= python3
 # On small shared machines threads that spin while they wait cost more than they save: seconds a picture.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -8,7 +8,7 @@ PHOTO ?=
 HEADLESS := $(if $(and $(filter Linux,$(shell uname)),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)),--no-browser)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab demo test bench notebooks clean
+.PHONY: lab demo test torture bench notebooks clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_explore.ipynb \
@@ -22,6 +22,10 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# Ten times the examples, and a scorecard of what was thrown and what came of it.
+torture: .venv/installed
+	TORTURE=10 $(BIN)/pytest tests/trust
 
 bench: .venv/installed-bench
 	PYTHONPATH=tests $(BIN)/python -m bench

@@ -4,6 +4,7 @@ from .errors import ImageError, MasksegError, ModelError, require_opencv
 
 require_opencv()
 
+from .doctor import doctor  # noqa: E402
 from .explorer import Explorer  # noqa: E402
 from .figures import (  # noqa: E402
     figure_png,
@@ -33,6 +34,7 @@ __all__ = [
     "ModelError",
     "Prediction",
     "Trace",
+    "doctor",
     "draw_instances",
     "draw_semantic_map",
     "figure_png",

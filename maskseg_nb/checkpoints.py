@@ -63,7 +63,7 @@ def fetch(download: Download) -> Path:
     path = download.path
     try:
         if path.is_file():
-            if _sha256(path).startswith(download.sha256_prefix):
+            if sha256_of(path).startswith(download.sha256_prefix):
                 return path
             path.replace(path.with_name(path.name + ".bad"))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,8 @@ def _open(url: str) -> http.client.HTTPResponse:
     return result[0]
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """A file's whole SHA-256, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
