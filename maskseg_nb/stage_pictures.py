@@ -6,13 +6,25 @@ Dashed boxes are before a decision, solid ones after it. The box that is followe
 from collections.abc import Callable
 
 import numpy as np
+from torch import Tensor
 
-from .drawing import Color, Crop, draw_boxes, draw_grid, fitted, heat_map, line_width, mask_over_crop, mosaic
+from .drawing import (
+    Color,
+    Crop,
+    draw_boxes,
+    draw_grid,
+    false_colors,
+    fitted,
+    heat_map,
+    line_width,
+    mask_over_crop,
+    mosaic,
+)
 from .follow import anchor_at
 from .journey import Journey, Rival
-from .overlay import category_color, draw_instances
+from .overlay import draw_instances
 from .panels import FATE_COLORS, FOLLOWED, RIVAL, StagePicture, View, level_color
-from .stages import FATES, KEPT, LOW_SCORE
+from .stages import FATES, KEPT, LOW_SCORE, count_fates
 from .trace import Trace
 
 STRONGEST = 16  # channels shown where none is chosen
@@ -83,10 +95,10 @@ def _dense(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
     dense, names = trace.dense, trace.features.names
     start = journey.anchor
     down, across = trace.features.strides[start.level]
-    y, x = (start.cell[0] + 0.5) * down, (start.cell[1] + 0.5) * across
+    y, x = start.cell[0] * down, start.cell[1] * across  # anchors stand on their cell's upper left corner
     boxes, colors, tags = [], [], []
     for level, (stride_y, stride_x) in enumerate(trace.features.strides):
-        first = anchor_at(trace, level, int(y / stride_y), int(x / stride_x))
+        first = anchor_at(trace, level, round(y / stride_y), round(x / stride_x))
         rows = slice(first, first + dense.grids[level][2])
         boxes.append(trace.on_picture(dense.anchors[rows]))
         colors += [level_color(level)] * len(boxes[-1])
@@ -97,13 +109,14 @@ def _dense(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
     height, width, per_cell = dense.grids[view.level]
     objectness = dense.objectness[dense.levels == view.level].sigmoid()
     heat = objectness.reshape(height, width, per_cell).amax(-1).cpu().numpy()  # the best of each cell
-    right = heat_map(image, _without_padding(trace, heat, view.level))
+    right = heat_map(image, _nearest_cells(trace, heat, view.level))
     if view.level == start.level:
         right = draw_boxes(right, start.box[None], [FOLLOWED], dashed=True)
     caption = (
         f"{len(dense.anchors):,} anchors in all, {per_cell} at each cell of each level. Left: those of every "
-        f"level at one place, to scale. Right: how sure the network is that something is at a cell of "
-        f"{names[view.level]}; the surest says {heat.max():.3f}."
+        f"level at one place, to scale. Right: how sure the network is that something stands where an anchor "
+        f"of {names[view.level]} does, the best of its {per_cell} shapes; dark is 0, yellow 1, here at most "
+        f"{heat.max():.3f}."
     )
     legend = tuple((level_color(level), name) for level, name in enumerate(names))
     titles = ("Anchors at one place", f"Objectness on {names[view.level]}")
@@ -119,10 +132,9 @@ def _proposals(trace: Trace, image: np.ndarray, journey: Journey, view: View) ->
     after = trace.on_picture(proposals.boxes[: view.shown])
     right = draw_boxes(image, after, [FATE_COLORS[KEPT]] * len(after))
     left, right = _follow_on(left, right, journey.proposal.box, journey.proposal.rival, journey.proposal.row)
-    counts = np.bincount(proposals.fates.cpu(), minlength=len(FATES))
     caption = (
         f"{len(proposals.candidates):,} candidates, each level's best: "
-        + ", ".join(f"{count:,} {name}" for count, name in zip(counts, FATES, strict=True) if count)
+        + _counted(proposals.fates)
         + f". Drawn: the {len(before)} best candidates and the {len(after)} best proposals."
     )
     titles = ("Candidates, by what becomes of them", "Proposals")
@@ -145,7 +157,7 @@ def _box_scores(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
         order = [label for label in best if found.scores[label] >= 0.01] or best[:1]
         refined = trace.on_picture(trace.box_scores.boxes[row, order])
         tags = [f"{trace.prediction.categories[label]} {found.scores[label]:.2f}" for label in order]
-        right = draw_boxes(image, refined, [category_color(label) for label in order], tags=tags)
+        right = draw_boxes(image, refined, [FOLLOWED] * len(order), tags=tags)
         right = draw_boxes(right, journey.proposal.box[None], [FOLLOWED], dashed=True)
         left = draw_boxes(left, journey.proposal.box[None], [FOLLOWED], thickness=2 * line_width(image))
     count, classes = trace.box_scores.scores.shape
@@ -169,7 +181,7 @@ def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     left = draw_boxes(image, refined, [FATE_COLORS[fate] for fate in fates], dashed=True)
     prediction = trace.prediction[: view.shown]
     names = [prediction.categories[label] for label in prediction.labels]
-    colors = [category_color(label) for label in prediction.labels]
+    colors = [FATE_COLORS[KEPT]] * len(names)
     before = trace.on_picture(trace.proposals.boxes[found.proposals[: view.shown]])
     right = draw_boxes(image, before, colors, dashed=True)
     tags = [
@@ -180,10 +192,9 @@ def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     if journey.detection:
         step = journey.detection
         left, right = _follow_on(left, right, step.box, step.rival, step.row)
-    counts = np.bincount(found.fates.cpu(), minlength=len(FATES))
     caption = (
         f"{len(scores):,} pairs of proposal and category ({len(scores) // (classes - 1)} x {classes - 1}): "
-        + ", ".join(f"{count:,} {name}" for count, name in zip(counts, FATES, strict=True) if count)
+        + _counted(found.fates)
         + f". Drawn: the {len(best)} best above the score floor, and the {len(prediction)} best detections, "
         "each from its dashed proposal to its solid box."
     )
@@ -218,6 +229,20 @@ def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
     return StagePicture(left, right, titles, caption, (), trace.prediction.boxes, tuple(rows))
 
 
+def feature_pictures(*features: np.ndarray) -> list[np.ndarray]:
+    """Features as pictures in false colours, on one scale from 0 to the greatest of all.
+
+    Args:
+        features: Each float32 (C, h, w); a cell is coloured by its mean strength over the channels.
+
+    Returns:
+        As many uint8 (h, w, 3), RGB.
+    """
+    strengths = [np.abs(values).mean(axis=0) for values in features]
+    most = max(float(values.max()) for values in strengths) or 1.0
+    return [false_colors(values / most) for values in strengths]
+
+
 _DRAW: dict[str, Callable[[Trace, np.ndarray, Journey, View], StagePicture]] = {
     "normalised": _normalised,
     "features": _features,
@@ -246,6 +271,10 @@ def _follow_on(
     return left, right
 
 
+def _counted(fates: Tensor) -> str:
+    return ", ".join(f"{count:,} {fate}" for fate, count in count_fates(fates).items() if count)
+
+
 def _fate_legend(fates: list[int]) -> tuple[tuple[Color, str], ...]:
     present = [fate for fate in FATE_COLORS if fate in fates]
     return (*((FATE_COLORS[fate], FATES[fate]) for fate in present), (FOLLOWED, "followed"))
@@ -255,7 +284,12 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} x {shape[1]}"
 
 
-def _without_padding(trace: Trace, cells: np.ndarray, level: int) -> np.ndarray:
-    """A map's cells, (h, w), as pixels of the network's input, less the padding."""
-    (height, width), (down, across) = trace.normalised.size, trace.features.strides[level]
-    return cells.repeat(down, axis=0).repeat(across, axis=1)[:height, :width]
+def _nearest_cells(trace: Trace, cells: np.ndarray, level: int) -> np.ndarray:
+    """A map's cells, (h, w), as pixels of the network's input: each that of the nearest anchors' cell."""
+    rows, columns = (
+        ((np.arange(side) + stride // 2) // stride).clip(max=count - 1)
+        for side, stride, count in zip(
+            trace.normalised.size, trace.features.strides[level], cells.shape, strict=True
+        )
+    )
+    return cells[np.ix_(rows, columns)]

@@ -277,6 +277,11 @@ def mask_probabilities(model: MaskRCNN, features: Features, detections: Detectio
     return MaskProbabilities(logits, logits.sigmoid()[rows, detections.labels])
 
 
+def count_fates(fates: Tensor) -> dict[str, int]:
+    """How many candidates met each of the `FATES`."""
+    return dict(zip(FATES, fates.bincount(minlength=len(FATES)).tolist(), strict=True))
+
+
 def _drop(left: Tensor, keep: Tensor, fates: Tensor, fate: int) -> Tensor:
     fates[left[~keep]] = fate
     return left[keep]

@@ -9,11 +9,10 @@ import torch
 
 from maskseg_nb import draw_instances, preprocess, sample_photo
 from maskseg_nb.drawing import DARK, draw_boxes, false_colors
-from maskseg_nb.follow import anchor_at, follow, lost
-from maskseg_nb.overlay import category_color
+from maskseg_nb.follow import follow, lost
 from maskseg_nb.panels import FATE_COLORS, FOLLOWED, RIVAL, View, level_color
-from maskseg_nb.stage_pictures import stage_picture
-from maskseg_nb.stages import FATES, SUPPRESSED
+from maskseg_nb.stage_pictures import feature_pictures, stage_picture
+from maskseg_nb.stages import FATES, KEPT, SUPPRESSED
 from maskseg_nb.trace import ORDER, trace
 
 SCALE = 800 / 352  # of the picture to the network's input
@@ -133,11 +132,12 @@ def test_one_channel_is_shown_cell_by_cell(street_trace, image):
 def test_the_anchors_of_all_levels_at_one_place_are_drawn_and_nothing_else(street_trace, image):
     journey = follow(street_trace, detection=2)
     shown = picture(street_trace, image, "dense", journey)
-    stride = (4, 8, 16, 32, 58)[journey.anchor.level]
-    y, x = ((cell + 0.5) * stride for cell in journey.anchor.cell)
+    anchors, levels = street_trace.dense.anchors, street_trace.dense.levels
+    centers = (anchors[:, :2] + anchors[:, 2:]) / 2
     drawn = []
-    for level, other in enumerate((4, 8, 16, 32, 58)):
-        first = anchor_at(street_trace, level, int(y // other), int(x // other))
+    for level in range(5):
+        far = (centers - centers[journey.anchor.row]).norm(dim=1).masked_fill(levels != level, torch.inf)
+        first = int(torch.where(far < far.min() + 1e-3)[0][0])  # of the nearest place's three
         boxes = SCALE * street_trace.dense.anchors[first : first + 3].numpy()
         assert all(has_line(shown.left, box, level_color(level), image) for box in boxes)
         drawn += list(boxes)
@@ -154,10 +154,11 @@ def test_the_objectness_of_a_level_is_the_best_of_each_cell(street_trace, image,
     own = street_trace.dense.levels == level
     best = street_trace.dense.objectness[own].reshape(cells, cells, 3).max(dim=-1).values
     heat = 1 / (1 + np.exp(-best.numpy()))
-    middles = ((np.arange(cells) + 0.5) * 800 / cells).astype(int)
-    seen = shown.right[np.ix_(middles, middles)]
-    grey = (image[np.ix_(middles, middles)] @ [0.299, 0.587, 0.114])[..., None]
-    assert np.abs(seen - (0.4 * grey + 0.6 * false_colors(heat))).max() <= 3
+    for beside in (-0.3, 0, 0.3):  # cells from where the anchors' centres are
+        places = ((np.arange(cells) + beside).clip(min=0) * 800 / cells + 1).astype(int)
+        seen = shown.right[np.ix_(places, places)]
+        grey = (image[np.ix_(places, places)] @ [0.299, 0.587, 0.114])[..., None]
+        assert np.abs(seen - (0.4 * grey + 0.6 * false_colors(heat))).max() <= 3
     assert (
         numbers(shown.caption)[0]
         == len(street_trace.dense.anchors)
@@ -268,8 +269,8 @@ def test_the_best_categories_of_the_followed_proposal_are_drawn_where_they_move_
     likely = sorted(range(1, 5), key=lambda label: -scores[torn, label - 1])[:3]
     assert scores[torn, likely[2] - 1] >= 0.01
     moved = [SCALE * strict.box_scores.boxes[torn, label].numpy() for label in likely]
-    for label, box in zip(likely, moved, strict=True):
-        assert has_line(panels.right, box, category_color(label), image)
+    for box in moved:
+        assert has_line(panels.right, box, FOLLOWED, image)
     allowed = outlines(image.shape, [*moved, journey.proposal.box], tag=(30, 200))
     assert not (touched(panels.right, image) & ~allowed).any()
 
@@ -299,8 +300,8 @@ def test_each_detection_is_drawn_with_its_proposal_and_nothing_else(strict, imag
     proposals = SCALE * strict.proposals.boxes[strict.detections.proposals[:3]].numpy()
     drawn = [*found.boxes[:3], *proposals]
     assert not (touched(panels.right, image) & ~outlines(image.shape, drawn, tag=(30, 200))).any()
-    for box, label in zip(found.boxes[1:3], found.labels[1:3], strict=True):
-        assert has_line(panels.right, box, category_color(int(label)), image)
+    for box in found.boxes[1:3]:
+        assert has_line(panels.right, box, FATE_COLORS[KEPT], image)
     assert has_line(panels.right, found.boxes[0], FOLLOWED, image)
     assert touched(panels.right, image)[outlines(image.shape, proposals, 1)].mean() > 0.4
 
@@ -428,3 +429,14 @@ def test_the_colours_of_fates_levels_and_the_followed_box_are_all_different():
     assert len({level_color(level) for level in range(6)}) == 6
     plain = np.zeros((50, 50, 3), np.uint8)
     assert (draw_boxes(plain, np.array([[9, 9, 40, 40]]), [level_color(0)]) == level_color(0)).all(-1).any()
+
+
+def test_features_become_pictures_on_one_scale():
+    weak, strong = np.zeros((2, 3, 4), np.float32), np.full((2, 3, 4), -2.0, np.float32)
+    weak[0, 1, 2] = 2  # one channel of two: half as strong as both
+    pictures = feature_pictures(weak, strong)
+    assert [p.shape for p in pictures] == [(3, 4, 3)] * 2
+    np.testing.assert_array_equal(pictures[0][1, 2], false_colors(np.array([[0.5]]))[0, 0])
+    np.testing.assert_array_equal(pictures[0][0, 0], false_colors(np.array([[0.0]]))[0, 0])
+    assert (pictures[1] == false_colors(np.array([[1.0]]))).all()
+    assert (feature_pictures(np.zeros((1, 2, 2), np.float32))[0] == false_colors(np.zeros((1, 1)))).all()

@@ -9,7 +9,7 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet5
 from torchvision.ops import box_iou
 
 from maskseg_nb import SAMPLES, predict, preprocess, sample_photo
-from maskseg_nb.stages import FATES, KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL
+from maskseg_nb.stages import FATES, KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL, count_fates
 from maskseg_nb.trace import Knobs, trace
 
 SHAPES = dict(
@@ -156,3 +156,8 @@ def test_each_fate_of_a_detection_is_true(run):
 def test_the_masks_are_those_of_the_detections_own_categories(run):
     for logits, probs, label in zip(run.masks.logits, run.masks.probs, run.detections.labels, strict=True):
         torch.testing.assert_close(probs, torch.sigmoid(logits[label]), rtol=0, atol=1e-6)
+
+
+def test_the_fates_are_counted_by_name(run):
+    fates = run.proposals.fates.tolist()
+    assert count_fates(run.proposals.fates) == {name: fates.count(n) for n, name in enumerate(FATES)}
