@@ -198,3 +198,21 @@ def test_features_that_are_all_zero_are_dark_and_do_no_harm(image, kept):
     found = replace(kept.detection, features=np.zeros((96, 7, 7), np.float32))
     frame = film(image, replace(kept, detection=found))[2].picture
     assert len(np.unique(frame.reshape(-1, 3), axis=0)) == 1
+
+
+def test_a_box_that_was_dropped_is_dashed_where_one_that_was_kept_is_solid(image, suppressed, dropped):
+    def pink(journey, frame):
+        return share(film(image, journey)[frame], FOLLOWED)
+
+    for journey, frame in ((suppressed, 3), (dropped, 1)):  # the box head's frame, the proposal's
+        step = journey.detection or journey.proposal
+        alone = replace(step, rival=None)  # so that no other line lies over it
+        lost_one = replace(journey, **{"detection" if journey.detection else "proposal": alone})
+        solid = replace(alone, row=0)
+        same_but_kept = replace(journey, **{"detection" if journey.detection else "proposal": solid})
+        if journey.detection:  # a kept detection is drawn in its category's colour
+            color = category_color(step.label)
+            assert share(film(image, same_but_kept)[frame], color) > 1.3 * pink(lost_one, frame) > 0
+            assert pink(same_but_kept, frame) == 0
+        else:
+            assert pink(same_but_kept, frame) > 1.3 * pink(lost_one, frame) > 0

@@ -161,3 +161,13 @@ def test_the_masks_are_those_of_the_detections_own_categories(run):
 def test_the_fates_are_counted_by_name(run):
     fates = run.proposals.fates.tolist()
     assert count_fates(run.proposals.fates) == {name: fates.count(n) for n, name in enumerate(FATES)}
+
+
+def test_a_score_at_the_floor_is_too_low_for_a_detection_and_enough_for_a_proposal(run):
+    """torchvision compares with > in one place and with >= in the other."""
+    score = float(run.detections.scores[5])
+    assert run.rerun(box_score_threshold=score).detections.scores.min() > score
+    score = float(run.proposals.candidate_scores.median())
+    turned = run.rerun(rpn_score_threshold=score).proposals
+    at_the_floor = turned.candidate_scores == score
+    assert at_the_floor.any() and (turned.fates[at_the_floor] != LOW_SCORE).all()
