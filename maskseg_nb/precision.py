@@ -71,7 +71,7 @@ def fold_batch_norms(model: nn.Module) -> None:
                     nn.Parameter(norm.weight),
                     nn.Parameter(norm.bias),
                 )
-                setattr(module, name, nn.Identity())
+                setattr(module, name, nn.Identity().train(norm.training))
 
 
 def _inputs_to_bfloat16(module: nn.Module, inputs: Any) -> Any:

@@ -45,6 +45,7 @@ def test_a_folded_backbone_is_the_same_function(build):
     expected = model.backbone(pixels)
     fold_batch_norms(model)
     assert not any(isinstance(m, (nn.BatchNorm2d, FrozenBatchNorm2d)) for m in model.modules())
+    assert not any(m.training for m in model.modules())
     for name, values in model.backbone(pixels).items():
         scale = float(expected[name].abs().max())
         torch.testing.assert_close(values, expected[name], rtol=0, atol=1e-4 * scale)
