@@ -8,6 +8,7 @@ import ipywidgets as widgets
 
 from .errors import shortened
 from .prediction import Instances
+from .visible import as_html, visible
 
 # ipywidgets draws the arrow of a Dropdown black, in the dark theme too.
 _LIGHT_ARROW = (
@@ -85,7 +86,7 @@ def swatch(color: tuple[int, int, int]) -> str:
 
 def error_line(text: str) -> str:
     """An error as one line of safe HTML, at most 300 characters."""
-    line = html.escape(shortened(" ".join(text.split()), 300))
+    line = html.escape(shortened(visible(" ".join(text.split())), 300))
     return f'<span class="maskseg-error" role="alert">{line}</span>'
 
 
@@ -98,7 +99,7 @@ def instances_table(instances: Instances, colors: Sequence[tuple[int, int, int]]
     for row, color in zip(instances.table(), colors, strict=True):
         cells = (
             swatch(color),
-            html.escape(row["category"]),
+            as_html(row["category"]),
             f"{row['score']:.2f}",
             ", ".join(map(str, row["box"])),
             f"{row['area']:,}",

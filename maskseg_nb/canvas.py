@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from .drawing import draw_note
 from .export import encoded
+from .visible import visible
 
 BLOCK = 16  # pixels; JPEG's block with halved colour: panels start on it, so that equal panels stay equal
 TITLE_HEIGHT = 2 * BLOCK
@@ -50,27 +51,28 @@ class Canvas:
         height, width = self._fit(pictures[0].shape)
         step = self._limits[1] + BLOCK
         left = BLOCK + (self._limits[1] - width) // 2 // BLOCK * BLOCK
-        self._panel_size = (height, width)
-        self._corners = [(TITLE_HEIGHT, left + step * index) for index in range(len(pictures))]
+        corners = [(TITLE_HEIGHT, left + step * index) for index in range(len(pictures))]
         total_width, total_height = BLOCK + step * len(pictures), TITLE_HEIGHT + height + BLOCK
 
         figure = Figure((total_width / DPI, total_height / DPI), dpi=DPI, facecolor=BACKGROUND)
         agg = FigureCanvasAgg(figure)
-        for picture, title, (top, x) in zip(pictures, titles, self._corners, strict=True):
+        for picture, title, (top, x) in zip(pictures, titles, corners, strict=True):
             bottom = total_height - top - height
             axis = figure.add_axes(
                 (x / total_width, bottom / total_height, width / total_width, height / total_height)
             )
             axis.set_axis_off()
-            axis.imshow(self._resize(picture), interpolation="nearest", aspect="auto")
-            axis.set_title(title, color=TEXT, fontsize=11, pad=6, parse_math=False)
+            axis.imshow(_resized(picture, (height, width)), interpolation="nearest", aspect="auto")
+            axis.set_title(visible(title), color=TEXT, fontsize=11, pad=6, parse_math=False)
         agg.draw()
-        self.pixels = np.array(agg.buffer_rgba())[..., :3].copy()
+        pixels = np.array(agg.buffer_rgba())[..., :3].copy()
+        # Together, so that an interrupt cannot leave the one and not the other.
+        self.pixels, self._corners, self._panel_size = pixels, corners, (height, width)
 
     def replace(self, panel: int, picture: np.ndarray) -> None:
         """Put another picture into a panel of the drawn figure; of the size that `draw` was given."""
         (top, left), (height, width) = self._corners[panel], self._panel_size
-        self.pixels[top : top + height, left : left + width] = self._resize(picture)
+        self.pixels[top : top + height, left : left + width] = _resized(picture, (height, width))
 
     def annotate(self, panel: int, text: str) -> None:
         """Write a note across the foot of a panel."""
@@ -109,7 +111,8 @@ class Canvas:
         scale = min(self._limits[0] / shape[0], self._limits[1] / shape[1])
         return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
-    def _resize(self, picture: np.ndarray) -> np.ndarray:
-        height, width = self._panel_size
-        method = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_LINEAR
-        return cv2.resize(picture, (width, height), interpolation=method)
+
+def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    height, width = size
+    method = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_LINEAR
+    return cv2.resize(picture, (width, height), interpolation=method)

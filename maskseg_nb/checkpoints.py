@@ -5,17 +5,23 @@ waits for ever on a stalled server. Here the order is: whole digest first, then 
 """
 
 import contextlib
+import errno
+import glob
 import hashlib
 import http.client
+import io
 import os
 import re
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import torch
@@ -23,12 +29,17 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .errors import ModelError, quoted
+from .errors import MAX_MESSAGE, ModelError, quoted, shortened
 
 CONNECT_SECONDS = 20.0  # for the name, the connection and the first byte together
 READ_SECONDS = 20.0  # for each further piece
+ABANDONED_SECONDS = 600.0  # a live download writes far more often
 MAX_BYTES = 2 * 2**30  # of a weights file, and of the tensors that it unpacks to
 _CHUNK = 2**20
+_DTYPES = (
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool),
+)
 
 
 @dataclass(frozen=True)
@@ -52,29 +63,66 @@ class Download:
         return Path(torch.hub.get_dir()) / "checkpoints" / PurePosixPath(urlsplit(self.url).path).name
 
 
-def fetch(download: Download) -> Path:
-    """The path of a checked weights file, downloaded where it is not cached yet.
+def fetch(download: Download) -> bytes:
+    """A published weights file, downloaded where it is not cached yet.
 
-    A cached file whose SHA-256 is another is renamed to `*.bad` and fetched once more.
+    A cached file whose SHA-256 is another is renamed to `*.bad` and fetched once more. Bytes come back, and
+    not a path: what was checked is what will be read, whatever becomes of the file.
 
     Raises:
         ModelError: The file can be neither found nor downloaded, or is not the published one.
     """
     path = download.path
     try:
-        if path.is_file():
-            if sha256_of(path).startswith(download.sha256_prefix):
-                return path
-            path.replace(path.with_name(path.name + ".bad"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _download(download, path)
+        _remove_abandoned(path)
+        data = _cached(download)
+        if data is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _download(download, path)
+            data = _cached(download)
+        if data is None:
+            raise OSError("another program changes the file meanwhile")
     except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        raise ModelError(
-            f"{path.name} cannot be downloaded ({quoted(reason, 60)}); put the file into {path.parent} "
-            'by hand, or use load_model("street"), which needs no download'
-        ) from None
-    return path
+        raise ModelError(_cannot_be_downloaded(path, error)) from None
+    return data
+
+
+def _cached(download: Download) -> bytes | None:
+    """What the cache holds, if it is the published file; anything else is set aside as `*.bad`."""
+    path = download.path
+    if not path.is_file():
+        return None
+    with contextlib.suppress(FileNotFoundError):  # another process has just set it aside
+        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
+        if hashlib.sha256(data).hexdigest().startswith(download.sha256_prefix):
+            return data
+        path.replace(_bad(path))
+    return None
+
+
+def _bad(path: Path) -> Path:
+    return path.with_name(path.name + ".bad")
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Delete what killed downloads left behind, and nothing that may still be written to."""
+    for partial in path.parent.glob(glob.escape(path.name) + "*.partial"):
+        with contextlib.suppress(OSError):  # another process was faster, or the folder is read-only
+            if time.time() - partial.stat().st_mtime > ABANDONED_SECONDS:
+                partial.unlink()
+
+
+def _cannot_be_downloaded(path: Path, error: Exception) -> str:
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    before, after = "put the file into ", " by hand"
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        before, after = "make room on the disk of ", ""
+    elif getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS):
+        before, after = "set TORCH_HOME to a folder that you may write to, instead of ", ""
+    damaged = "; the cached file was damaged and is now *.bad" if _bad(path).exists() else ""
+    before = f"{path.name} cannot be downloaded ({quoted(reason, 60)}){damaged}; {before}"
+    after += ', or use load_model("street")'
+    return before + quoted(path.parent, MAX_MESSAGE - len(before) - len(after)) + after
 
 
 def _download(download: Download, path: Path) -> None:
@@ -83,9 +131,11 @@ def _download(download: Download, path: Path) -> None:
     try:
         digest = hashlib.sha256()
         with os.fdopen(handle, "wb") as file, _open(download.url) as response:
+            if response.headers.get_content_type() == "text/html":
+                raise OSError("a web page came instead, of a proxy or a log-in")
             total = response.length or 0  # None where the server does not say
             with tqdm(total=total or None, unit="B", unit_scale=True, desc=path.name) as bar:
-                while chunk := response.read(_CHUNK):
+                while chunk := response.read1(_CHUNK):
                     if bar.n + len(chunk) > MAX_BYTES:
                         raise OSError("the server sends more than any known weights file holds")
                     digest.update(chunk)
@@ -120,17 +170,17 @@ def _open(url: str) -> http.client.HTTPResponse:
         raise OSError(f"no answer within {CONNECT_SECONDS:.0f} s")
     if isinstance(result[0], urllib.error.HTTPError):
         result[0].close()  # a 404 comes with a body, and so with an open connection
-    if isinstance(result[0], http.client.HTTPException):
+    if isinstance(result[0], (http.client.HTTPException, ValueError)):  # ValueError: where it redirects to
         raise OSError(f"no proper HTTP answer: {result[0]}")
     if isinstance(result[0], BaseException):
         raise result[0]
     return result[0]
 
 
-def sha256_of(path: Path) -> str:
-    """A file's whole SHA-256, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def read_published(download: Download) -> dict[str, Tensor]:
+    """The state dict of a published file: see `fetch` and `read_state`."""
+    name = quoted(download.path.name)
+    return _checked(_unpickled(io.BytesIO(fetch(download)), name), name)
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -144,28 +194,42 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ModelError: The file is missing, damaged, or holds more than a flat dict of tensors.
     """
     name = quoted(path.name)
-    if not path.is_file():
-        raise ModelError(f"{name} is not a file; give the path of a .safetensors or .pth checkpoint")
-    if path.stat().st_size > MAX_BYTES:
-        raise ModelError(f"{name} is larger than {MAX_BYTES // 2**30} GB, more than a Mask R-CNN needs")
-    metadata: dict[str, str] = {}
-    state: object
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = dict(file.metadata() or {})
-                state = {key: file.get_tensor(key) for key in file.keys()}
-        except (SafetensorError, OSError, ValueError) as error:
-            raise ModelError(f"{name} is not a whole safetensors file: {error}; copy it again") from None
-    else:
-        _check_unpacked_size(path, name)
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # damaged files make torch.load raise a dozen kinds
-            kind = "refused, it holds more than tensors" if "nsupported" in str(error) else "cannot be read"
-            raise ModelError(
-                f"{name} {kind}; give a file saved with torch.save(model.state_dict(), path)"
-            ) from None
+    try:
+        if not path.is_file():
+            raise ModelError(f"{name} is not a file; give the path of a .safetensors or .pth checkpoint")
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelError(f"{name} is larger than {MAX_BYTES // 2**30} GB, more than a Mask R-CNN needs")
+        if path.suffix != ".safetensors":
+            with path.open("rb") as opened:  # once: nobody can put another file there between two looks
+                return _checked(_unpickled(opened, name), name), {}
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            return _checked({key: file.get_tensor(key) for key in file.keys()}, name), metadata
+    except OSError as error:
+        reason = error.strerror or shortened(str(error), 100)
+        raise ModelError(f"{name} cannot be opened: {reason}; give a file that you may read") from None
+    except (SafetensorError, ValueError) as error:
+        raise ModelError(f"{name} is not a whole safetensors file: {error}; copy it again") from None
+
+
+def _unpickled(file: BinaryIO, name: str) -> object:
+    """What a torch file holds; only tensors and plain containers can come out."""
+    _check_unpacked_size(file, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own, of TorchScript and old formats
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged files make torch.load raise a dozen kinds
+        verdict = "cannot be read"
+        if "TorchScript" in str(error):
+            verdict = "refused, it is a TorchScript program"
+        elif "nsupported" in str(error):
+            verdict = "refused, it holds more than tensors"
+    raise ModelError(f"{name} {verdict}; give a file saved with torch.save(model.state_dict(), path)")
+
+
+def _checked(state: object, name: str) -> dict[str, Tensor]:
+    """The tensors of a flat dict, half-precision ones as float32."""
     if not isinstance(state, dict) or not state or not all(map(_is_plain, state.keys(), state.values())):
         raise ModelError(f"{name} holds no state dict; save model.state_dict() with torch.save")
     if sum(tensor.numel() * tensor.element_size() for tensor in state.values()) > MAX_BYTES:
@@ -175,24 +239,27 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelError(
             f"{name} has weights that are not finite (NaN or infinite); use an earlier checkpoint"
         )
-    return state, metadata
+    return state
 
 
 def _is_plain(key: object, tensor: object) -> bool:
-    """A named tensor whose numbers lie in memory: not sparse, quantised or on the meta device."""
+    """A named tensor of ordinary numbers that lie in memory: not sparse, quantised or on the meta device."""
     if not isinstance(key, str) or not isinstance(tensor, Tensor):
         return False
-    return tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    return tensor.layout == torch.strided and tensor.device.type == "cpu" and tensor.dtype in _DTYPES
 
 
-def _check_unpacked_size(path: Path, name: str) -> None:
+def _check_unpacked_size(file: BinaryIO, name: str) -> None:
     """Refuse a zip that unpacks to far more than it weighs; torch itself stores tensors uncompressed."""
+    size = file.seek(0, os.SEEK_END)
     try:
-        if not zipfile.is_zipfile(path):
+        if not zipfile.is_zipfile(file):
             return  # torch's older format: one pickle, no compression
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
     except Exception as error:  # zipfile raises half a dozen kinds
         raise ModelError(f"{name} is damaged: {error}; copy it again") from None
-    if unpacked > 2 * path.stat().st_size + _CHUNK:
+    finally:
+        file.seek(0)
+    if unpacked > 2 * size + _CHUNK:
         raise ModelError(f"{name} unpacks to {unpacked:,} bytes, far more than it weighs: not opened")

@@ -1,33 +1,102 @@
-"""What a model and a tensor must be before the network sees them.
+"""What models, tensors and arrays must be before they are used, and what must come out of the network.
 
-torchvision answers a NaN, or pixels in [0, 255], with silence: no detections and no error.
+torchvision answers a NaN, in the picture or in the weights, and pixels in [0, 255] with silence: no
+detections and no error.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
+from .errors import ModelError, quoted
+
+THINNEST = 500  # a model shrinks pictures to 576 pixels (street) or 1333: thinner strips would vanish
+
 
 def check_model(model: MaskRCNN) -> None:
-    """Raise TypeError or ValueError unless `model` is a Mask R-CNN in eval mode."""
+    """Raise TypeError or ValueError unless `model` is a Mask R-CNN in eval mode that takes float32."""
     if not isinstance(model, MaskRCNN) or not model.roi_heads.has_mask():
         raise TypeError(f"model must be a torchvision MaskRCNN, got {type(model).__name__}")
-    if model.training:
+    if any(module.training for module in model.modules()):  # one part is enough to change what the rest says
         raise ValueError("model is in training mode; call model.eval() first")
+    first = next(model.parameters())
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError('model is on the device "meta", which holds no numbers; load it on "cpu"')
+    if first.dtype != torch.float32 and not model.backbone._forward_pre_hooks:  # precision.py's cast for it
+        raise ValueError(
+            f"model must have float32 weights, got {first.dtype}; call model.float(), or load_model() "
+            'with precision="bfloat16"'
+        )
 
 
 def check_tensor(tensor: Tensor) -> None:
     """Raise TypeError or ValueError unless `tensor` is float32 (1, 3, H, W), finite, in [0, 1]."""
-    if not isinstance(tensor, Tensor) or tensor.dtype != torch.float32:
-        got = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+    if not isinstance(tensor, Tensor) or tensor.dtype != torch.float32 or tensor.layout != torch.strided:
+        got = type(tensor).__name__
+        if isinstance(tensor, Tensor):
+            got = str(tensor.dtype if tensor.layout == torch.strided else tensor.layout)
         raise TypeError(f"tensor must be a float32 torch.Tensor, got {got}; preprocess() makes one")
     if tensor.ndim != 4 or tensor.shape[:2] != (1, 3) or 0 in tensor.shape:
         raise ValueError(f"tensor must have shape (1, 3, H, W), got {tuple(tensor.shape)}")
+    if tensor.is_meta:
+        raise ValueError('tensor is on the device "meta", which holds no numbers; make it with preprocess()')
     height, width = tensor.shape[-2:]
-    if max(height, width) > 1000 * min(height, width):
-        raise ValueError(f"tensor must not be a strip thinner than 1:1000, got {height} x {width} pixels")
-    low, high = torch.aminmax(tensor)  # NaN comes through
+    if max(height, width) > THINNEST * min(height, width):
+        raise ValueError(
+            f"tensor must not be a strip thinner than 1:{THINNEST}, got {height} x {width} pixels; "
+            "cut it shorter"
+        )
+    low, high = torch.aminmax(tensor.detach())  # NaN comes through
     if not (low >= 0 and high <= 1):
         raise ValueError(
             f"tensor must be finite and in [0, 1], got [{low:.3g}, {high:.3g}]; divide pixels by 255"
         )
+
+
+def check_finite(*numbers: Tensor) -> None:
+    """Raise ModelError where what the network says is NaN or infinite: its weights are spoilt."""
+    if not all(tensor.isfinite().all() for tensor in numbers):
+        raise ModelError(
+            "the network's numbers are not finite (NaN or infinite), so its weights are spoilt; load the "
+            "model again, or an earlier checkpoint"
+        )
+
+
+def check_detections(
+    boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, categories: tuple[str, ...]
+) -> int:
+    """Raise TypeError or ValueError unless the arrays belong together; return how many there are."""
+    for name, array, kind, shape in (
+        ("scores", scores, "f", ()),
+        ("boxes", boxes, "f", (4,)),
+        ("labels", labels, "iu", ()),
+    ):
+        check_array(name, array, kind)
+        expected = (len(scores), *shape)
+        if array.shape != expected:
+            raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
+    if len(labels) and not (labels.min() >= 0 and labels.max() < len(categories)):
+        raise ValueError(
+            f"labels must be indices of the {len(categories)} categories, got {value_range(labels)}"
+        )
+    return len(scores)
+
+
+def check_array(name: str, array: np.ndarray, kinds: str) -> None:
+    """Raise TypeError or ValueError unless it is an array of finite floats ("f") or integers ("iu")."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+        got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise TypeError(f"{name} must be an array of {'floats' if kinds == 'f' else 'integers'}, got {got}")
+    if kinds == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+
+
+def check_size(size: tuple[int, int]) -> None:
+    good = isinstance(size, tuple) and len(size) == 2
+    if not good or not all(isinstance(side, (int, np.integer)) and side > 0 for side in size):
+        raise ValueError(f"image_size must be (height, width) in pixels, got {quoted(size)}")
+
+
+def value_range(values: np.ndarray) -> str:
+    return f"{values.min():.6g} to {values.max():.6g}"

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
-from traitlets import Enum, HasTraits, TraitType, Unicode
+from traitlets import Enum, HasTraits, TraitError, TraitType, Unicode
 
+from .errors import shortened
 from .images import preprocess
 from .models import MODELS
 from .pictures import Pictures
@@ -41,6 +42,7 @@ class Choice(HasTraits):
 
     Attributes:
         image: uint8 (H, W, 3), RGB: the picture, at the size that the network saw.
+        output: What the network said.
         network_ms: How long the network took, in milliseconds.
         lock: Around every computation and every drawing.
     """
@@ -54,6 +56,7 @@ class Choice(HasTraits):
     SETTINGS = CHOICES + KNOBS
 
     image: np.ndarray
+    output: Any
 
     def __init__(self, pictures: Pictures, model: MaskRCNN, load_model: Callable[[str], MaskRCNN]) -> None:
         name = str(getattr(model, "name", "your model"))
@@ -64,6 +67,15 @@ class Choice(HasTraits):
         self._load_model = load_model
         self._models = {name: model}
         self._ran_for: tuple[str, str, str] | None = None
+        self._restoring = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        try:
+            super().__setattr__(name, value)
+        except TraitError:
+            trait = self.traits()[name]
+            message = f"{name} must be {shortened(trait.info(), 150)}, got {shortened(ascii(value), 80)}"
+            raise (ValueError if isinstance(trait, Enum) else TypeError)(message) from None
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -78,7 +90,7 @@ class Choice(HasTraits):
     @property
     def needs_network(self) -> bool:
         """Whether `run_network` has anything to do."""
-        return self._ran_for != self._choice
+        return not self._restoring and self._ran_for != self._choice
 
     @property
     def _choice(self) -> tuple[str, str, str]:
@@ -102,16 +114,24 @@ class Choice(HasTraits):
                 try:
                     if model_name not in self._models:
                         self._models[model_name] = self._load_model(model_name)
-                    tensor, image = preprocess(self.pictures.source(picture), INPUT_SIZES[input_size])
+                    tensor, image = preprocess(self.pictures.image(picture), INPUT_SIZES[input_size])
                     start = time.perf_counter()
-                    self._run(self._models[model_name], tensor)
+                    output = self._run(self._models[model_name], tensor)
+                    took = 1000 * (time.perf_counter() - start)
                 except BaseException:
                     if self._ran_for and wanted == self._choice:
-                        self.picture, self.model_name, self.input_size = self._ran_for
+                        self._restore(self._ran_for)
                     raise
-                self.network_ms = 1000 * (time.perf_counter() - start)
-                self.image, self._ran_for = image, wanted
+                # Together, so that an interrupt cannot leave one picture with what was found in another.
+                self.output, self.image, self._ran_for, self.network_ms = output, image, wanted, took
 
-    def _run(self, model: MaskRCNN, tensor: Tensor) -> None:
-        """Run the network and keep what it says; change nothing where it fails."""
+    def _restore(self, choice: tuple[str, str, str]) -> None:
+        self._restoring = True  # who hears of the first of them must not run the network for the others
+        try:
+            self.picture, self.model_name, self.input_size = choice
+        finally:
+            self._restoring = False
+
+    def _run(self, model: MaskRCNN, tensor: Tensor) -> Any:
+        """Run the network; change nothing."""
         raise NotImplementedError

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from .app_parts import wrapping_row
 from .choice import INPUT_SIZES, Choice
+from .visible import visible
 
 UPLOAD_LIMIT = 10 * 2**20  # bytes; a stock Jupyter server drops larger messages without a word
 _LIMIT = f"{UPLOAD_LIMIT // 2**20} MB"
@@ -27,7 +28,9 @@ class ChoiceControls:
         self._syncing: int | None = None  # the thread that is in sync()
         self._shown: dict[str, tuple[widgets.Widget, ...]] = {}  # setting -> the controls that show it
         self.picture = widgets.Dropdown(description="Picture", options=state.pictures.labels)
-        self.model = widgets.Dropdown(description="Model", options=state.model_names)
+        self.model = widgets.Dropdown(
+            description="Model", options=[(visible(name), name) for name in state.model_names]
+        )
         self.input_size = widgets.Dropdown(description="Input size", options=list(INPUT_SIZES))
         self.refresh = widgets.Button(description="Refresh", icon="refresh", tooltip="Read the folder again")
         self.upload = widgets.FileUpload(

@@ -1,5 +1,6 @@
 """For the first cell of trouble: what this machine has, and a remedy beside each fault."""
 
+import hashlib
 import os
 import platform
 import shutil
@@ -14,7 +15,7 @@ import torch
 from jupyter_core.paths import jupyter_path
 from packaging.requirements import Requirement
 
-from .checkpoints import Download, sha256_of
+from .checkpoints import Download
 from .models import MODEL_VARIABLE, MODELS, shipped_weights
 from .precision import has_native_bfloat16
 
@@ -181,7 +182,8 @@ def _cached(name: str, download: Download) -> Finding:
     subject, path = f"weights of {name}", download.path
     if not path.is_file():
         return Finding(subject, f'not downloaded; load_model("{name}") does, once')
-    digest = sha256_of(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest.startswith(download.sha256_prefix):
         return Finding(subject, f"whole, SHA-256 {digest[:16]}...")
     remedy = f'not used: load_model("{name}") sets it aside and downloads it again'

@@ -25,6 +25,7 @@ from .figures import show_side_by_side
 from .models import load_model
 from .pictures import Pictures
 from .prediction import Instances, Prediction
+from .visible import as_html, visible
 
 
 class Explorer(App):
@@ -122,42 +123,35 @@ class Explorer(App):
         self.controls.save.on_click(lambda button: self._guarded(self._save))
 
     def _save(self) -> None:
-        self._message.value = html.escape(f"Saved as {quoted(self.save(), 200)}")
+        self._message.value = as_html(f"Saved as {quoted(self.save(), 200)}")
 
     def _show_code(self) -> None:
-        shown = self.controls.show_code.value
-        self._code.value = f"<pre>{html.escape(self.code())}</pre>" if shown else ""
+        with self.state.lock:
+            shown = self.controls.show_code.value
+            self._code.value = f"<pre>{html.escape(self.code())}</pre>" if shown else ""
 
     # What a person sees.
 
-    def _render(self) -> None:
+    def _redraw(self) -> float:
         state = self.state
-        if state.needs_network:
-            self._say_running()
-        try:
-            with state.lock:
-                state.run_network()
-                start = time.perf_counter()
-                state.update()
-                if self._drawn_image is not state.image:
-                    self._canvas.draw([state.image] * 2, ["Original", "Segmented"])
-                    self._drawn_image = state.image
-                self._canvas.replace(1, state.blended)
-                if note := state.note():
-                    self._canvas.annotate(1, note)
-                self._canvas.send()
-                self._message.value = ""
-                self.controls.sync()
-                self._describe(1000 * (time.perf_counter() - start))
-        finally:
-            self.controls.busy(False)
+        state.run_network()
+        start = time.perf_counter()
+        state.update()
+        if self._drawn_image is not state.image:
+            self._canvas.draw([state.image] * 2, ["Original", "Segmented"])
+            self._drawn_image = state.image
+        self._canvas.replace(1, state.blended)
+        if note := state.note():
+            self._canvas.annotate(1, visible(note))
+        self._canvas.send()
+        return 1000 * (time.perf_counter() - start)
 
     def _describe(self, redraw_ms: float) -> None:
         state = self.state
         device = next(state.model.parameters()).device
         self._status.value = (
             f"<b>{len(state.instances)} of {len(state.prediction)}</b> detections shown "
-            f'<span class="maskseg-muted">&nbsp; {html.escape(state.model_name)} on {device} &nbsp; '
+            f'<span class="maskseg-muted">&nbsp; {as_html(state.model_name)} on {device} &nbsp; '
             f"network {state.network_ms:.0f} ms &nbsp; redraw {redraw_ms:.0f} ms</span>"
         )
         self._table.value = instances_table(state.instances, state.colors())

@@ -8,6 +8,7 @@ import ipywidgets as widgets
 from .app_parts import STYLE_SHEET, knob, wrapping_row
 from .choice_controls import ChoiceControls
 from .explorer_state import STYLES, ExplorerState
+from .visible import visible
 
 
 class Controls(ChoiceControls):
@@ -25,6 +26,10 @@ class Controls(ChoiceControls):
         self.mask, self.mask_number = knob("Mask threshold", state.mask_threshold, 0.0)
         self.alpha, self.alpha_number = knob("Blend alpha", state.alpha, 0.0)
         self.chips: dict[str, widgets.ToggleButton] = {}  # one a category found
+        self._all_chips: dict[
+            str, widgets.ToggleButton
+        ] = {}  # kept: no widget is ever forgotten by ipywidgets
+        self._show_label = widgets.Label("Show")
         self.chip_row = wrapping_row()
 
         self.show_code = widgets.ToggleButton(
@@ -73,17 +78,19 @@ class Controls(ChoiceControls):
         super()._show()
         counts = state.category_counts()
         if tuple(counts) != tuple(self.chips):
-            self.chips = {name: self._chip(name, name not in state.hidden_categories) for name in counts}
-            self.chip_row.children = (widgets.Label("Show"), *self.chips.values())
+            self.chips = {name: self._chip(name) for name in counts}
+            self.chip_row.children = (self._show_label, *self.chips.values())
         for name, (kept, found) in counts.items():
-            self.chips[name].description = f"{name}: {kept} of {found}"
+            self.chips[name].description = f"{visible(name)}: {kept} of {found}"
             self.chips[name].value = name not in state.hidden_categories
 
-    def _chip(self, name: str, shown: bool) -> widgets.ToggleButton:
-        chip = widgets.ToggleButton(value=shown, tooltip=f"Show or hide {name}")
-        chip.layout.width = "auto"
-        chip.observe(lambda change: self._on_chip(name, change["new"]), "value")
-        return chip
+    def _chip(self, name: str) -> widgets.ToggleButton:
+        if name not in self._all_chips:
+            chip = widgets.ToggleButton(value=True, tooltip=f"Show or hide {visible(name)}")
+            chip.layout.width = "auto"
+            chip.observe(lambda change: self._on_chip(name, change["new"]), "value")
+            self._all_chips[name] = chip
+        return self._all_chips[name]
 
     def _on_chip(self, name: str, shown: bool) -> None:
         if not self._is_syncing:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
-from traitlets import Bool, Enum, Tuple
+from traitlets import Bool, Enum, Tuple, validate
 
 from .choice import INPUT_SIZES, Choice, Fraction
+from .errors import shortened
 from .models import MODELS
 from .overlay import (
     draw_instances,
@@ -50,13 +51,12 @@ class ExplorerState(Choice):
     alpha = Fraction(0.5)
     style = Enum(list(STYLES), "colour per instance")
     labels = Bool(True)
-    hidden_categories = Tuple()
+    hidden_categories = Tuple()  # of names
 
     KNOBS = ("score_threshold", "mask_threshold", "alpha", "style", "labels", "hidden_categories")
     SETTINGS = Choice.CHOICES + KNOBS
 
     # What the settings give; set by update(), which is called before anybody reads them.
-    prediction: Prediction
     instances: Instances
     blended: np.ndarray
 
@@ -64,6 +64,18 @@ class ExplorerState(Choice):
         super().__init__(pictures, model, load_model)
         self._selected_for: tuple[object, ...] | None = None
         self._drawn_for: tuple[object, ...] | None = None
+
+    @validate("hidden_categories")
+    def _check_hidden_categories(self, proposal: dict[str, Any]) -> tuple[str, ...]:
+        for name in proposal["value"]:
+            if not isinstance(name, str):
+                raise TypeError(f"hidden_categories must be names, got {shortened(ascii(name), 80)}")
+        return proposal["value"]
+
+    @property
+    def prediction(self) -> Prediction:
+        """All that the network said about the picture."""
+        return self.output
 
     @property
     def score_floor(self) -> float:
@@ -83,24 +95,24 @@ class ExplorerState(Choice):
             self._select()
             self._draw()
 
-    def _run(self, model: MaskRCNN, tensor: Tensor) -> None:
-        self.prediction, self._selected_for = predict(model, tensor), None
+    def _run(self, model: MaskRCNN, tensor: Tensor) -> Prediction:
+        return predict(model, tensor)
 
     def _select(self) -> None:
-        wanted = (self.score_threshold, self.mask_threshold, self.hidden_categories)
+        wanted = (self.prediction, self.score_threshold, self.mask_threshold, self.hidden_categories)
         if self._selected_for == wanted:
             return
         self.instances = self.prediction.select(
-            score_threshold=wanted[0], mask_threshold=wanted[1], categories=self.shown_categories
+            score_threshold=wanted[1], mask_threshold=wanted[2], categories=self.shown_categories
         )
-        self._selected_for, self._drawn_for = wanted, None
+        self._selected_for = wanted
 
     def _draw(self) -> None:
-        wanted = (self.style, self.alpha, self.labels)
+        wanted = (self.instances, self.style, self.alpha, self.labels)
         if self._drawn_for == wanted:
             return
-        function, drawn, options = self._drawing(wanted[0], wanted[2])
-        self.blended = function(self.image, _DRAWABLE[drawn](self.instances), wanted[1], **options)
+        function, drawn, options = self._drawing(wanted[1], wanted[3])
+        self.blended = function(self.image, _DRAWABLE[drawn](self.instances), wanted[2], **options)
         self._drawn_for = wanted
 
     @staticmethod

@@ -36,6 +36,7 @@ def save_png(image: np.ndarray, folder: str | os.PathLike[str], stem: str) -> Pa
             with open(path, "xb") as file:  # x: refuses a name that is taken
                 try:
                     file.write(data)
+                    file.flush()  # or a full disk is noticed only while the file is closed
                 except BaseException:
                     path.unlink()
                     raise

@@ -17,6 +17,7 @@ from .panels import View
 from .prediction import Instances
 from .stage_pictures import stage_picture
 from .trace import Trace
+from .visible import visible
 
 
 def show_side_by_side(
@@ -70,7 +71,7 @@ def show_pictures(
     for axis, picture, title in zip(axes, pictures, titles, strict=False):
         grey = {"cmap": "gray", "vmin": 0, "vmax": 1} if picture.ndim == 2 else {}
         axis.imshow(picture, **grey)
-        axis.set_title(title, fontsize=11, parse_math=False)
+        axis.set_title(visible(title), fontsize=11, parse_math=False)
     return figure
 
 
@@ -128,11 +129,13 @@ def show_journey(image: np.ndarray, journey: Journey, mask_threshold: float = 0.
 
 def _add_legend(figure: Figure, entries: Sequence[tuple[Color, str]]) -> None:
     """What the colours mean, below the pictures."""
-    swatches = [Patch(color="#" + bytes(color).hex(), label=text) for color, text in entries]
-    if swatches:
-        figure.legend(
-            handles=swatches, loc="outside lower center", ncols=min(len(swatches), 6), frameon=False
-        )
+    swatches = [Patch(color="#" + bytes(color).hex(), label=visible(text)) for color, text in entries]
+    if not swatches:
+        return
+    columns = min(len(swatches), 6)
+    legend = figure.legend(handles=swatches, loc="outside lower center", ncols=columns, frameon=False)
+    for label in legend.get_texts():
+        label.set_parse_math(False)  # a category may have a $ in its name
 
 
 def figure_png(figure: Figure) -> bytes:

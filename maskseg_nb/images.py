@@ -1,33 +1,23 @@
-"""From a file to the network's input: read, turn, resize, to tensor.
+"""From a picture in any form to the network's input: read, turn, resize, to tensor."""
 
-cv2 decodes, as in every OpenCV tutorial; before it sees a byte, Pillow has checked the same bytes, because
-cv2 accepts truncated files and spends gigabytes on hostile ones. What cv2 cannot decode faithfully
-(transparency, CMYK, 16 bits, TIFF, GIF) Pillow decodes.
-"""
-
-import io
 import os
 import stat
-import warnings
 from importlib.resources import files
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torchvision import transforms
 
+from .decoding import MAX_BYTES, MAX_PIXELS, decode_image, on_white, pillow_pixels
 from .errors import ImageError, quoted
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | Image.Image
 
 LONGEST_SIDE = 1333  # pixels; torchvision's own max_size
-MAX_PIXELS = 50_000_000  # width x height of a picture that is decoded
-MAX_BYTES = 200 * 2**20  # of a picture's file
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
-_FOR_CV2 = ("JPEG", "PNG", "WEBP", "BMP")  # where they hold plain 8-bit grey or RGB
 
 # Photographs that packages ship: name, (package, path in it).
 _SAMPLES = {
@@ -80,7 +70,7 @@ def load_image(source: Source) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _from_pillow(source, "the PIL image")
+        return pillow_pixels(source, "the PIL image")
     if isinstance(source, (bytes, bytearray, memoryview)):
         return decode_image(bytes(source), "the picture's bytes")
     if isinstance(source, (str, os.PathLike)):
@@ -150,100 +140,25 @@ def _read(path: str, name: str) -> bytes:
         if status.st_size > MAX_BYTES:
             raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB; save it smaller")
         try:
-            return file.read(MAX_BYTES)
+            return file.read(MAX_BYTES + 1)  # one more than allowed: the file may have grown
         except OSError as error:
             raise ImageError(f"{name} cannot be read: {error.strerror}; copy it to a local disk") from None
-
-
-def decode_image(data: bytes, name: str) -> np.ndarray:
-    """What `load_image` does with a file's bytes; `name` stands for them in messages."""
-    if not data:
-        raise ImageError(f"{name}: empty, 0 bytes; copy or download the picture again")
-    image = _checked(data, name)
-    if image.format in _FOR_CV2 and image.mode in ("RGB", "L") and not image.has_transparency_data:
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        if bgr is not None and bgr.shape[:2] == (image.height, image.width):
-            rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-            return _upright(rgb, image.getexif().get(_ORIENTATION, 1))
-    return _from_pillow(image, name)
-
-
-def _checked(data: bytes, name: str) -> Image.Image:
-    """A fully decoded Pillow image, or an ImageError: format, size, checksums, completeness."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's size and metadata warnings; the size is checked here
-            with Image.open(io.BytesIO(data), formats=FORMATS) as first:
-                if first.width * first.height > MAX_PIXELS:
-                    raise ImageError(
-                        f"{name} has {first.width} x {first.height} pixels, more than {MAX_PIXELS:,}; "
-                        "save it smaller"
-                    )
-                first.verify()  # PNG checksums; leaves the image unusable, hence the second open
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            frames = getattr(image, "n_frames", 1) if image.format in ("GIF", "TIFF", "WEBP", "PNG") else 1
-            image.load()
-    except (ImageError, KeyboardInterrupt):
-        raise
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{name} is not a picture that can be read; use one of {', '.join(FORMATS)}"
-        ) from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels; save it smaller") from None
-    except Exception as error:  # Pillow's plugins raise a dozen kinds on damaged files
-        raise ImageError(f"{name} is damaged: {error}; copy or download it again") from None
-    if frames > 1:
-        warnings.warn(f"{name} has {frames} frames or pages; the first is used", stacklevel=4)
-    return image
-
-
-def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
-    """Any 8- or 16-bit Pillow image as RGB: upright, transparency laid on white."""
-    try:
-        image = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError) as error:  # a PIL image decodes only now
-        raise ImageError(f"{name} is damaged: {error}; copy or download it again") from None
-    if image.mode.startswith("I;16"):
-        return _from_array((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):
-        raise ImageError(
-            f"{name} has pixels of kind {image.mode!r} whose brightness range is unknown; "
-            "save it as an 8-bit JPEG or PNG"
-        )
-    if image.has_transparency_data:
-        return _from_array(np.asarray(image.convert("RGBA")))
-    return np.array(image.convert("RGB"))
+        except MemoryError:
+            raise ImageError(f"{name} needs more memory than is free; save it smaller") from None
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.uint8:
         raise TypeError(f"image must be uint8 in [0, 255], got {array.dtype}; scale and convert it first")
-    if array.ndim == 2:
-        array = np.stack([array] * 3, axis=-1)
-    if array.ndim != 3 or array.shape[2] not in (3, 4) or 0 in array.shape:
+    good = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not good or 0 in array.shape:
         raise ValueError(
             f"image must be (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, not empty, got {array.shape}"
         )
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
         raise ValueError(f"image must have at most {MAX_PIXELS:,} pixels, got {array.shape}")
+    if array.ndim == 2:
+        return np.stack([array] * 3, axis=-1)
     if array.shape[2] == 4:
-        rgba = Image.fromarray(np.ascontiguousarray(array))
-        on_white = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        return np.array(on_white.convert("RGB"))
+        return on_white(array)
     return np.array(array, order="C")
-
-
-_ORIENTATION = 0x0112  # the EXIF tag
-
-
-def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo what the EXIF orientation tag (1 to 8) says of an (H, W, 3) array."""
-    if orientation in (5, 6, 7, 8):
-        image = image.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return np.ascontiguousarray(image)

@@ -4,7 +4,6 @@ The state runs the network and draws (inside_state.py), the controls are widgets
 (inside_controls.py); this view joins the two.
 """
 
-import html
 import os
 import time
 
@@ -26,6 +25,7 @@ from .journey import Journey
 from .models import load_model
 from .pictures import Pictures
 from .trace import Trace
+from .visible import as_html, visible
 
 
 class Inside(App):
@@ -113,30 +113,22 @@ class Inside(App):
 
     # What a person sees.
 
-    def _render(self) -> None:
+    def _redraw(self) -> float:
         state = self.state
-        if state.needs_network:
-            self._say_running()
-        try:
-            with state.lock:
-                start = time.perf_counter()
-                state.update()
-                pair = state.pair
-                if self._drawn != (state.image.shape, pair.titles):
-                    self._canvas.draw([pair.left, pair.right], pair.titles)
-                    self._drawn = (state.image.shape, pair.titles)
-                for panel, picture in enumerate((pair.left, pair.right)):
-                    self._canvas.replace(panel, picture)
-                for panel, frame in enumerate(state.frames):
-                    self._film.replace(panel, frame.picture)
-                self._canvas.view.description = f"{', '.join(pair.titles)}. {pair.caption}"
-                self._canvas.send()
-                self._film.send()
-                self._message.value = ""
-                self.controls.sync()
-                self._describe(1000 * (time.perf_counter() - start))
-        finally:
-            self.controls.busy(False)
+        start = time.perf_counter()
+        state.update()
+        pair = state.pair
+        if self._drawn != (state.image.shape, pair.titles):
+            self._canvas.draw([pair.left, pair.right], pair.titles)
+            self._drawn = (state.image.shape, pair.titles)
+        for panel, picture in enumerate((pair.left, pair.right)):
+            self._canvas.replace(panel, picture)
+        for panel, frame in enumerate(state.frames):
+            self._film.replace(panel, frame.picture)
+        self._canvas.view.description = visible(f"{', '.join(pair.titles)}. {pair.caption}")
+        self._canvas.send()
+        self._film.send()
+        return 1000 * (time.perf_counter() - start)
 
     def _describe(self, redraw_ms: float) -> None:
         state, pair = self.state, self.state.pair
@@ -146,19 +138,19 @@ class Inside(App):
         what = "all stages" if len(ran) == len(TITLES) else ", ".join(ran) or "no stage"
         device = next(state.model.parameters()).device
         self._status.value = (
-            f"<b>{html.escape(what)}</b> ran in {took:.0f} ms "
-            f'<span class="maskseg-muted">&nbsp; {html.escape(state.model_name)} on {device} &nbsp; '
+            f"<b>{as_html(what)}</b> ran in {took:.0f} ms "
+            f'<span class="maskseg-muted">&nbsp; {as_html(state.model_name)} on {device} &nbsp; '
             f"update {redraw_ms:.0f} ms</span>"
         )
-        legend = " &nbsp; ".join(f"{swatch(color)} {html.escape(text)}" for color, text in pair.legend)
-        self._caption.value = f"{html.escape(pair.caption)}<br>{legend}"
+        legend = " &nbsp; ".join(f"{swatch(color)} {as_html(text)}" for color, text in pair.legend)
+        self._caption.value = f"{as_html(pair.caption)}<br>{legend}"
         self._way.value = _way(state)
 
 
 def _way(state: InsideState) -> str:
     """What happened to the followed box, under each small picture; then its scores as bars."""
     frames = "".join(
-        f"<div>{'<br>'.join(html.escape(line) for line in frame.lines)}</div>" for frame in state.frames
+        f"<div>{'<br>'.join(as_html(line) for line in frame.lines)}</div>" for frame in state.frames
     )
     film = f'<div class="maskseg-film">{frames}</div>'
     found = state.journey.detection
@@ -168,5 +160,5 @@ def _way(state: InsideState) -> str:
     for label in found.scores.argsort()[::-1][:6].tolist():
         name = state.trace.prediction.categories[label] if label else "background"
         bar = f'<i style="width: {100 * found.scores[label]:.2f}%"></i>'
-        bars += f"<span>{html.escape(name)}</span>{bar}<span>{found.scores[label]:.3f}</span>"
+        bars += f"<span>{as_html(name)}</span>{bar}<span>{found.scores[label]:.3f}</span>"
     return f'{film}<div class="maskseg-scores">{bars}</div>'

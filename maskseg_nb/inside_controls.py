@@ -10,6 +10,7 @@ from .app_parts import STYLE_SHEET, knob
 from .choice_controls import ChoiceControls
 from .inside_state import InsideState
 from .trace import ORDER
+from .visible import visible
 
 TITLES = dict(
     zip(
@@ -101,7 +102,7 @@ class InsideControls(ChoiceControls):
     def _show(self) -> None:
         super()._show()
         state, view = self._state, self._state.view
-        levels = tuple((name, level) for level, name in enumerate(state.trace.features.names))
+        levels = tuple((visible(name), level) for level, name in enumerate(state.trace.features.names))
         if self.level.options != levels:
             self.level.options = levels
         self.channel.max = state.channels - 1
@@ -122,8 +123,9 @@ class InsideControls(ChoiceControls):
         if following not in offered.values():
             anchor = self._state.journey.anchor
             offered = {f"anchor {anchor.row} on {anchor.level_name}": following, **offered}
-        if self.follow.options != tuple(offered.items()):
-            self.follow.options = tuple(offered.items())
+        options = tuple((visible(name), followed) for name, followed in offered.items())
+        if self.follow.options != options:
+            self.follow.options = options
         self.follow.value = following
 
     def _show_strip(self) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
-from traitlets import Dict, Enum, Int, Tuple, observe, validate
+from traitlets import Dict, Enum, Int, Tuple, validate
 
 from .choice import Choice, Fraction
+from .errors import MAX_MESSAGE, quoted, shortened
 from .film import Frame, film
 from .follow import anchor_at, follow, lost
 from .journey import Journey
@@ -46,14 +47,18 @@ class InsideState(Choice):
     KNOBS = ("knobs", "level", "channel", "shown", "score_threshold", "mask_threshold")
     SETTINGS = (*Choice.CHOICES, "stage", "followed", *KNOBS)
 
-    trace: Trace
     journey: Journey
     pair: StagePicture
     frames: tuple[Frame, ...]
 
     def __init__(self, pictures: Pictures, model: MaskRCNN, load_model: Callable[[str], MaskRCNN]) -> None:
         super().__init__(pictures, model, load_model)
-        self._traced = False
+        self._followed_for: tuple[str, str, str] | None = None
+
+    @property
+    def trace(self) -> Trace:
+        """Every stage of the last run."""
+        return self.output
 
     @property
     def own_knobs(self) -> dict[str, Any]:
@@ -72,37 +77,42 @@ class InsideState(Choice):
 
     @validate("knobs")
     def _check_knobs(self, proposal: dict[str, Any]) -> dict[str, Any]:
+        for name in proposal["value"]:
+            if name not in self.own_knobs:
+                raise TypeError(f"no knob {quoted(name)}; there are {', '.join(self.own_knobs)}")
         replace(Knobs.of(self.model), **proposal["value"])  # raises
         return proposal["value"]
 
     @validate("shown")
     def _check_shown(self, proposal: dict[str, Any]) -> int:
         if not 1 <= proposal["value"] <= 1000:
-            raise ValueError(f"shown must be 1 to 1000, got {proposal['value']}")
+            raise ValueError(f"shown must be 1 to 1000, got {quoted(proposal['value'])[1:-1]}")
         return proposal["value"]
 
     @validate("level")
     def _check_level(self, proposal: dict[str, Any]) -> int:
-        if self._traced and not 0 <= proposal["value"] < len(self.trace.features.names):
+        if self._ran_for and not 0 <= proposal["value"] < len(self.trace.features.names):
             raise ValueError(f"level must be 0 to {len(self.trace.features.names) - 1}")
         return proposal["value"]
 
     @validate("channel")
     def _check_channel(self, proposal: dict[str, Any]) -> int:
-        if self._traced and not -1 <= proposal["value"] < self.channels:
+        if self._ran_for and not -1 <= proposal["value"] < self.channels:
             raise ValueError(f"channel must be 0 to {self.channels - 1}, or -1 for the strongest")
         return proposal["value"]
 
     @validate("followed")
     def _check_followed(self, proposal: dict[str, Any]) -> tuple[int, ...]:
         if proposal["value"]:
+            if len(proposal["value"]) != 2:
+                got = shortened(ascii(proposal["value"]), 80)
+                raise ValueError(f"followed must be (anchor, label) or (), got {got}")
             anchor, label = proposal["value"]
-            follow(self.trace, anchor=anchor, label=label or None)  # raises
+            try:
+                follow(self.trace, anchor=anchor, label=label or None)  # raises
+            except ValueError as error:
+                raise ValueError(shortened(str(error), MAX_MESSAGE)) from None
         return proposal["value"]
-
-    @observe(*Choice.CHOICES)
-    def _forget_followed(self, change: dict[str, Any]) -> None:
-        self.followed = ()  # another picture, model or size has other anchors
 
     @property
     def channels(self) -> int:
@@ -128,16 +138,28 @@ class InsideState(Choice):
         """
         with self.lock:
             self.run_network()
-            if asdict(self.trace.knobs) != self.knob_values:
-                self.trace = self.trace.rerun(**self.knob_values)
+            if self._followed_for != self._ran_for:
+                self._followed_for = self._ran_for
+                self.followed = ()  # another picture, model or size has other anchors
+            self._rerun()
             anchor, label = self.followed or self._best()
             self.journey = follow(self.trace, anchor=anchor, label=label or None)
             self.pair = stage_picture(self.trace, self.image, self.stage, self.journey, self.view)
             self.frames = film(self.image, self.journey, self.mask_threshold)
 
-    def _run(self, model: MaskRCNN, tensor: Tensor) -> None:
-        self.trace = trace(model, tensor, **self.knobs)
-        self._traced = True
+    def _run(self, model: MaskRCNN, tensor: Tensor) -> Trace:
+        return trace(model, tensor, **self.knobs)
+
+    def _rerun(self) -> None:
+        """Run what lies behind the knobs that have changed; where that fails, they are as before."""
+        while asdict(self.trace.knobs) != (wanted := self.knob_values):
+            try:
+                self.output = self.trace.rerun(**wanted)
+            except BaseException:
+                if wanted == self.knob_values:
+                    own, ran = self.own_knobs, asdict(self.trace.knobs)
+                    self.knobs = {name: value for name, value in ran.items() if value != own[name]}
+                raise
 
     def _best(self) -> Followed:
         found = self.trace.detections

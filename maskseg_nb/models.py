@@ -23,12 +23,13 @@ from torchvision.models.detection import (
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
-from .checkpoints import Download, fetch, read_state
-from .errors import ModelError, quoted
+from .checkpoints import Download, read_published, read_state
+from .errors import ModelError, quoted, shortened
 from .precision import has_native_bfloat16, to_bfloat16
 from .street import street
 
 PRECISIONS = ("float32", "bfloat16")
+MAX_CATEGORIES = 10_000  # of a checkpoint, the background among them
 MODEL_VARIABLE = "MASKSEG_NB_MODEL"  # the environment variable that names the default model
 
 
@@ -111,13 +112,12 @@ def load_model(
     place = _device(device)
     if isinstance(name, str) and name in MODELS:
         known = MODELS[name]
-        path = fetch(known.download) if known.download else shipped_weights(name)
-        state, _ = read_state(path)
+        state = read_published(known.download) if known.download else read_state(shipped_weights(name))[0]
         model = known.build(len(known.categories))
-        _fill(model, state, path.name)
+        _fill(model, state, name)
         return _ready(model, name, known.categories, place, precision)
     path = Path(name)
-    if isinstance(name, str) and path.suffix == "" and not path.exists():
+    if isinstance(name, str) and path.suffix == "" and not os.path.exists(path):
         known_names = ", ".join(MODELS)
         raise ModelError(f"no model {quoted(name)}; give one of {known_names}, or a checkpoint's path")
     state, metadata = read_state(path)
@@ -170,8 +170,10 @@ def _device(device: str | torch.device | None) -> torch.device:
         place = torch.device(device)
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        first_line = str(error).splitlines()[0]
-        raise ValueError(f'device {quoted(device)} cannot be used: {first_line}; try "cpu"') from None
+        reason = shortened(str(error).splitlines()[0], 150)
+        raise ValueError(f'device {quoted(device)} cannot be used: {reason}; try "cpu"') from None
+    if place.type == "meta":
+        raise ValueError('device "meta" holds no numbers to compute with; try "cpu"')
     return place
 
 
@@ -192,14 +194,19 @@ def _fill(model: MaskRCNN, state: dict[str, Tensor], name: str) -> None:
     expected = model.state_dict()
     missing = sorted(k for k in expected.keys() - state.keys() if not k.endswith("num_batches_tracked"))
     surplus = sorted(k for k in state.keys() - expected.keys() if not k.endswith("num_batches_tracked"))
-    other = [k for k in expected.keys() & state.keys() if expected[k].shape != state[k].shape]
+    other = [k for k in expected.keys() & state.keys() if not _fits(state[k], expected[k])]
     if missing or surplus or other:
         raise ModelError(
             f"{quoted(name)} does not fit: {len(missing)} weights missing, {len(surplus)} unknown, "
-            f"{len(other)} of another shape, such as {quoted((missing + surplus + sorted(other))[0])}; "
-            "use the checkpoint of this architecture"
+            f"{len(other)} of another shape or kind, such as "
+            f"{quoted((missing + surplus + sorted(other))[0])}; use the checkpoint of this architecture"
         )
     model.load_state_dict(state, strict=False)  # the keys were compared just above
+
+
+def _fits(weight: Tensor, place: Tensor) -> bool:
+    """Of the same shape, and not whole numbers where fractions belong: torch would take them, silently."""
+    return weight.shape == place.shape and weight.is_floating_point() == place.is_floating_point()
 
 
 def _build_for(
@@ -218,7 +225,9 @@ def _build_for(
         build = _trainable_resnet50_fpn
     else:
         build = _resnet50_fpn
-    count = len(scores)
+    count = len(scores) if scores.ndim else 0
+    if not 2 <= count <= MAX_CATEGORIES:  # a few bytes can claim a billion rows
+        raise ModelError(f"{quoted(name)} has scores for {count:,} categories; use a Mask R-CNN's checkpoint")
     names = _category_names(metadata, name)
     if names and len(names) != count:
         raise ModelError(f"{quoted(name)} names {len(names)} categories and has weights for {count}")
@@ -232,5 +241,5 @@ def _category_names(metadata: dict[str, str], name: str) -> tuple[str, ...]:
         return tuple(text.split(",")) if text else ()
     try:
         return tuple(map(str, json.loads(text)))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ModelError(f"{quoted(name)} has unreadable category names; save it again") from None

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from .drawing import check_image, line_width, text_tag
+from .errors import quoted
 from .prediction import Instances, check_fraction
 
 # Okabe and Ito's palette for colour-blind readers without its black (jfly.uni-koeln.de/color), then the same
@@ -83,6 +84,7 @@ def draw_instances(
         TypeError, ValueError: An argument of another dtype, shape, range or choice.
     """
     check_image(image)
+    _check_instances(instances)
     _check_same_size(image, instances.image_size)
     check_fraction("alpha", alpha)
     colors = instance_colors(instances, color_by)
@@ -118,6 +120,7 @@ def semantic_map(instances: Instances) -> np.ndarray:
     Raises:
         ValueError: The model has more than 255 categories.
     """
+    _check_instances(instances)
     if len(instances.categories) > 256:
         raise ValueError(f"a uint8 map holds at most 255 categories, got {len(instances.categories) - 1}")
     class_map = np.zeros(instances.image_size, np.uint8)
@@ -139,9 +142,10 @@ def draw_semantic_map(image: np.ndarray, class_map: np.ndarray, alpha: float = 0
     """
     check_image(image)
     check_fraction("alpha", alpha)
+    if not isinstance(class_map, np.ndarray) or class_map.dtype != np.uint8:
+        got = class_map.dtype if isinstance(class_map, np.ndarray) else type(class_map).__name__
+        raise TypeError(f"class_map must be uint8 category ids, got {got}")
     _check_same_size(image, class_map.shape)
-    if class_map.dtype != np.uint8:
-        raise TypeError(f"class_map must be uint8 category ids, got {class_map.dtype}")
     colored = np.stack([cv2.LUT(class_map, _category_lut(channel)) for channel in range(3)], axis=-1)
     blended = cv2.addWeighted(image, 1 - alpha, colored, alpha, 0)
     return np.where(class_map[..., None] > 0, blended, image)
@@ -156,7 +160,7 @@ def category_color(label: int) -> tuple[int, int, int]:
 def instance_colors(instances: Instances, color_by: str = "instance") -> np.ndarray:
     """uint8 (M, 3): the colour in which `draw_instances` draws each instance."""
     if color_by not in COLOR_BY:
-        raise ValueError(f"color_by must be one of {COLOR_BY}, got {color_by!r}")
+        raise ValueError(f"color_by must be one of {COLOR_BY}, got {quoted(color_by)}")
     ids = instances.indices if color_by == "instance" else instances.labels - 1
     return PALETTE[ids % len(PALETTE)]
 
@@ -215,6 +219,12 @@ def _as_stack(masks: np.ndarray, image_size: tuple[int, ...]) -> np.ndarray:
     if masks.dtype.kind == "f" and masks.size and not (masks.min() >= 0 and masks.max() <= 1):
         raise ValueError("masks must be finite probabilities in [0, 1]")
     return masks
+
+
+def _check_instances(instances: Instances) -> None:
+    if not isinstance(instances, Instances):
+        got = type(instances).__name__
+        raise TypeError(f"instances must be what Prediction.select() returns, got {got}")
 
 
 def _check_same_size(image: np.ndarray, size: tuple[int, ...]) -> None:

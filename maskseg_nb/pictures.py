@@ -1,10 +1,16 @@
 """The pictures that the apps offer: samples, one folder, uploads."""
 
+import errno
 import os
+import stat
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+import numpy as np
+
+from .decoding import MAX_BYTES, decode_image
 from .errors import ImageError, quoted
-from .images import SAMPLES, SUFFIXES, decode_image, sample_photo
+from .images import SAMPLES, SUFFIXES, load_image, sample_photo
+from .visible import visible
 
 
 class Pictures:
@@ -18,8 +24,11 @@ class Pictures:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder = Path.cwd() if folder is None else Path(folder).resolve()
-        if not self.folder.is_dir():
+        try:
+            self.folder = Path.cwd() if folder is None else Path(os.path.realpath(Path(folder)))
+        except (OSError, ValueError) as error:  # the working folder was deleted; a NUL in the name
+            raise ImageError(f"{quoted(folder or '.')} is not a folder: {error}; give another path") from None
+        if not os.path.isdir(self.folder):
             raise ImageError(f"{quoted(folder)} is not a folder; give the path of a folder of pictures")
         self._samples = {f"{name} (sample)": name for name in SAMPLES}
         self._files: dict[str, Path] = {}
@@ -35,8 +44,11 @@ class Pictures:
         try:
             names = sorted(path.name for path in self.folder.iterdir() if self._offers(path))
         except OSError as error:
-            raise ImageError(f"folder {quoted(self.folder)} cannot be read: {error.strerror}") from None
-        self._files = {name.encode("utf-8", "replace").decode(): self.folder / name for name in names}
+            raise ImageError(
+                f"folder {quoted(self.folder)} cannot be read: {error.strerror}; choose one that can"
+            ) from None
+        # Backslashes doubled, as an escape has one: so no two names have the same label.
+        self._files = {visible(name.replace("\\", "\\\\")): self.folder / name for name in names}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -48,22 +60,20 @@ class Pictures:
         """How many of the labels are files of the folder."""
         return len(self._files)
 
-    def source(self, label: str) -> Path | bytes:
-        """What `load_image` takes for a label.
+    def image(self, label: str) -> np.ndarray:
+        """The picture behind a label, as `load_image` returns it.
 
         Raises:
-            ImageError: No such label, or a file that leads out of the folder by now.
+            ImageError: No such label, a file that leads out of the folder by now, or one that cannot be read.
         """
         if label in self._uploads:
-            return self._uploads[label]
+            return decode_image(self._uploads[label], quoted(label))
         if label in self._samples:
-            return sample_photo(self._samples[label])
+            return load_image(sample_photo(self._samples[label]))
         if label not in self._files:
             raise ImageError(f"no picture {quoted(label)} in the list; press Refresh and choose again")
-        path = self._files[label]
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise ImageError(f"{quoted(label)} leads out of the folder; copy the picture into it")
-        return path
+        name = quoted(self._files[label].name)
+        return decode_image(self._read(self._files[label], name), name)
 
     def code(self, label: str) -> str | None:
         """A Python expression for the same picture; None for an upload, which no file holds."""
@@ -74,7 +84,8 @@ class Pictures:
     def stem(self, label: str) -> str:
         """A label as the beginning of a file name: letters, digits, - and _ only."""
         name = self._samples.get(label, Path(label.removesuffix(" (upload)")).stem)
-        return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:60] or "picture"
+        # 50: of four bytes each, with "-segmented-99.png" behind them, the longest name that Linux takes
+        return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:50] or "picture"
 
     def add_upload(self, name: str, data: bytes) -> str:
         """Offer an uploaded file's bytes, and return its label. The name is the browser's: not trusted.
@@ -88,10 +99,60 @@ class Pictures:
         label, number = f"{plain} (upload)", 2
         while label in self._uploads:
             label, number = f"{plain} {number} (upload)", number + 1
-        self._uploads[label] = data
+        self._uploads = {**self._uploads, label: data}  # anew: another thread may be reading the labels
         return label
 
+    def _inside(self, path: Path) -> Path | None:
+        """Where a file of the folder really lies, from the folder on; None where that is outside of it."""
+        try:
+            real = Path(os.path.realpath(path))
+        except OSError:  # no link any more when it is read
+            return None
+        return real.relative_to(self.folder) if real.is_relative_to(self.folder) else None
+
     def _offers(self, path: Path) -> bool:
-        if path.suffix.lower() not in SUFFIXES or not path.is_file():
-            return False
-        return path.resolve().is_relative_to(self.folder.resolve())
+        return path.suffix.lower() in SUFFIXES and os.path.isfile(path) and self._inside(path) is not None
+
+    def _read(self, path: Path, name: str) -> bytes:
+        inside = self._inside(path)
+        try:
+            if inside is None:
+                raise OSError(errno.ELOOP, "")
+            handle = _open_below(self.folder, inside)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ImageError(
+                    f"{name} leads out of the folder or nowhere; copy the picture into it"
+                ) from None
+            reason = f"{name} cannot be opened: {error.strerror}"
+            raise ImageError(f"{reason}; press Refresh and choose again") from None
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(handle)  # open() below would raise its own error for a folder
+            raise ImageError(f"{name} is not a file any more; press Refresh and choose again")
+        with open(handle, "rb") as file:
+            if status.st_size > MAX_BYTES:
+                raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB; save it smaller")
+            try:
+                return file.read(MAX_BYTES + 1)  # one more than decode_image takes: it may have grown
+            except OSError as error:
+                raise ImageError(f"{name} cannot be read: {error.strerror}; copy it here again") from None
+
+
+def _open_below(folder: Path, inside: Path) -> int:
+    """Open a file by its real path, part by part and along no link: one that was put there since is refused.
+
+    O_NONBLOCK, because a FIFO would hang the open until somebody writes.
+    """
+    wanted = ("O_NONBLOCK", "O_NOFOLLOW", "O_BINARY")
+    flags = os.O_RDONLY | sum(getattr(os, name, 0) for name in wanted)
+    if os.open not in os.supports_dir_fd:  # on Windows, where links are made by administrators
+        return os.open(folder / inside, flags)
+    handle = os.open(folder, flags)
+    for part in inside.parts:
+        try:
+            inner = os.open(part, flags, dir_fd=handle)
+        finally:
+            os.close(handle)
+        handle = inner
+    return handle

@@ -13,7 +13,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .errors import quoted
+from .checks import check_array, check_detections, check_size, value_range
+from .errors import quoted, shortened
+from .memory import check_fits
+
+_FEWER = "raise the score threshold"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +42,18 @@ class Prediction:
     categories: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        count = len(self.scores)
-        shapes = {"boxes": (count, 4), "labels": (count,), "scores": (count,)}
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
-        if self.mask_probs.ndim != 3 or len(self.mask_probs) != count:
+        check_size(self.image_size)
+        count = check_detections(self.boxes, self.labels, self.scores, self.categories)
+        check_array("mask_probs", self.mask_probs, "f")
+        side = self.mask_probs.shape[-1] if self.mask_probs.ndim else 0
+        if self.mask_probs.shape != (count, side, side) or not side:
             raise ValueError(f"mask_probs must have shape ({count}, M, M), got {self.mask_probs.shape}")
+        longest = max(self.image_size)
+        if count and not (self.boxes.min() >= -longest and self.boxes.max() <= 2 * longest):
+            got = value_range(self.boxes)
+            raise ValueError(f"boxes must be pixels in or beside the picture, got {got}")
+        if (self.boxes[:, 2:] < self.boxes[:, :2]).any():
+            raise ValueError("boxes must be x1 y1 x2 y2, with x1 <= x2 and y1 <= y2")
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -74,7 +83,11 @@ class Prediction:
 
         Returns:
             float32 (N, 1, H, W), [0, 1]: torchvision's own layout and values.
+
+        Raises:
+            MasksegError: That would be more than 4 GiB, or more than the free memory.
         """
+        _check_masks_fit(len(self), self.image_size, np.float32)
         pasted = np.zeros((len(self), 1, *self.image_size), np.float32)
         for canvas, (crop, top, left) in zip(pasted[:, 0], self._crops(), strict=True):
             height, width = crop.shape
@@ -108,6 +121,8 @@ class Prediction:
         if categories is not None:
             keep &= np.isin(self.labels, self._label_ids(categories))
         kept = self[keep]
+        sides = kept.boxes[:, 2:].astype(np.float64) - kept.boxes[:, :2]
+        check_fits(int(sides.prod(axis=1).sum()), f"masks of {len(kept)} large boxes", _FEWER)
         crops, corners = [], []
         for crop, top, left in kept._crops():
             crops.append(crop > mask_threshold)
@@ -145,10 +160,11 @@ class Prediction:
         centre = (self.boxes[:, 2:] + self.boxes[:, :2]) * np.float32(0.5)  # (N, 2) as x, y
         half = (self.boxes[:, 2:] - self.boxes[:, :2]) * np.float32(0.5) * np.float32((side + 2) / side)
         starts, ends = (centre - half).astype(np.int64), (centre + half).astype(np.int64)
-        padded = F.pad(torch.from_numpy(self.mask_probs), (1, 1, 1, 1))  # (N, M + 2, M + 2)
-        for probs, (x1, y1), (x2, y2) in zip(padded, starts.tolist(), ends.tolist(), strict=True):
+        probs = np.array(self.mask_probs, np.float32, order="C")  # torch takes no reversed or read-only array
+        padded = F.pad(torch.from_numpy(probs), (1, 1, 1, 1))  # (N, M + 2, M + 2)
+        for square, (x1, y1), (x2, y2) in zip(padded, starts.tolist(), ends.tolist(), strict=True):
             size = (max(y2 - y1 + 1, 1), max(x2 - x1 + 1, 1))
-            whole = F.interpolate(probs[None, None], size=size, mode="bilinear", align_corners=False)
+            whole = F.interpolate(square[None, None], size=size, mode="bilinear", align_corners=False)
             top, left = max(y1, 0), max(x1, 0)
             bottom, right = min(y2 + 1, height), min(x2 + 1, width)
             yield whole[0, 0, top - y1 : bottom - y1, left - x1 : right - x1].numpy(), top, left
@@ -185,6 +201,10 @@ class Instances:
                     f"{name} must have one entry per score, got {len(getattr(self, name))} "
                     f"for {len(self.scores)}"
                 )
+        check_size(self.image_size)
+        check_detections(self.boxes, self.labels, self.scores, self.categories)
+        if not all(isinstance(c, np.ndarray) and c.dtype == bool and c.ndim == 2 for c in self.crops):
+            raise TypeError("crops must be bool arrays (h, w)")
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -216,7 +236,8 @@ class Instances:
 
     @property
     def masks(self) -> np.ndarray:
-        """Full-size masks, bool (M, H, W), built anew at each call."""
+        """Full-size masks, bool (M, H, W), built anew at each call; refused where they would not fit."""
+        _check_masks_fit(len(self), self.image_size, bool)
         masks = np.zeros((len(self), *self.image_size), bool)
         for mask, window, crop in zip(masks, self.windows, self.crops, strict=True):
             mask[window] = crop
@@ -247,4 +268,13 @@ def check_fraction(name: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number in [0, 1], got {type(value).__name__}")
     if not 0 <= value <= 1:  # NaN fails too
-        raise ValueError(f"{name} must be in [0, 1], got {value}")
+        raise ValueError(f"{name} must be in [0, 1], got {shortened(str(value), 40)}")
+
+
+def _check_masks_fit(count: int, image_size: tuple[int, int], dtype: type) -> None:
+    height, width = image_size
+    check_fits(
+        count * height * width * np.dtype(dtype).itemsize,
+        f"{count} masks of {height} x {width} pixels",
+        f"{_FEWER}, or use the crops of select(), each as large as its box",
+    )

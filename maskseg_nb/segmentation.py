@@ -4,6 +4,7 @@ import numpy as np
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
+from .checks import check_finite
 from .prediction import Prediction, check_fraction
 from .trace import trace
 
@@ -25,8 +26,12 @@ def predict(model: MaskRCNN, tensor: Tensor) -> Prediction:
     Raises:
         TypeError: `model` has no mask head, or `tensor` is of another kind or dtype.
         ValueError: `model` is in training mode, or `tensor` has another shape or range.
+        ModelError: The weights are spoilt: what comes out is not finite.
     """
-    return trace(model, tensor).prediction
+    run = trace(model, tensor)
+    check_finite(run.dense.objectness, run.dense.deltas, run.box_scores.scores, run.box_scores.boxes)
+    check_finite(run.masks.probs)
+    return run.prediction
 
 
 def segment_image(model: MaskRCNN, tensor: Tensor, threshold: float = 0.5) -> np.ndarray:
@@ -41,7 +46,8 @@ def segment_image(model: MaskRCNN, tensor: Tensor, threshold: float = 0.5) -> np
         float32 (N, 1, H, W), mask probabilities in [0, 1], by falling score. N may be 0.
 
     Raises:
-        TypeError, ValueError: As `predict`; `threshold` is outside [0, 1].
+        TypeError, ValueError, ModelError: As `predict`; `threshold` is outside [0, 1].
+        MasksegError: The masks would not fit into memory.
     """
     check_fraction("threshold", threshold)
     prediction = predict(model, tensor)

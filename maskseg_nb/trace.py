@@ -1,7 +1,7 @@
 """A run through the network with every stage kept; a second run repeats only what a knob changes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -13,7 +13,9 @@ from torchvision.models.detection.transform import resize_boxes
 
 from . import stages
 from .checks import check_model, check_tensor
+from .errors import shortened
 from .models import categories_of
+from .out_of_memory import within_memory
 from .prediction import Prediction
 
 Stage = TypeVar("Stage")
@@ -51,7 +53,7 @@ class Knobs:
             kind = "a whole number of at least 1" if whole else kind
             good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
             if not good or not (1 if whole else 0) <= value <= most:
-                raise ValueError(f"{field.name} must be {kind}, got {value!r}")
+                raise ValueError(f"{field.name} must be {kind}, got {shortened(ascii(value), 80)}")
 
     @classmethod
     def of(cls, model: MaskRCNN) -> "Knobs":
@@ -111,6 +113,7 @@ class Trace:
         Raises:
             ValueError: A knob is out of range.
             TypeError: There is no such knob.
+            ModelError: There is not enough memory.
         """
         changed = _changed(self.knobs, knobs)
         touched = {name for name in knobs if getattr(self.knobs, name) != getattr(changed, name)}
@@ -124,7 +127,9 @@ class Trace:
         )
         shared = {name: getattr(self, name) for name in list(ORDER)[:first]}
         times = {name: self.milliseconds[name] for name in shared}
-        return _run(self.model, changed, shared, times)
+        return within_memory(
+            lambda: _run(self.model, changed, shared, times), _too_much(self.normalised.image_size, changed)
+        )
 
     @property
     def prediction(self) -> Prediction:
@@ -156,15 +161,28 @@ def trace(model: MaskRCNN, tensor: Tensor, **knobs: Any) -> Trace:
     Raises:
         TypeError: `model` has no mask head, `tensor` is of another kind, or there is no such knob.
         ValueError: `model` is in training mode, `tensor` has another shape or range, a knob is out of range.
+        ModelError: There is not enough memory.
     """
     check_model(model)
     check_tensor(tensor)
     chosen = _changed(Knobs.of(model), knobs)
+    return within_memory(lambda: _trace(model, tensor, chosen), _too_much(tensor.shape[-2:], chosen))
+
+
+def _trace(model: MaskRCNN, tensor: Tensor, knobs: Knobs) -> Trace:
     with torch.no_grad():
         start = time.perf_counter()
         normalised = stages.normalise(model, tensor.to(next(model.parameters()).device))
     times = {"normalised": 1000 * (time.perf_counter() - start)}
-    return replace(_run(model, chosen, {"normalised": normalised}, times), rerun_stages=tuple(ORDER))
+    return replace(_run(model, knobs, {"normalised": normalised}, times), rerun_stages=tuple(ORDER))
+
+
+def _too_much(size: Sequence[int], knobs: Knobs) -> str:
+    return (
+        f"not enough memory to run the network on {size[0]} x {size[1]} pixels; take a smaller picture, "
+        f"input size or model, or lower rpn_post_nms_top_n (now {knobs.rpn_post_nms_top_n}) and "
+        f"box_detections_per_img (now {knobs.box_detections_per_img})"
+    )
 
 
 def _changed(knobs: Knobs, changes: dict[str, Any]) -> Knobs:

@@ -3,7 +3,6 @@
 import datetime
 import itertools
 import os
-import threading
 
 import cv2
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 
 from maskseg_nb import Explorer, ImageError, load_model, sample_photo
 from maskseg_nb.choice import INPUT_SIZES
-from maskseg_nb.choice_controls import UPLOAD_LIMIT
 from maskseg_nb.explorer_state import STYLES
 
 
@@ -133,34 +131,6 @@ def test_the_code_for_a_model_of_ones_own_starts_from_the_explorers_model(tmp_pa
     np.testing.assert_array_equal(namespace["blended"], explorer.blended)
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "message"),
-    [
-        ("<img src=x onerror=alert(1)>.png", b"no picture", "is not a picture"),
-        ("empty.png", b"", "0 bytes"),
-        ("huge.png", bytes(UPLOAD_LIMIT + 1), "larger than 10 MB; put it into the folder"),
-    ],
-)
-def test_a_bad_upload_is_one_escaped_line_and_the_app_goes_on(explorer, name, data, message):
-    before, picture = explorer.blended, explorer.state.picture
-    upload(explorer, name, data)
-    assert message in explorer._message.value
-    assert "<img" not in explorer._message.value
-    assert explorer.blended is before
-    assert explorer.state.picture == explorer.controls.picture.value == picture
-    assert not any("upload" in label for label in explorer.controls.picture.options)
-    assert not explorer.controls.score.disabled
-    explorer.controls.score.value = 0.9
-    assert explorer._message.value == ""
-    assert len(explorer.instances) == 1
-
-
-def test_a_number_that_is_none_is_refused_and_the_slider_goes_back(explorer):
-    explorer.controls.score.value = float("nan")  # a FloatSlider accepts it
-    assert "score_threshold must be in [0, 1], got nan" in explorer._message.value
-    assert explorer.state.score_threshold == explorer.controls.score.value == 0.5
-
-
 def test_a_fault_of_our_own_is_said_and_the_controls_come_back(explorer, monkeypatch):
     def fail(*_):
         raise RuntimeError("out of <b>luck</b>")
@@ -233,41 +203,6 @@ def test_figure_shows_the_same_two_panels(explorer):
     left, right = explorer.figure().axes
     np.testing.assert_array_equal(left.images[0].get_array(), explorer.image)
     np.testing.assert_array_equal(right.images[0].get_array(), explorer.blended)
-
-
-def test_two_threads_on_the_controls_end_in_the_picture_of_the_last_settings(explorer):
-    """As with subshells: a callback in one thread, a notebook's cell in another."""
-    errors = []
-
-    def drive(control, values):
-        try:
-            for value in values:
-                control.value = value
-        except BaseException as error:
-            errors.append(error)
-
-    numbers = [round(0.05 + 0.9 * i / 59, 2) for i in range(60)]
-    threads = [
-        threading.Thread(target=drive, args=(explorer.controls.score, numbers)),
-        threading.Thread(target=drive, args=(explorer.controls.alpha_number, numbers)),
-        threading.Thread(target=drive, args=(explorer.controls.style, list(STYLES) * 6)),
-        threading.Thread(target=drive, args=(explorer.controls.picture, list(PICTURES) * 3)),
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not errors and not any(thread.is_alive() for thread in threads)
-    assert explorer._message.value == ""
-    state = explorer.state
-    assert (state.score_threshold, state.alpha) == (numbers[-1], numbers[-1])
-    assert (state.style, state.picture) == ("semantic map", "gray.png")
-    namespace = {}
-    exec(explorer.code(), namespace)
-    np.testing.assert_array_equal(namespace["blended"], explorer.blended)
-    on_screen = explorer._canvas.pixels.copy()
-    explorer._render()
-    np.testing.assert_array_equal(explorer._canvas.pixels, on_screen)
 
 
 def test_an_explorer_without_a_folder_offers_the_working_one(tmp_path, monkeypatch):

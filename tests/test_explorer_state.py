@@ -1,11 +1,8 @@
 """The explorer's state, without a widget: when the network runs, and what threads do to it."""
 
-import threading
-
 import cv2
 import numpy as np
 import pytest
-from traitlets import TraitError
 
 from maskseg_nb import (
     ImageError,
@@ -102,16 +99,8 @@ def test_reset_restores_the_knobs_and_keeps_the_picture(state):
     assert len(state.runs) == 1
 
 
-@pytest.mark.parametrize("knob", ["score_threshold", "mask_threshold", "alpha"])
-@pytest.mark.parametrize("value", [float("nan"), -0.01, 1.01, "0.5", None, [0.5]])
-def test_a_wrong_number_is_refused_and_the_old_one_stays(state, knob, value):
-    with pytest.raises((ValueError, TypeError), match=f"{knob} must be"):
-        setattr(state, knob, value)
-    assert getattr(state, knob) == 0.5
-
-
 def test_an_unknown_style_is_refused(state):
-    with pytest.raises(TraitError, match="'style'"):
+    with pytest.raises(ValueError, match="style must be any of .*, got 'sepia'"):
         state.style = "sepia"
 
 
@@ -127,32 +116,6 @@ def test_a_picture_that_cannot_be_had_leaves_everything_as_it_was(state, wrong):
     state.picture = "small.png"
     state.update()
     assert state.image.shape == (800, 800, 3)
-
-
-def test_of_two_choices_while_the_network_is_busy_the_last_wins_once(state):
-    busy, go_on = threading.Event(), threading.Event()
-
-    def wait(*_):
-        busy.set()
-        assert go_on.wait(20)
-
-    hook = state.model.backbone.register_forward_pre_hook(wait)
-    state.picture = "cat (sample)"
-    first = threading.Thread(target=state.update)
-    first.start()
-    assert busy.wait(20)
-    others = []
-    for label in ("coffee (sample)", "astronaut (sample)"):
-        state.picture = label
-        others.append(threading.Thread(target=state.update))
-        others[-1].start()
-    hook.remove()
-    go_on.set()
-    for thread in (first, *others):
-        thread.join(30)
-    assert len(state.runs) == 3  # restaurant, cat, astronaut: coffee was overtaken
-    expected, _ = preprocess(sample_photo("astronaut"))
-    np.testing.assert_array_equal(state.image, (expected[0].permute(1, 2, 0) * 255).round().byte().numpy())
 
 
 def test_the_note_names_the_best_rejected_score(state):

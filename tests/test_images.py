@@ -1,12 +1,7 @@
 """The reference is the documented OpenCV pipeline, or Pillow, called directly."""
 
 import io
-import os
-import signal
-import struct
 import warnings
-import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -35,16 +30,6 @@ def encoded(image, kind, **options):
     file = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, kind, **options)
     return file.getvalue()
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(header, *chunks):
-    """A PNG file with any size in its header."""
-    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", *header, 8, 2, 0, 0, 0))
-    return b"".join([start, *chunks, chunk(b"IEND", b"")])
 
 
 # The documented steps
@@ -129,13 +114,6 @@ def test_path_string_bytes_and_pillow_image_agree(kind, tmp_path):
 
 def test_a_picture_is_recognised_by_its_bytes_and_not_by_its_name(tmp_path):
     path = tmp_path / "photo.gif"
-    path.write_bytes(encoded(noise(), "PNG"))
-    assert np.array_equal(load_image(path), noise())
-
-
-@pytest.mark.skipif(os.name != "posix", reason="such a name exists on POSIX systems only")
-def test_a_file_name_that_is_not_utf8_is_read(tmp_path):
-    path = tmp_path / os.fsdecode(b"\xff\xfe.png")
     path.write_bytes(encoded(noise(), "PNG"))
     assert np.array_equal(load_image(path), noise())
 
@@ -256,18 +234,12 @@ def test_a_cmyk_jpeg_is_converted_as_pillow_does():
     assert black.max() <= 8
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_pixels_without_a_known_brightness_range_are_refused(mode):
-    with pytest.raises(ImageError, match=f"pixels of kind '{mode}'"):
-        load_image(Image.new(mode, (4, 3)))
-
-
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_an_animation_gives_its_first_frame_and_warns(kind):
     frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "lime", "blue")]
     lossless = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **lossless)
-    with pytest.warns(UserWarning, match="has 3 frames or pages; the first is used") as caught:
+    with pytest.warns(UserWarning, match="has several frames or pages; the first is used") as caught:
         image = load_image(data)
     assert len(caught) == 1 and caught[0].filename == __file__  # points at the caller's own line
     assert (image == [255, 0, 0]).all()
@@ -279,95 +251,7 @@ def test_a_still_gif_does_not_warn():
         assert load_image(encoded(Image.new("RGB", (3, 2), "red"), "GIF")).shape == (2, 3, 3)
 
 
-# What is refused
-
-
-def test_a_missing_file_is_named_with_its_path(tmp_path):
-    with pytest.raises(ImageError, match=r"'no\.jpg' does not exist; check the path '.*no\.jpg'"):
-        load_image(tmp_path / "no.jpg")
-
-
-@pytest.mark.parametrize("as_path", [str, Path])
-def test_a_folder_is_not_a_picture(as_path, tmp_path):
-    with pytest.raises(ImageError, match="is not a file; choose a picture file"):
-        load_image(as_path(tmp_path))
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
-def test_a_fifo_is_refused_at_once_and_does_not_hang(tmp_path):
-    os.mkfifo(tmp_path / "photo.png")
-
-    def give_up(*_):
-        raise TimeoutError("opening a FIFO waits for a writer")
-
-    previous = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(5)
-    try:
-        with pytest.raises(ImageError, match="'photo.png' is not a file"):
-            load_image(tmp_path / "photo.png")
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
-
-
-@pytest.mark.parametrize("path", ["a\0b.png", "x" * 5000])
-def test_a_path_that_the_system_refuses_is_an_image_error_of_bounded_length(path):
-    with pytest.raises(ImageError, match="cannot be opened") as caught:
-        load_image(path)
-    assert len(str(caught.value)) <= 300
-
-
-def test_a_file_of_more_than_200_megabytes_is_not_read(tmp_path):
-    path = tmp_path / "big.jpg"
-    path.touch()
-    os.truncate(path, 200 * 2**20 + 1)  # sparse: takes no room on the disk
-    with pytest.raises(ImageError, match="larger than 200 MB"):
-        load_image(path)
-
-
-@pytest.mark.parametrize("as_source", ["bytes", "file"])
-@pytest.mark.parametrize(
-    "data, message",
-    [
-        pytest.param(b"", "empty, 0 bytes", id="empty"),
-        pytest.param(b"no picture\n" * 9, "is not a picture that can be read", id="text"),
-        # Whatever the file is called, Pillow would hand this to Ghostscript.
-        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture", id="EPS"),
-        pytest.param(png((5, 5)), "is damaged", id="PNG without pixels"),
-        pytest.param(png((10_000, 5_001)), "10000 x 5001 pixels, more than 50,000,000", id="50 megapixels"),
-        pytest.param(png((100_000, 90_000)), "more than 50,000,000 pixels", id="9000 megapixels"),
-    ],
-)
-def test_bytes_that_are_no_picture_are_refused(data, message, as_source, tmp_path):
-    path = tmp_path / "photo.png"
-    path.write_bytes(data)
-    with pytest.raises(ImageError, match=message):
-        load_image(path if as_source == "file" else data)
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF"])
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_truncated_picture_is_refused(kind, share):
-    data = encoded(noise(200, 300), kind)
-    with pytest.raises(ImageError, match="is damaged|is not a picture"):
-        load_image(data[: int(share * len(data))])
-
-
-def test_a_damaged_file_in_a_lazy_pillow_image_is_an_image_error_too():
-    data = encoded(noise(200, 300), "JPEG")
-    with Image.open(io.BytesIO(data[: len(data) // 2])) as lazy:  # nothing decoded yet
-        with pytest.raises(ImageError, match="damaged"):
-            load_image(lazy)
-
-
-@pytest.mark.parametrize("place", ["pixels", "checksum"])
-def test_a_png_with_a_broken_checksum_is_refused(place):
-    data = bytearray(encoded(noise(), "PNG"))
-    start = data.index(b"IDAT")
-    length = int.from_bytes(data[start - 4 : start], "big")
-    data[start + 4 + (length // 2 if place == "pixels" else length)] ^= 0x55
-    with pytest.raises(ImageError, match="is damaged"):
-        load_image(bytes(data))
+# What is refused; files, paths and PIL images: tests/trust
 
 
 @pytest.mark.parametrize("dtype", [bool, np.float32, np.float64, np.uint16, np.int64])
@@ -382,7 +266,7 @@ def test_an_array_of_another_shape_is_a_value_error(shape):
         load_image(np.zeros(shape, np.uint8))
 
 
-@pytest.mark.parametrize("shape", [(10_000, 5_001, 3), (10_000, 5_001)])
+@pytest.mark.parametrize("shape", [(10_000, 5_001, 3), (10_000, 5_001), (10**6, 10**6)])
 def test_an_array_of_more_than_50_megapixels_is_a_value_error(shape):
     with pytest.raises(ValueError, match="at most 50,000,000 pixels"):
         load_image(np.broadcast_to(np.uint8(0), shape))  # one byte of memory

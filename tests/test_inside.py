@@ -4,10 +4,8 @@ import html
 import inspect
 import re
 import shutil
-import threading
 
 import cv2
-import ipywidgets as widgets
 import numpy as np
 import pytest
 import torch
@@ -380,7 +378,7 @@ def test_a_hostile_click_changes_nothing_and_the_next_one_is_heard(app):
         ("knobs", {"box_nms_threshold": 1.5}, "box_nms_threshold must be a number in [0, 1], got 1.5"),
         ("knobs", {"box_detections_per_img": "<b>"}, "box_detections_per_img must be a whole number"),
         ("knobs", {"<img src=x>": 1}, "<img src=x>"),
-        ("knobs", "<img src=x>", "'knobs' trait"),
+        ("knobs", "<img src=x>", "knobs must be a dict, got '<img src=x>'"),
         ("stage", "<img src=x>", "<img src=x>"),
         ("level", 9, "level must be 0 to 4"),
         ("channel", 96, "channel must be 0 to 95"),
@@ -467,48 +465,6 @@ def test_an_app_of_no_folder_says_so(tmp_path, street):
         Inside(tmp_path / "missing", street)
 
 
-# What others may do to it.
-
-
-def test_two_threads_on_the_controls_end_in_the_picture_of_the_last_settings(app):
-    """As with subshells: a callback in one thread, a notebook's cell in another."""
-    errors = []
-
-    def drive(move, values):
-        try:
-            for value in values:
-                move(value)
-        except BaseException as error:
-            errors.append(error)
-
-    controls, state = app.controls, app.state
-    thresholds = [round(0.2 + 0.05 * i, 2) for i in range(10)]
-
-    def follow(row):
-        controls.follow.index = row
-
-    drives = [
-        (lambda value: setattr(controls.knobs["box_nms_threshold"][0], "value", value), thresholds),
-        (lambda value: setattr(state, "mask_threshold", value), thresholds),
-        (lambda stage: setattr(controls.strip[stage], "value", True), [*ORDER, "proposals"]),
-        (follow, [4, 3, 2, 1, 0, 2]),
-    ]
-    threads = [threading.Thread(target=drive, args=arguments) for arguments in drives]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    assert not errors and app._message.value == ""
-    assert (state.stage, state.mask_threshold) == ("proposals", 0.65)
-    assert state.knobs == {"box_nms_threshold": 0.65} and app.trace.knobs.box_nms_threshold == 0.65
-    on_screen = app._canvas.pixels.copy(), app._film.pixels.copy(), app._way.value
-    app._render()
-    np.testing.assert_array_equal(app._canvas.pixels, on_screen[0])
-    np.testing.assert_array_equal(app._film.pixels, on_screen[1])
-    assert app._way.value == on_screen[2] and state.followed == controls.follow.value
-
-
 def test_it_shows_itself_with_a_picture_for_places_without_widgets(app, make):
     bundle = app._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == app.widget.model_id
@@ -527,55 +483,3 @@ def test_figure_shows_the_stages_two_panels(app):
     np.testing.assert_array_equal(left.images[0].get_array(), app.state.pair.left)
     np.testing.assert_array_equal(right.images[0].get_array(), app.state.pair.right)
     assert (left.get_title(), right.get_title()) == app.state.pair.titles
-
-
-def test_no_control_is_an_output_widget_or_has_a_tooltip_of_html(app):
-    kinds = {type(widget) for widget in tree(app.widget)}
-    assert not {widgets.Output, widgets.HTMLMath, widgets.Play} & kinds
-    assert app._canvas.view in tree(app.widget) and app._film.view in tree(app.widget)
-
-
-# A file's name holds no slash: no tag can be closed.
-HOSTILE_NAMES = (
-    "<img src=x onerror=alert(1)>.jpg",
-    "'><script>alert(1)<`script>.jpg",
-    '&lt;iframe&gt;"{{7*7}}<iframe>.jpg',
-)
-OWN_TAGS = {"style", "b", "br", "div", "i", "span"}
-
-
-def tags(app):
-    """The names of all tags in what the browser reads as HTML."""
-    shown = [widget.value for widget in tree(app.widget) if isinstance(widget, widgets.HTML)]
-    assert len(shown) >= 5
-    assert not any(getattr(widget, "description_allow_html", False) for widget in tree(app.widget))
-    assert not re.search(r"<[^>]*\son\w+\s*=", "".join(shown))
-    return set(re.findall(r"</?\s*(\w+)", "".join(shown)))
-
-
-def test_a_hostile_file_name_is_nowhere_read_as_html(app, tmp_path):
-    for name in HOSTILE_NAMES:
-        (tmp_path / name).write_bytes(b"no picture")
-    app.controls.refresh.click()
-    for name in HOSTILE_NAMES:
-        app.controls.picture.value = name
-        assert "is not a picture" in text_of(app._message) and tags(app) <= OWN_TAGS
-        shutil.copy(sample_photo("cat"), tmp_path / name)
-        app.controls.picture.value = name
-        assert (app.state.picture, app._message.value) == (name, "") and tags(app) <= OWN_TAGS
-    for stage in ORDER:
-        app.controls.strip[stage].value = True
-        assert tags(app) <= OWN_TAGS
-
-
-def test_hostile_category_names_and_a_hostile_model_name_are_nowhere_read_as_html(make, tmp_path):
-    model = load_model("street")
-    model.categories = ("__background__", "<img src=x>", "<b>bike</b>", "&amp;", "'\"><script>")
-    model.name = "<script>alert(1)</script>"
-    app = Inside(tmp_path, model)
-    for stage in ORDER:
-        app.controls.strip[stage].value = True
-        app.controls.follow.index = 2 if app.controls.follow.index else 0
-        assert tags(app) <= OWN_TAGS
-    assert html.escape("<img src=x>") in app._way.value
-    assert html.escape("<script>alert(1)</script>") in app._status.value

@@ -11,7 +11,6 @@ import torch
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
-from traitlets import TraitError
 
 from maskseg_nb import ImageError, load_model, predict, preprocess, sample_photo
 from maskseg_nb.film import film
@@ -231,8 +230,8 @@ def test_a_followed_box_is_forgotten_where_there_are_other_anchors(state, choice
     state.followed = (30_000, 1)
     state.update()
     setattr(state, choice, value)
-    assert state.followed == ()
     state.update()
+    assert state.followed == ()
     assert state.journey.anchor.row != 30_000
 
 
@@ -439,15 +438,15 @@ def test_a_backbone_with_two_maps_has_two_levels(one_map):
         ("knobs", {"rpn_pre_nms_top_n": 10.0}, ValueError, "rpn_pre_nms_top_n must be a whole number"),
         ("knobs", {"rpn_pre_nms_top_n": True}, ValueError, "rpn_pre_nms_top_n must be a whole number"),
         ("knobs", {"box_nms": 0.5}, TypeError, "box_nms"),
-        ("knobs", [0.5], TraitError, "'knobs' trait .* expected a dict"),
-        ("stage", "paste", TraitError, "'stage' trait"),
+        ("knobs", [0.5], TypeError, "knobs must be a dict, got"),
+        ("stage", "paste", ValueError, "stage must be any of .*, got 'paste'"),
         ("level", 5, ValueError, "level must be 0 to 4"),
         ("level", -1, ValueError, "level must be 0 to 4"),
         ("channel", 96, ValueError, "channel must be 0 to 95, or -1 for the strongest"),
         ("channel", -2, ValueError, "channel must be 0 to 95"),
         ("shown", 0, ValueError, "shown must be 1 to 1000, got 0"),
         ("shown", 1001, ValueError, "shown must be 1 to 1000, got 1001"),
-        ("shown", 2.5, TraitError, "'shown' trait"),
+        ("shown", 2.5, TypeError, "shown must be an int, got 2.5"),
         ("score_threshold", 1.01, ValueError, r"score_threshold must be in \[0, 1\], got 1.01"),
         ("mask_threshold", float("nan"), ValueError, "mask_threshold must be"),
         ("mask_threshold", None, TypeError, "mask_threshold must be"),
@@ -456,8 +455,8 @@ def test_a_backbone_with_two_maps_has_two_levels(one_map):
         ("followed", (5, 5), ValueError, "label must be 1 to 4, got 5"),
         ("followed", (5.0, 1), TypeError, "anchor must be a whole number, got float"),
         ("followed", ("5", 1), TypeError, "anchor must be a whole number, got str"),
-        ("followed", (5,), ValueError, "not enough values"),
-        ("input_size", "1 x 1", TraitError, "'input_size' trait"),
+        ("followed", (5,), ValueError, r"followed must be \(anchor, label\) or \(\), got \(5,\)"),
+        ("input_size", "1 x 1", ValueError, "input_size must be any of"),
     ],
 )
 def test_a_wrong_setting_is_refused_and_the_old_one_stays(state, setting, value, error, message):

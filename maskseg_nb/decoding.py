@@ -1,0 +1,178 @@
+"""From a picture file's bytes, or a PIL image, to pixels; whatever they hold, pixels or an ImageError.
+
+cv2 decodes, as in every OpenCV tutorial; before it sees a byte, Pillow has checked the same bytes, because
+cv2 accepts truncated files and spends gigabytes on hostile ones. What cv2 cannot decode faithfully
+(transparency, CMYK, 16 bits, TIFF, GIF) Pillow decodes.
+"""
+
+import io
+import math
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+
+from .errors import ImageError, quoted
+
+MAX_PIXELS = 50_000_000  # width x height of a picture that is decoded
+MAX_BYTES = 200 * 2**20  # of a picture's file
+MAX_SCANS = 100  # of a JPEG: a progressive one has about 10, and each costs a pass over all pixels
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+_FOR_CV2 = ("JPEG", "MPO", "PNG", "WEBP", "BMP")  # where they hold plain 8-bit grey or RGB
+_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")  # marker, length, components
+_ORIENTATION = 0x0112  # EXIF tag
+_BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_LENGTH = 0x0102, 0x0106, 0x0142, 0x0143  # TIFF tags
+_SETTINGS = (  # what other code in the process may have changed for itself
+    (ImageFile, "LOAD_TRUNCATED_IMAGES", False),
+    (Image, "MAX_IMAGE_PIXELS", MAX_PIXELS),
+    (PngImagePlugin, "MAX_TEXT_CHUNK", 2**20),
+    (PngImagePlugin, "MAX_TEXT_MEMORY", 2**23),
+)
+_PILLOW = threading.RLock()  # whoever holds it has changed Pillow's settings and the warning filters
+
+
+def decode_image(data: bytes, name: str) -> np.ndarray:
+    """What `load_image` does with a file's bytes; `name` stands for them in messages."""
+    if not data:
+        raise ImageError(f"{name}: empty, 0 bytes; copy or download the picture again")
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB; save it smaller")
+    with _guarded(name):
+        image = _checked(data, name)
+        pixels = _with_cv2(data, image)
+        if pixels is None:
+            pixels = _with_pillow(image, name)
+        pixels = _upright(pixels, _orientation(image))
+        several = getattr(image, "is_animated", False)  # to count a hostile GIF's frames takes minutes
+    if several:
+        warnings.warn(f"{name} has several frames or pages; the first is used", stacklevel=3)
+    return pixels
+
+
+def pillow_pixels(image: Image.Image, name: str) -> np.ndarray:
+    """What `load_image` does with a PIL image, which may decode only now."""
+    with _guarded(name):
+        _check_size(image, name)
+        image.load()
+        return _upright(_with_pillow(image, name), _orientation(image))
+
+
+def on_white(rgba: np.ndarray) -> np.ndarray:
+    """Lay a uint8 (H, W, 4) array on white: uint8 (H, W, 3)."""
+    image = Image.fromarray(np.ascontiguousarray(rgba))
+    white = Image.new("RGBA", image.size, "white")
+    return np.array(Image.alpha_composite(white, image).convert("RGB"))
+
+
+@contextmanager
+def _guarded(name: str) -> Iterator[None]:
+    """Strict Pillow without its warnings, whatever other code has set; what fails is an ImageError."""
+    with _PILLOW:
+        before = [getattr(module, setting) for module, setting, _ in _SETTINGS]
+        try:
+            for module, setting, value in _SETTINGS:
+                setattr(module, setting, value)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        except ImageError:
+            raise
+        except UnidentifiedImageError:
+            raise ImageError(
+                f"{name} is not a picture that can be read; use one of {', '.join(FORMATS)}"
+            ) from None
+        except Image.DecompressionBombError:
+            raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels; save it smaller") from None
+        except MemoryError:
+            raise ImageError(f"{name} needs more memory than is free; save it smaller") from None
+        except Exception as error:  # Pillow's plugins raise a dozen kinds on damaged files
+            reason = quoted(error)[1:-1] or type(error).__name__
+            raise ImageError(f"{name} is damaged: {reason}; copy or download it again") from None
+        finally:
+            for (module, setting, _), value in zip(_SETTINGS, before, strict=True):
+                setattr(module, setting, value)
+
+
+def _checked(data: bytes, name: str) -> Image.Image:
+    """A fully decoded Pillow image of known format, bounded size, right checksums, and complete."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as first:
+        _check_size(first, name)
+        if first.format in ("JPEG", "MPO") and len(_SCAN.findall(data)) > MAX_SCANS:
+            raise ImageError(
+                f"{name} is a JPEG of more than {MAX_SCANS} scans; save it again as baseline JPEG"
+            )
+        first.verify()  # PNG checksums; leaves the image unusable, hence the second open
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    image.load()
+    return image
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width * height == 0:
+        raise ImageError(f"{name} is empty: {width} x {height} pixels; choose another picture")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{name} has {width} x {height} pixels, more than {MAX_PIXELS:,}; save it smaller")
+    # A TIFF's tile is decoded whole, however little of it lies inside the picture.
+    tags = getattr(image, "tag_v2", {})
+    tile = [side for side in (tags.get(_TILE_WIDTH), tags.get(_TILE_LENGTH)) if isinstance(side, int)]
+    if math.prod(tile) > MAX_PIXELS:
+        raise ImageError(f"{name} has tiles of more than {MAX_PIXELS:,} pixels; save it without tiles")
+
+
+def _with_cv2(data: bytes, image: Image.Image) -> np.ndarray | None:
+    """The documented steps, not yet upright; None where cv2 cannot decode these bytes faithfully."""
+    plain = image.mode in ("RGB", "L") and not image.has_transparency_data
+    if image.format not in _FOR_CV2 or not plain:
+        return None
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    if bgr is None or bgr.shape[:2] != (image.height, image.width):
+        return None
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _with_pillow(image: Image.Image, name: str) -> np.ndarray:
+    """Any 8- or 16-bit Pillow image as RGB, not yet upright, transparency laid on white."""
+    tags = getattr(image, "tag_v2", {})
+    ordinary = tags.get(_PHOTOMETRIC, 1) == 1 and tags.get(_BITS, (16,)) == (16,)  # 0 is white, 12 is dark
+    if ordinary and (image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.stack([grey] * 3, axis=-1)
+    if image.mode not in _MODES:
+        raise ImageError(
+            f"{name} has pixels of kind {image.mode!r} whose colours in 8 bits are not known; "
+            "save it as an 8-bit JPEG or PNG"
+        )
+    if image.mode == "La":  # La, alpha multiplied in, converts to nothing else
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        return on_white(np.asarray(image.convert("RGBA")))
+    return np.array(image.convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    """What EXIF or XMP says, 1 to 8; metadata that cannot be read says nothing."""
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # a dozen kinds, as in _guarded, and the pixels are sound
+        return 1
+
+
+def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo what the EXIF orientation tag (1 to 8) says of an (H, W, 3) array."""
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)

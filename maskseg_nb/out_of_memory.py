@@ -1,0 +1,33 @@
+"""Where memory runs out: one line that says so, and nothing kept of what was computed until then."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from .errors import ModelError
+
+Result = TypeVar("Result")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it is memory that was lacking: torch has an error of its own for it, but not on a CPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    said = ("can't allocate memory", "out of memory", "insufficient memory")  # torch, its back ends, OpenCV
+    return any(words in str(error).lower() for words in said)
+
+
+def within_memory(compute: Callable[[], Result], message: str) -> Result:
+    """What `compute` returns.
+
+    Raises:
+        ModelError: Memory ran out; `message` says what to lower.
+    """
+    try:
+        return compute()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    # Out here the first error is gone, and with its traceback every tensor of the frames that failed.
+    raise ModelError(message)

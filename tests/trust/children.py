@@ -1,0 +1,181 @@
+"""What a test lets another process do: `python children.py NAME ARGUMENT ...` prints its result as JSON."""
+
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from maskseg_nb import (
+    ModelError,
+    Prediction,
+    draw_instances,
+    load_model,
+    overlay_segmentation_mask,
+    predict,
+    preprocess,
+    sample_photo,
+    show_side_by_side,
+)
+from maskseg_nb.checkpoints import Download, fetch
+
+PHOTO_SIZE = (256, 320)
+
+
+def start(name: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+    """Let a fresh process run one of the functions below; `result` waits for what it returns."""
+    return subprocess.Popen(
+        [sys.executable, __file__, name, *map(str, arguments)],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def result(process: subprocess.Popen[str], seconds: float = 120) -> Any:
+    with process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert process.returncode == 0, err
+    return json.loads(out.splitlines()[-1])
+
+
+def outcome(url: str, unprivileged: str = "", largest_file: str = "") -> dict[str, str]:
+    """Fetch a file as another user, or with a limit on the size of files, if so asked."""
+    if largest_file:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest_file), int(largest_file)))
+    if unprivileged and os.getuid() == 0:
+        os.setuid(65534)
+    try:
+        return {"digest": hashlib.sha256(fetch(Download.from_url(url))).hexdigest()}
+    except ModelError as error:
+        return {"error": str(error)}
+
+
+def opened(path: str) -> dict[str, str]:
+    """Load a checkpoint as a user who is not root."""
+    if os.getuid() == 0:
+        os.setuid(65534)
+    try:
+        return {"name": load_model(path).name}
+    except ModelError as error:
+        return {"error": str(error)}
+
+
+def good_run() -> dict[str, str]:
+    """The shipped model on a sample photograph: digests of what `predict` and torchvision's forward say."""
+    torch.set_num_threads(1)
+    return digests(load_model("street"))
+
+
+def digests(model: torch.nn.Module) -> dict[str, str]:
+    tensor, _ = preprocess(sample_photo("restaurant"), PHOTO_SIZE)
+    found = predict(model, tensor)
+    with torch.no_grad():
+        (official,) = model(tensor)
+    assert len(found) > 0
+    return {
+        "predict": digest(found),
+        "forward": sha256(official[key].numpy() for key in ("boxes", "labels", "scores", "masks")),
+    }
+
+
+def digest(found: Prediction) -> str:
+    return sha256([found.boxes, found.labels, found.scores, found.mask_probs])
+
+
+def sha256(arrays: Any) -> str:
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(np.ascontiguousarray(array))
+    return whole.hexdigest()
+
+
+def after_bad_checkpoints(folder: str) -> dict[str, Any]:
+    """Load every file of a folder, all of them bad, and then a good model."""
+    torch.set_num_threads(1)
+    model = load_model("street")
+    digests(model)  # what a run keeps for good is no loss
+    before, refused = resident(), 0
+    for path in sorted(Path(folder).iterdir()):
+        try:
+            load_model(path)
+        except ModelError:
+            refused += 1
+    return {"refused": refused, "grown": resident() - before, **digests(load_model("street"))}
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def large_picture() -> dict[str, Any]:
+    """24 megapixels and 100 detections, from the file to the drawing: bytes above the loaded model."""
+    torch.set_num_threads(1)
+    model = load_model("street")
+    model.roi_heads.detections_per_img, model.roi_heads.score_thresh = 100, 0.0
+    photo = cv2.cvtColor(cv2.imread(str(sample_photo("restaurant"))), cv2.COLOR_BGR2RGB)
+    before = resident()
+    tensor, image = preprocess(photo, (4000, 6000))
+    found = predict(model, tensor)
+    instances = found.select(score_threshold=0.0)
+    drawn = draw_instances(image, instances, outline=True)
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        found.masks()
+        refusal = ""
+    except Exception as error:
+        refusal = f"{type(error).__name__}: {error}"
+    after = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "detections": len(instances),
+        "drawn": bool((drawn != image).any()),
+        "above": peak - before,
+        "refusal": refusal,
+        "above_after_refusal": after - before,
+    }
+
+
+def many_pictures(count: str) -> dict[str, Any]:
+    """The whole pipeline on many small pictures: growth of the process in bytes, and figures left open."""
+    import gc
+
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
+
+    torch.set_num_threads(1)
+    model, chance = load_model("street"), np.random.default_rng(0)
+    model.transform.min_size, model.transform.max_size = (128,), 192  # less to do, and the same to lose
+    photo = cv2.cvtColor(cv2.imread(str(sample_photo("restaurant"))), cv2.COLOR_BGR2RGB)
+
+    def one() -> None:
+        side = int(chance.integers(150, 250))
+        tensor, image = preprocess(photo[: int(chance.integers(100, len(photo)))], (side, side))
+        instances = predict(model, tensor).select(score_threshold=0.1)
+        draw_instances(image, instances)
+        show_side_by_side(image, overlay_segmentation_mask(image, instances.masks))
+
+    for _ in range(20):
+        one()
+    before = resident()
+    for _ in range(int(count)):
+        one()
+    gc.collect()
+    figures = sum(type(thing) is Figure for thing in gc.get_objects())
+    return {"grown": resident() - before, "open": plt.get_fignums(), "figures": figures}
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]](*sys.argv[2:])))
