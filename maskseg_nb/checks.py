@@ -23,7 +23,8 @@ def check_model(model: MaskRCNN) -> None:
     first = next(model.parameters())
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError('model is on the device "meta", which holds no numbers; load it on "cpu"')
-    if first.dtype != torch.float32 and not model.backbone._forward_pre_hooks:  # precision.py's cast for it
+    casts = any(module._forward_pre_hooks for module in model.backbone.modules())  # as precision.py adds
+    if first.dtype != torch.float32 and not casts:
         raise ValueError(
             f"model must have float32 weights, got {first.dtype}; call model.float(), or load_model() "
             'with precision="bfloat16"'

@@ -10,12 +10,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import torch
 from jupyter_core.paths import jupyter_path
 from packaging.requirements import Requirement
 
 from .checkpoints import Download
+from .memory import free_bytes
 from .models import MODEL_VARIABLE, MODELS, shipped_weights
 from .precision import has_native_bfloat16
 
@@ -140,7 +140,7 @@ def _waiting() -> Finding:
 
 
 def _memory() -> Finding:
-    free = psutil.virtual_memory().available
+    free = free_bytes()
     remedy = (
         "shut down other kernels (Kernel menu), or choose the model street" if free < NEEDED_MEMORY else ""
     )

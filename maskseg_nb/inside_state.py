@@ -227,10 +227,11 @@ class InsideState(Choice):
         self.followed = self.pair.names[int(np.where(hit, areas, np.inf).argmin())]  # the smallest
 
     def _anchor_at(self, x: float, y: float) -> Followed:
-        """The most promising anchor of the level's cell there."""
+        """The most promising anchor of those of the level that stand nearest."""
         level = self.view.level
         (height, width), (down, across) = self.trace.normalised.size, self.trace.features.strides[level]
         rows, columns = self.image.shape[:2]
-        first = anchor_at(self.trace, level, int(y * height / rows / down), int(x * width / columns / across))
+        row, column = round(y * height / rows / down), round(x * width / columns / across)
+        first = anchor_at(self.trace, level, row, column)
         cell = self.trace.dense.objectness[first : first + self.trace.dense.grids[level][2]]
         return first + int(cell.argmax()), 0

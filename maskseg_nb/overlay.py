@@ -208,13 +208,13 @@ def _as_stack(masks: np.ndarray, image_size: tuple[int, ...]) -> np.ndarray:
     if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "fb":
         got = masks.dtype if isinstance(masks, np.ndarray) else type(masks).__name__
         raise TypeError(f"masks must be a float or bool array, got {got}")
+    shape = masks.shape
     if masks.ndim == 4 and masks.shape[1] == 1:
         masks = masks[:, 0]
     if masks.ndim != 3 or masks.shape[1:] != image_size:
         height, width = image_size
         raise ValueError(
-            f"masks must be (N, 1, {height}, {width}) or (N, {height}, {width}), as the image, "
-            f"got {masks.shape}"
+            f"masks must be (N, 1, {height}, {width}) or (N, {height}, {width}), as the image, got {shape}"
         )
     if masks.dtype.kind == "f" and masks.size and not (masks.min() >= 0 and masks.max() <= 1):
         raise ValueError("masks must be finite probabilities in [0, 1]")

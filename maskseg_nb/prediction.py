@@ -88,7 +88,7 @@ class Prediction:
             MasksegError: That would be more than 4 GiB, or more than the free memory.
         """
         _check_masks_fit(len(self), self.image_size, np.float32)
-        pasted = np.zeros((len(self), 1, *self.image_size), np.float32)
+        pasted = _zeros((len(self), 1, *self.image_size), torch.float32)
         for canvas, (crop, top, left) in zip(pasted[:, 0], self._crops(), strict=True):
             height, width = crop.shape
             canvas[top : top + height, left : left + width] = crop
@@ -238,7 +238,7 @@ class Instances:
     def masks(self) -> np.ndarray:
         """Full-size masks, bool (M, H, W), built anew at each call; refused where they would not fit."""
         _check_masks_fit(len(self), self.image_size, bool)
-        masks = np.zeros((len(self), *self.image_size), bool)
+        masks = _zeros((len(self), *self.image_size), torch.bool)
         for mask, window, crop in zip(masks, self.windows, self.crops, strict=True):
             mask[window] = crop
         return masks
@@ -269,6 +269,11 @@ def check_fraction(name: str, value: float) -> None:
         raise TypeError(f"{name} must be a number in [0, 1], got {type(value).__name__}")
     if not 0 <= value <= 1:  # NaN fails too
         raise ValueError(f"{name} must be in [0, 1], got {shortened(str(value), 40)}")
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> np.ndarray:
+    """By torch: NumPy asks for huge pages, for which a busy system may search half a second."""
+    return torch.zeros(shape, dtype=dtype).numpy()
 
 
 def _check_masks_fit(count: int, image_size: tuple[int, int], dtype: type) -> None:

@@ -15,8 +15,11 @@ from .street import LiteFPN
 
 
 def has_pyramid(backbone: nn.Module) -> bool:
-    """Whether a backbone is a `body` and an `fpn` over it, and nothing more."""
-    return type(backbone) in (BackboneWithFPN, LiteFPN)
+    """Whether a backbone is a `body` and an `fpn` over it, and nothing more: no hook, no other forward."""
+    if type(backbone) not in (BackboneWithFPN, LiteFPN):
+        return False
+    parts = (backbone, backbone.fpn)
+    return not any(p._forward_hooks or p._forward_pre_hooks or "forward" in vars(p) for p in parts)
 
 
 def pyramid(fpn: FeaturePyramidNetwork, body: Mapping[str, Tensor]) -> dict[str, Tensor]:

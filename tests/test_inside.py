@@ -314,7 +314,7 @@ def test_a_click_follows_what_the_stage_shows_there(app):
         x, y = {"normalised": (100, 300), "features": (500, 200), "dense": (700, 700)}[stage]
         click(app, 0, x, y)
         level, row, column, _ = cell_of(app.trace, app.journey.anchor.row)
-        assert (level, row, column) == (2, int(y / 800 * 22), int(x / 800 * 22))
+        assert (level, row, column) == (2, int(y / 800 * 22 + 0.5), int(x / 800 * 22 + 0.5))
     click(app, 1, 60, 410)  # the heat map, too
     assert cell_of(app.trace, app.journey.anchor.row)[1:3] == (int(410 / 800 * 22), int(60 / 800 * 22))
     for stage in ("proposals", "box_scores", "detections", "masks"):

@@ -74,3 +74,14 @@ def test_a_backbone_of_one_map_runs_in_bfloat16_too(single):
     half = trace(to_bfloat16(single), torch.full((1, 3, 128, 128), 0.5)).features.maps["0"]
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, exact, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("part", ["backbone", "backbone.fpn"])
+def test_a_hook_on_the_backbone_or_its_pyramid_is_called_as_by_torchvision(part):
+    model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=128).eval()
+    tensor = torch.rand(1, 3, 128, 128)
+    expected, heard = trace(model, tensor).features, []
+    model.get_submodule(part).register_forward_hook(lambda *called: heard.append(called[0]))
+    got = trace(model, tensor).features
+    assert heard == [model.get_submodule(part)]
+    assert all(torch.equal(got.maps[name], expected.maps[name]) for name in expected.maps)

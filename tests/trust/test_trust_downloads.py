@@ -6,14 +6,17 @@ A model of the table is published anew: `street` under the name of `coco`, from 
 import ast
 import errno
 import functools
+import gc
 import hashlib
 import io
 import os
 import pickle
+import resource
 import signal
 import tempfile
 import threading
 import time
+import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -156,7 +159,7 @@ def stall_at_half(handler):
     [
         (not_found, "not <here>"),
         (cut_at_half, r"the connection ended after [\d,]+ of [\d,]+ bytes"),
-        (cut_in_chunks, "cannot be downloaded"),
+        (cut_in_chunks, "the connection ended too early"),
         (proxys_page, "a web page came instead, of a proxy or a log-in"),
         (page_without_a_kind, "its SHA-256 differs"),
         (wrong_hash, "its SHA-256 differs"),
@@ -165,13 +168,12 @@ def stall_at_half(handler):
         (redirect_nowhere, "no proper HTTP answer"),
         (redirect_to_a_file, "Found|redirect"),
         (endless, "more than any known weights file holds"),
-        (stall_at_once, "no answer within"),
+        (stall_at_once, "timed out"),
         (stall_at_half, "timed out"),
     ],
 )
 def test_a_failed_download_is_said_and_mended_by_the_next(answer, reason, publish, cache, monkeypatch, got):
     if answer in (stall_at_once, stall_at_half):
-        monkeypatch.setattr(checkpoints, "CONNECT_SECONDS", 0.5)
         monkeypatch.setattr(checkpoints, "READ_SECONDS", 0.5)
     if answer is endless:
         monkeypatch.setattr(checkpoints, "MAX_BYTES", 2**25)
@@ -179,6 +181,10 @@ def test_a_failed_download_is_said_and_mended_by_the_next(answer, reason, publis
         publish(server.address)
         got(refusal(rf"^photo-\w+\.pth cannot be downloaded \(.*(?:{reason})"))
         assert names_in(cache) == []
+        with warnings.catch_warnings():
+            if answer is redirect_nowhere:  # there urllib itself leaves its connection open
+                warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()  # one that the package left open is an error here, and not in a later test
     monkeypatch.undo()  # the network is there again
     empty_cache(cache.parents[1], monkeypatch)
     with serving(send_published) as server:
@@ -259,14 +265,17 @@ def test_a_full_disk(publish, cache, monkeypatch, got):
     assert names_in(cache) == []
 
 
-@pytest.mark.expects("ModelError; no file stays")
+@pytest.mark.expects("ModelError that asks for room; no file stays")
 def test_a_file_that_may_not_grow_is_a_full_disk(publish, cache, got):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with serving(send_published) as server:
-        url = publish(server.address).url
-        came = children.result(children.start("outcome", url, "", 2**20))
-    assert "File too large" in came["error"] and "make room on the disk of" in came["error"]
+        publish(server.address)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, limits[1]))
+        try:
+            got(refusal("File too large.*; make room on the disk of '"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert names_in(cache) == []
-    got(came["error"])
 
 
 @pytest.fixture
@@ -283,23 +292,24 @@ def readable_cache(monkeypatch):
 
 
 @pytest.mark.expects("a good file is read; without one, ModelError that names TORCH_HOME")
-@pytest.mark.parametrize("cached", [None, "good", "damaged"])
-def test_a_read_only_cache(cached, publish, readable_cache, got):
+def test_a_read_only_cache(publish, readable_cache, got):
     with serving(send_published) as server:
-        download = publish(server.address)
-        if cached:
-            data, _ = published()
-            download.path.write_bytes(data if cached == "good" else data[:-1])
+        urls = [publish(f"{server.address}/{kind}").url for kind in ("good", "damaged", "missing")]
+        urls = [
+            url.replace("photo", kind) for url, kind in zip(urls, ("good", "damaged", "missing"), strict=True)
+        ]
+        data, digest = published()
+        Download.from_url(urls[0]).path.write_bytes(data)
+        Download.from_url(urls[1]).path.write_bytes(data[:-1])
         readable_cache.chmod(0o555)
         before = names_in(readable_cache)
-        came = children.result(children.start("outcome", download.url, "unprivileged"))
+        good, *refused = children.result(children.start("unprivileged", *urls))
         assert names_in(readable_cache) == before
-    if cached == "good":
-        assert came == {"digest": published()[1]}
-    else:
-        assert "Permission denied" in came["error"]
+    assert good == {"digest": digest}
+    for came in refused:
+        assert "Permission denied" in came["error"] and len(came["error"]) <= 300
         assert "set TORCH_HOME to a folder that you may write to" in came["error"]
-    got(came.get("error", "read"))
+    got(refused[1]["error"])
 
 
 def test_a_cache_that_cannot_be_a_folder_is_a_model_error(publish, tmp_path, monkeypatch):
@@ -312,26 +322,27 @@ def test_a_cache_that_cannot_be_a_folder_is_a_model_error(publish, tmp_path, mon
 # Several processes, and dead ones
 
 
-@pytest.mark.expects("both succeed; one whole file, nothing else")
-@pytest.mark.parametrize("cached", [None, "damaged"])
-def test_two_processes_at_once(cached, publish, cache):
-    both = threading.Barrier(2, timeout=60)
+@pytest.mark.expects("both succeed; one whole file, and the damaged one set aside once")
+def test_two_processes_at_once(publish, cache):
+    both = threading.Barrier(2, timeout=100)
 
     def together(handler):
         both.wait()  # neither gets a byte before the other has asked, too
         send_published(handler)
 
     with serving(together) as server:
-        download = publish(server.address)
-        if cached:
-            cache.mkdir(parents=True)
-            download.path.write_bytes(published()[0][:-1])
-        started = [children.start("outcome", download.url) for _ in range(2)]
+        url = publish(server.address).url
+        urls = [url, url.replace("photo", "damaged")]  # the first is missing
+        cache.mkdir(parents=True)
+        damaged = Download.from_url(urls[1]).path
+        damaged.write_bytes(published()[0][:-1])
+        started = [children.start("outcomes", *urls) for _ in range(2)]
         came = [children.result(process) for process in started]
-        assert server.requests == 2
-    assert came == [{"digest": published()[1]}] * 2
-    assert download.path.read_bytes() == published()[0]
-    assert names_in(cache) == [download.path.name] + [download.path.name + ".bad"] * bool(cached)
+        assert server.requests == 4
+    assert came == [[{"digest": published()[1]}] * 2] * 2
+    assert all(Download.from_url(url).path.read_bytes() == published()[0] for url in urls)
+    names = [Download.from_url(url).path.name for url in urls]
+    assert names_in(cache) == sorted([*names, damaged.name + ".bad"])
 
 
 def test_a_bad_file_that_another_process_has_just_set_aside_is_no_error(publish, cache, monkeypatch):
@@ -360,7 +371,7 @@ def test_a_download_killed_in_the_middle_then_again(publish, cache):
 
     with serving(half) as server:
         download = publish(server.address)
-        process = children.start("outcome", download.url)
+        process = children.start("outcomes", download.url)
         assert half_sent.wait(60)
         while not names_in(cache):
             time.sleep(0.01)
@@ -497,6 +508,9 @@ def test_nothing_is_ever_unpickled_without_weights_only(publish, tmp_path, monke
     (tmp_path / "mine.pth").write_bytes(published()[0])
     load_model(tmp_path / "mine.pth")
     assert calls == [True, True]
+
+
+LOADERS = ("load", "loads", "load_url", "load_state_dict_from_url", "Unpickler")
 
 
 def test_the_package_has_one_call_that_unpickles():
