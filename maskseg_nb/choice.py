@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from traitlets import Enum, HasTraits, TraitError, TraitType, Unicode
 
-from .errors import shortened
+from .errors import ImageError, shortened
 from .images import preprocess
 from .models import MODELS
 from .pictures import Pictures
@@ -100,6 +100,29 @@ class Choice(HasTraits):
         """Set every knob back to its default; picture, model and input size stay."""
         for knob in self.KNOBS:
             setattr(self, knob, self.traits()[knob].default())
+
+    def update(self) -> None:
+        """Bring everything up to date with the settings."""
+        raise NotImplementedError
+
+    def begin(self) -> str:
+        """Bring everything up to date, for the first picture of the list that can be read.
+
+        Returns:
+            What is wrong with the first that cannot; empty where none was passed over.
+        """
+        wrong = ""
+        *others, last = self.pictures.labels
+        for label in others:
+            self.picture = label
+            try:
+                self.update()
+                return wrong
+            except ImageError as error:
+                wrong = wrong or str(error)
+        self.picture = last
+        self.update()
+        return wrong
 
     def run_network(self) -> None:
         """Read the picture and run the network, where a choice has changed.

@@ -52,7 +52,7 @@ class Explorer(App):
         loaded = model if isinstance(model, MaskRCNN) else load_model(model)
         self.state = ExplorerState(pictures, loaded, load_model)
         # The network before the first widget: the app then comes to the page whole, in one go.
-        self.state.update()
+        wrong = self.state.begin()
         self.controls = Controls(self.state, self._set)
         self._canvas = Canvas()
         self._drawn_image: np.ndarray | None = None
@@ -63,6 +63,8 @@ class Explorer(App):
         )
         self._connect()
         self._render()
+        if wrong:
+            self._say_error(wrong)
         if folder is not None and not pictures.file_count:
             self._say_folder()
 

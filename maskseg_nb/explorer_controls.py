@@ -26,9 +26,8 @@ class Controls(ChoiceControls):
         self.mask, self.mask_number = knob("Mask threshold", state.mask_threshold, 0.0)
         self.alpha, self.alpha_number = knob("Blend alpha", state.alpha, 0.0)
         self.chips: dict[str, widgets.ToggleButton] = {}  # one a category found
-        self._all_chips: dict[
-            str, widgets.ToggleButton
-        ] = {}  # kept: no widget is ever forgotten by ipywidgets
+        # Every one ever made: ipywidgets forgets no widget, so each category has one for good.
+        self._all_chips: dict[str, widgets.ToggleButton] = {}
         self._show_label = widgets.Label("Show")
         self.chip_row = wrapping_row()
 
@@ -79,7 +78,7 @@ class Controls(ChoiceControls):
         counts = state.category_counts()
         if tuple(counts) != tuple(self.chips):
             self.chips = {name: self._chip(name) for name in counts}
-            self.chip_row.children = (self._show_label, *self.chips.values())
+            self.chip_row.children = (self._show_label, *self.chips.values()) if self.chips else ()
         for name, (kept, found) in counts.items():
             self.chips[name].description = f"{visible(name)}: {kept} of {found}"
             self.chips[name].value = name not in state.hidden_categories

@@ -53,7 +53,7 @@ class Inside(App):
         loaded = load_model(model) if model is None or isinstance(model, (str, os.PathLike)) else model
         check_model(loaded)
         self.state = InsideState(pictures, loaded, load_model)
-        self.state.update()
+        wrong = self.state.begin()
         self.controls = InsideControls(self.state, self._set)
         clickable = ClickableImage()
         clickable.on_click(self._clicked)
@@ -66,6 +66,8 @@ class Inside(App):
         )
         self._connect()
         self._render()
+        if wrong:
+            self._say_error(wrong)
 
     @property
     def model(self) -> MaskRCNN:

@@ -5,16 +5,17 @@ lowers the peak of memory by two maps of the finest level.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FeaturePyramidNetwork
 
 from .street import LiteFPN
 
 
-def has_pyramid(backbone: nn.Module) -> bool:
+def has_pyramid(backbone: Any) -> bool:
     """Whether a backbone is a `body` and an `fpn` over it, and nothing more: no hook, no other forward."""
     if type(backbone) not in (BackboneWithFPN, LiteFPN):
         return False

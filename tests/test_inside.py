@@ -316,7 +316,10 @@ def test_a_click_follows_what_the_stage_shows_there(app):
         level, row, column, _ = cell_of(app.trace, app.journey.anchor.row)
         assert (level, row, column) == (2, int(y / 800 * 22 + 0.5), int(x / 800 * 22 + 0.5))
     click(app, 1, 60, 410)  # the heat map, too
-    assert cell_of(app.trace, app.journey.anchor.row)[1:3] == (int(410 / 800 * 22), int(60 / 800 * 22))
+    assert cell_of(app.trace, app.journey.anchor.row)[1:3] == (
+        int(410 / 800 * 22 + 0.5),
+        int(60 / 800 * 22 + 0.5),
+    )
     for stage in ("proposals", "box_scores", "detections", "masks"):
         app.controls.strip[stage].value = True
         box = app.state.pair.boxes[0]

@@ -35,6 +35,19 @@ def folder(tmp_path):
     return folder
 
 
+@APPS
+@pytest.mark.expects("the first picture that can be read, and a line about the first that cannot")
+def test_an_app_opens_where_the_first_files_of_the_folder_are_damaged(app_class, folder, street, got):
+    for name in ("0.png", "1.png"):
+        (folder / name).write_bytes(b"no picture")
+    app = app_class(folder, street)
+    assert app.state.picture == "a.png" and (app.image == 90).all()
+    assert "0.png" in app._message.value and "1.png" not in app._message.value
+    got(app._message.value)
+    app.state.picture = "restaurant (sample)"
+    assert app._message.value == ""
+
+
 @pytest.fixture(scope="module", params=[Explorer, Inside])
 def long_lived(request, tmp_path_factory, street):
     folder = tmp_path_factory.mktemp("photos")
