@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
+from torchvision.models.detection import MaskRCNN
 
 from .app_parts import error_line
 from .choice import Choice
@@ -72,6 +74,23 @@ class App:
             self.controls.busy(False)
             if self._status.value == _RUNNING:  # where it failed
                 self._status.value = ""
+
+    @property
+    def model(self) -> MaskRCNN:
+        """The model behind the picture."""
+        return self.state.model
+
+    @property
+    def image(self) -> np.ndarray:
+        """The picture, uint8 (H, W, 3) RGB, at the size that the network saw."""
+        return self.state.image
+
+    def _open(self, wrong: str) -> None:
+        """Let state and controls move each other, show it all, and what was wrong at the beginning."""
+        self._connect()
+        self._render()
+        if wrong:
+            self._say_error(wrong)
 
     def _connect(self) -> None:
         controls, guarded = self.controls, self._guarded

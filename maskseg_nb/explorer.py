@@ -61,22 +61,9 @@ class Explorer(App):
         self.widget = self.controls.layout(
             self._canvas.view, self._message, self._status, self._code, self._table
         )
-        self._connect()
-        self._render()
-        if wrong:
-            self._say_error(wrong)
+        self._open(wrong)
         if folder is not None and not pictures.file_count:
             self._say_folder()
-
-    @property
-    def model(self) -> MaskRCNN:
-        """The model behind the picture."""
-        return self.state.model
-
-    @property
-    def image(self) -> np.ndarray:
-        """The left panel: uint8 (H, W, 3), RGB, at the size that the network saw."""
-        return self.state.image
 
     @property
     def blended(self) -> np.ndarray:

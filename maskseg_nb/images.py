@@ -132,6 +132,15 @@ def _read(path: str, name: str) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise ImageError(f"{name} cannot be opened: {reason}; choose a readable file") from None
+    return read_picture_file(handle, name)
+
+
+def read_picture_file(handle: int, name: str) -> bytes:
+    """All bytes of a file that is open for reading, which is closed; `name` stands for it in messages.
+
+    Raises:
+        ImageError: It is no ordinary file, too large, or cannot be read.
+    """
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):
         os.close(handle)  # open() below would raise its own error for a folder

@@ -8,7 +8,6 @@ import os
 import time
 
 import ipywidgets as widgets
-import numpy as np
 from matplotlib.figure import Figure
 from torchvision.models.detection import MaskRCNN
 
@@ -64,20 +63,7 @@ class Inside(App):
         self.widget = self.controls.layout(
             [self._status, self._message, self._canvas.view, self._caption], [self._film.view, self._way]
         )
-        self._connect()
-        self._render()
-        if wrong:
-            self._say_error(wrong)
-
-    @property
-    def model(self) -> MaskRCNN:
-        """The model behind the picture."""
-        return self.state.model
-
-    @property
-    def image(self) -> np.ndarray:
-        """The picture, uint8 (H, W, 3) RGB, at the size that the network saw."""
-        return self.state.image
+        self._open(wrong)
 
     @property
     def trace(self) -> Trace:

@@ -2,14 +2,13 @@
 
 import errno
 import os
-import stat
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
-from .decoding import MAX_BYTES, decode_image
+from .decoding import decode_image
 from .errors import ImageError, quoted
-from .images import SAMPLES, SUFFIXES, load_image, sample_photo
+from .images import SAMPLES, SUFFIXES, load_image, read_picture_file, sample_photo
 from .visible import visible
 
 
@@ -126,17 +125,7 @@ class Pictures:
                 ) from None
             reason = f"{name} cannot be opened: {error.strerror}"
             raise ImageError(f"{reason}; press Refresh and choose again") from None
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(handle)  # open() below would raise its own error for a folder
-            raise ImageError(f"{name} is not a file any more; press Refresh and choose again")
-        with open(handle, "rb") as file:
-            if status.st_size > MAX_BYTES:
-                raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB; save it smaller")
-            try:
-                return file.read(MAX_BYTES + 1)  # one more than decode_image takes: it may have grown
-            except OSError as error:
-                raise ImageError(f"{name} cannot be read: {error.strerror}; copy it here again") from None
+        return read_picture_file(handle, name)
 
 
 def _open_below(folder: Path, inside: Path) -> int:

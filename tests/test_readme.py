@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 
 from maskseg_nb import sample_photo
 
@@ -27,8 +28,9 @@ def test_the_readmes_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     assert namespace["masks"].dtype == np.float32
 
 
-def test_the_readmes_links_lead_somewhere():
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
+@pytest.mark.parametrize("page", ["README.md", "SECURITY.md"])
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text())
     assert len(targets) > 3
     for target in targets:
         assert (ROOT / target).exists(), target
@@ -37,7 +39,7 @@ def test_the_readmes_links_lead_somewhere():
 def test_the_readmes_commands_are_in_the_makefile():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"`?make ([a-z]+)", README))
-    assert {"lab", "demo", "test", "bench"} <= named <= targets
+    assert {"lab", "demo", "test", "torture", "bench"} <= named <= targets
 
 
 def test_the_readmes_pictures_are_small():

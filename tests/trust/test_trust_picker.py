@@ -103,9 +103,9 @@ def test_an_absolute_path_is_no_label(folder):
         ("loop", "'a.png' leads out of the folder or nowhere"),
         ("link to a folder out", "'a.png' leads out of the folder or nowhere"),
         ("gone", "'a.png' cannot be opened: No such file or directory; press Refresh"),
-        ("folder", "'a.png' is not a file any more; press Refresh"),
-        ("fifo", "'a.png' is not a file any more; press Refresh"),
-        ("link to the folder", "'a.png' is not a file any more; press Refresh"),
+        ("folder", "'a.png' is not a file; choose a picture file"),
+        ("fifo", "'a.png' is not a file; choose a picture file"),
+        ("link to the folder", "'a.png' is not a file; choose a picture file"),
         ("empty", "'a.png': empty, 0 bytes; copy or download the picture again"),
     ],
 )
