@@ -1,6 +1,7 @@
 """How long each stage of the network takes, what a re-run saves, what half the bits cost, and memory."""
 
 import copy
+import os
 import subprocess
 import sys
 import time
@@ -158,9 +159,14 @@ def drift(found: Prediction, again: Prediction) -> np.ndarray:
 
 
 def peak_memory(way: str) -> int:
-    """Bytes, as `peak_memory.py` prints them; what the allocator keeps differs from run to run."""
+    """Bytes, as `peak_memory.py` prints them; what is freed goes back to the system at once."""
     command = [sys.executable, "-m", "bench.peak_memory", way]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    environment = {
+        **os.environ,
+        "MALLOC_MMAP_THRESHOLD_": "1000000",
+    }  # else the C library keeps some, or more
+    child = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return int(child.stdout)
 
 
 def bench_memory() -> list[Target]:
@@ -168,11 +174,9 @@ def bench_memory() -> list[Target]:
     if not Path("/proc/self/clear_refs").exists():
         print("\nPeak memory: measured on Linux only")
         return []
-    peaks = {way: median(peak_memory(way) for _ in range(3)) for way in ("torchvision", "predict")}
+    peaks = {way: peak_memory(way) for way in ("torchvision", "predict")}
     allowed = peaks["torchvision"] - PASTED
-    print(
-        "\nPeak memory above the model's own, one picture of 800 x 800 with 100 detections: MB, median of 3"
-    )
+    print("\nPeak memory above the model's own, one picture of 800 x 800 with 100 detections: MB")
     print(f"  {'torchvision forward':<46}{peaks['torchvision'] / 1e6:>9.0f}")
     print(f"  {'the same less 100 pasted masks':<46}{allowed / 1e6:>9.0f}")
     print(f"  {'predict':<46}{peaks['predict'] / 1e6:>9.0f}")
