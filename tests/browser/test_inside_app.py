@@ -34,6 +34,11 @@ class App(AppInPage):
     def stage(self, title: str):
         return self.strip.filter(has_text=re.compile(f"^{title}"))
 
+    def show_stage(self, title: str) -> None:
+        """Click a stage's button, once the kernel has followed the last click: until then two are pressed."""
+        expect(self.root.locator(".maskseg-stage.mod-active")).to_have_count(1)
+        self.stage(title).click()
+
     def must_show(self, state: InsideState) -> None:
         """Wait for the panels, the caption and the followed box's way of a state in this process."""
         state.update()
@@ -69,7 +74,7 @@ def app(page: Page, state: InsideState, complaints: list[str]) -> Iterator[App]:
     app = App(page)
     app.choice("Picture").select_option("cat (sample)")  # so that no followed box stays
     app.choice("Picture").select_option(RESTAURANT)
-    app.stage("Detections").click()
+    app.show_stage("Detections")
     app.button("Reset").click()
     app.must_show(state)
     yield app
@@ -88,12 +93,12 @@ def test_each_stage_has_its_button_with_its_count(app: App, state: InsideState):
 def test_a_stages_button_changes_picture_and_caption(app: App, state: InsideState):
     for title, stage in (("Anchors", "dense"), ("Proposals", "proposals"), ("Masks", "masks")):
         source = app.picture.get_attribute("src")
-        app.stage(title).click()
+        app.show_stage(title)
         expect(app.picture).not_to_have_attribute("src", source)
         state.stage = stage
         app.must_show(state)
         expect(app.root.locator(".maskseg-stage.mod-active")).to_have_text(re.compile(f"^{title}"))
-    app.stage("Masks").click()  # it cannot be switched off
+    app.show_stage("Masks")  # it cannot be switched off
     expect(app.root.locator(".maskseg-stage.mod-active")).to_have_text(re.compile("^Masks"))
 
 
@@ -116,7 +121,7 @@ def test_keys_on_a_knob_run_what_lies_behind_it_and_move_the_picture(app: App, s
 
 
 def test_a_knob_of_the_region_proposals_runs_four_stages(app: App, state: InsideState):
-    app.stage("Proposals").click()
+    app.show_stage("Proposals")
     app.number("rpn_post_nms_top_n").fill("40")
     app.number("rpn_post_nms_top_n").press("Enter")
     expect(app.status).to_have_text(re.compile("^Proposals, Box scores, Detections, Masks ran in"))
@@ -157,12 +162,13 @@ def test_everything_fits_into_a_window_1280_wide_at_every_stage(app: App):
     for button in app.strip.all():
         button.click()
         expect(button).to_have_class(re.compile("mod-active"))
+        expect(app.root.locator(".maskseg-stage.mod-active")).to_have_count(1)
         assert too_wide(app.root) == []
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_text_is_readable_in_either_theme(app: App, theme: str, state: InsideState):
-    app.stage("Proposals").click()
+    app.show_stage("Proposals")
     state.stage = "proposals"
     app.must_show(state)
     choose_theme(app.page, f"JupyterLab {theme}")
