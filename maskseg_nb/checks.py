@@ -85,10 +85,11 @@ def check_detections(
 
 
 def check_array(name: str, array: np.ndarray, kinds: str) -> None:
-    """Raise TypeError or ValueError unless it is an array of finite floats ("f") or integers ("iu")."""
+    """Raise TypeError or ValueError unless it is an array of finite floats "f", integers "iu", bools "b"."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
         got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise TypeError(f"{name} must be an array of {'floats' if kinds == 'f' else 'integers'}, got {got}")
+        kind = {"f": "floats", "b": "bools"}.get(kinds, "integers")
+        raise TypeError(f"{name} must be an array of {kind}, got {got}")
     if kinds == "f" and not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
 

@@ -24,6 +24,10 @@ class ModelError(MasksegError):
     """A model's weights cannot be had, or cannot be trusted."""
 
 
+class DatasetError(MasksegError):
+    """A dataset contradicts itself, or a part of it is missing."""
+
+
 def shortened(text: str, limit: int) -> str:
     """Cut the middle out of a text that is longer than `limit` characters."""
     if len(text) <= limit:

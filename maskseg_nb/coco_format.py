@@ -1,0 +1,95 @@
+"""Any dataset as a folder in COCO's format."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from .datasets import CocoDataset
+from .errors import DatasetError, quoted
+from .export import encoded
+from .truth import Dataset, Truth, encode_masks
+
+
+def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bool = True) -> CocoDataset:
+    """Store a dataset as `images/000000.png` and so on, and `instances.json` with masks as RLE.
+
+    The folder appears whole or not at all: it is written under another name and then renamed.
+
+    Args:
+        dataset: Pictures with their truth. Annotations are numbered anew, from 1.
+        folder: A new folder; its parent exists.
+        progress: Show a progress bar.
+
+    Returns:
+        The stored dataset, opened.
+
+    Raises:
+        DatasetError: There is something at `folder` already, or it cannot be written.
+    """
+    target = Path(folder)
+    if target.exists():
+        raise DatasetError(f"{quoted(target)} exists already; give a new folder")
+    try:
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".partial", dir=target.parent))
+        try:
+            _write(dataset, partial, progress)
+            partial.chmod(0o777 & ~_umask())
+            partial.rename(target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DatasetError(f"{quoted(target)} cannot be written: {reason}; give another folder") from None
+    return CocoDataset(target / "images", target / "instances.json")
+
+
+def coco_annotations(truth: Truth) -> Iterator[dict[str, Any]]:
+    """A picture's truth as entries of COCO's list of annotations, all but `id` and `image_id`."""
+    for row, rle in enumerate(encode_masks(truth.masks)):
+        x1, y1, x2, y2 = truth.boxes[row].tolist()
+        yield {
+            "category_id": int(truth.labels[row]),
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": float(truth.areas[row]),
+            "iscrowd": int(truth.crowd[row]),
+            "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+        }
+
+
+def coco_categories(categories: tuple[str, ...]) -> list[dict[str, Any]]:
+    """COCO's list of categories; the background is none."""
+    return [{"id": label, "name": name} for label, name in enumerate(categories) if label]
+
+
+def _write(dataset: Dataset, folder: Path, progress: bool) -> None:
+    (folder / "images").mkdir()
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for index in tqdm(range(len(dataset)), desc="Writing", unit="picture", disable=not progress):
+        image, truth = dataset[index]
+        name = f"{index:06d}.png"
+        (folder / "images" / name).write_bytes(encoded(".png", image))
+        height, width = truth.image_size
+        images.append({"id": truth.image_id, "file_name": name, "height": height, "width": width})
+        for entry in coco_annotations(truth):
+            annotations.append({"id": len(annotations) + 1, "image_id": truth.image_id, **entry})
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": coco_categories(dataset.categories),
+    }
+    (folder / "instances.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def _umask() -> int:
+    """What new files may not be, by the user's own setting."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,171 @@
+"""What is in a picture, as somebody outlined it, and masks as COCO's run lengths.
+
+A dataset, here, is anything with `categories`, `len()`, and `dataset[i]` giving (image, Truth).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from .checks import check_array, check_size
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is in a picture, as somebody outlined it.
+
+    Attributes:
+        boxes: float64 (N, 4), x1 y1 x2 y2 in pixels.
+        labels: int64 (N,), indices into `categories`.
+        masks: bool (N, H, W).
+        crowd: bool (N,): a region of many that nobody told apart; it counts neither for nor against.
+        areas: float64 (N,), pixels, as the annotation states them; they decide what is small or large.
+        ids: int64 (N,), the annotations' own numbers.
+        categories: Names indexed by label, [0] the background.
+        image_id: The picture's own number.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray
+    crowd: np.ndarray
+    areas: np.ndarray
+    ids: np.ndarray
+    categories: tuple[str, ...]
+    image_id: int
+
+    def __post_init__(self) -> None:
+        count = len(self.labels)
+        kinds = {"boxes": "f", "labels": "i", "masks": "b", "crowd": "b", "areas": "f", "ids": "i"}
+        for name, kind in kinds.items():
+            check_array(name, getattr(self, name), kind)
+        shapes = {"boxes": (count, 4), **dict.fromkeys(("labels", "crowd", "areas", "ids"), (count,))}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
+        if self.masks.ndim != 3 or len(self.masks) != count:
+            raise ValueError(f"masks must have shape ({count}, H, W), got {self.masks.shape}")
+        check_size(self.image_size)
+        if count and not 1 <= self.labels.min() <= self.labels.max() < len(self.categories):
+            raise ValueError(f"labels must be 1 to {len(self.categories) - 1}, got {self.labels}")
+
+    @classmethod
+    def from_masks(
+        cls,
+        masks: np.ndarray,
+        labels: Sequence[int] | np.ndarray,
+        categories: Sequence[str],
+        *,
+        image_id: int = 0,
+    ) -> "Truth":
+        """The truth that masks alone tell: boxes around them, areas counted, no crowd, ids from 1.
+
+        Args:
+            masks: bool (N, H, W), each with at least one pixel.
+            labels: N indices into `categories`.
+            categories: Names indexed by label, [0] the background.
+            image_id: The picture's own number.
+        """
+        return cls(
+            boxes=boxes_of(masks),
+            labels=np.array(labels, np.int64).reshape(-1),
+            masks=masks,
+            crowd=np.zeros(len(masks), bool),
+            areas=np.count_nonzero(masks, axis=(1, 2)).astype(np.float64),
+            ids=np.arange(1, len(masks) + 1),
+            categories=tuple(categories),
+            image_id=image_id,
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        return f"Truth({len(self)} instances in {height} x {width})"
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        height, width = self.masks.shape[1:]
+        return height, width
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Each instance's category name."""
+        return tuple(self.categories[label] for label in self.labels)
+
+
+class Dataset(Protocol):
+    """Pictures with the truth about them, as `evaluate` and `train` take them."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names indexed by label, [0] the background."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[np.ndarray, Truth]:
+        """A picture, uint8 (H, W, 3) RGB, and what is in it. IndexError where there is none."""
+
+
+class PictureList:
+    """A dataset of pictures that lie in memory.
+
+    Args:
+        pairs: (image, Truth) each: uint8 (H, W, 3) RGB, and its truth; all with the same categories.
+
+    Raises:
+        ValueError: There is none, or two have different categories.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[np.ndarray, Truth]]) -> None:
+        if len({truth.categories for _, truth in pairs}) != 1:
+            raise ValueError("pairs must be one or more, all with the same categories")
+        self.pairs = list(pairs)
+        self.categories = self.pairs[0][1].categories
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, Truth]:
+        return self.pairs[index]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, Truth]]:
+        return iter(self.pairs)
+
+
+def boxes_of(masks: np.ndarray) -> np.ndarray:
+    """The box around each mask: float64 (N, 4), x1 y1 x2 y2, the last two one past the last pixel.
+
+    Args:
+        masks: bool (N, H, W), each with at least one pixel.
+
+    Raises:
+        ValueError: A mask is empty.
+    """
+    boxes = np.zeros((len(masks), 4))
+    for box, mask in zip(boxes, masks, strict=True):
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            raise ValueError("a mask without a pixel has no box; leave it out")
+        box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return boxes
+
+
+def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
+    """Masks, bool (N, H, W), as COCO's compressed run lengths: {"size": [H, W], "counts": bytes} each."""
+    encoded: list[dict[str, Any]] = coco_mask.encode(
+        np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8))
+    )
+    return encoded
+
+
+def decode_masks(encoded: Sequence[dict[str, Any]], image_size: tuple[int, int]) -> np.ndarray:
+    """The opposite of `encode_masks`: bool (N, H, W)."""
+    if not encoded:
+        return np.zeros((0, *image_size), bool)
+    return np.ascontiguousarray(coco_mask.decode(list(encoded)).transpose(2, 0, 1)).astype(bool)
