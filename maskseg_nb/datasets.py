@@ -1,7 +1,6 @@
 """A folder of pictures with a JSON file in COCO's format, and one VOC photograph that is always there."""
 
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Iterator
