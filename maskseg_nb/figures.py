@@ -88,7 +88,7 @@ def show_semantic_map(image: np.ndarray, instances: Instances, alpha: float = 0.
         image, draw_semantic_map(image, class_map, alpha), titles=("Original", "Semantic map")
     )
     present = [int(label) for label in np.unique(class_map) if label]
-    _add_legend(figure, [(category_color(label), instances.categories[label]) for label in present])
+    add_legend(figure, [(category_color(label), instances.categories[label]) for label in present])
     return figure
 
 
@@ -111,7 +111,7 @@ def show_stage(
     journey = journey or follow(trace, anchor=int(trace.dense.objectness.argmax()))
     pair = stage_picture(trace, image, stage, journey, View(**view))
     figure = show_side_by_side(pair.left, pair.right, titles=pair.titles)
-    _add_legend(figure, pair.legend)
+    add_legend(figure, pair.legend)
     return figure
 
 
@@ -127,9 +127,12 @@ def show_journey(image: np.ndarray, journey: Journey, mask_threshold: float = 0.
     return show_pictures([frame.picture for frame in frames], [frame.title for frame in frames], columns=6)
 
 
-def _add_legend(figure: Figure, entries: Sequence[tuple[Color, str]]) -> None:
+def add_legend(figure: Figure, entries: Sequence[tuple[Color, str]]) -> None:
     """What the colours mean, below the pictures."""
-    swatches = [Patch(color="#" + bytes(color).hex(), label=visible(text)) for color, text in entries]
+    swatches = [
+        Patch(facecolor="#" + bytes(color).hex(), edgecolor="0.4", linewidth=0.6, label=visible(text))
+        for color, text in entries
+    ]
     if not swatches:
         return
     columns = min(len(swatches), 6)

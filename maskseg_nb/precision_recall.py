@@ -30,16 +30,20 @@ class Curve:
         return np.divide(2 * self.precision * self.recall, total, out=np.zeros_like(total), where=total > 0)
 
     @property
+    def envelope(self) -> np.ndarray:
+        """float64 (K,), the best precision at this recall or beyond."""
+        return np.maximum.accumulate(self.precision[::-1])[::-1]
+
+    @property
     def average_precision(self) -> float:
-        """The area under the curve as COCO measures it: the mean of the best precision at 101 recalls.
+        """The area under the envelope as COCO measures it: its mean at 101 recalls, 0 where none is so high.
 
         NaN where there is nothing to be found.
         """
         if not self.objects:
             return float("nan")
-        best = np.maximum.accumulate(self.precision[::-1])[::-1]  # at this recall or beyond
         first = np.searchsorted(self.recall, RECALLS, side="left")
-        return float(np.append(best, 0.0)[np.minimum(first, len(best))].mean())
+        return float(np.append(self.envelope, 0.0)[first].mean())
 
     def at(self, score_threshold: float) -> tuple[float, float]:
         """(precision, recall) of the instances with at least that score; no instance: precision NaN."""

@@ -3,14 +3,16 @@
 A dataset, here, is anything with `categories`, `len()`, and `dataset[i]` giving (image, Truth).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from .checks import check_array, check_size
+
+ROWS = ("boxes", "labels", "masks", "crowd", "areas", "ids")  # the fields with a row an instance
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,11 @@ class Truth:
     def names(self) -> tuple[str, ...]:
         """Each instance's category name."""
         return tuple(self.categories[label] for label in self.labels)
+
+    def only(self, names: Collection[str]) -> "Truth":
+        """The rows of these categories; labels stay what they are."""
+        kept = np.array([name in names for name in self.names], bool)
+        return replace(self, **{name: getattr(self, name)[kept] for name in ROWS})
 
 
 class Dataset(Protocol):
