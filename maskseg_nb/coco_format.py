@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from .datasets import CocoDataset
 from .errors import DatasetError, quoted
 from .export import encoded
+from .files import umask
 from .truth import Dataset, Truth, encode_masks
 
 
@@ -39,7 +40,7 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".partial", dir=target.parent))
         try:
             _write(dataset, partial, progress)
-            partial.chmod(0o777 & ~_umask())
+            partial.chmod(0o777 & ~umask())
             partial.rename(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
@@ -86,10 +87,3 @@ def _write(dataset: Dataset, folder: Path, progress: bool) -> None:
         "categories": coco_categories(dataset.categories),
     }
     (folder / "instances.json").write_text(json.dumps(content), encoding="utf-8")
-
-
-def _umask() -> int:
-    """What new files may not be, by the user's own setting."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -28,6 +28,10 @@ class DatasetError(MasksegError):
     """A dataset contradicts itself, or a part of it is missing."""
 
 
+class TrainingError(MasksegError):
+    """A training cannot go on, or what it wrote cannot be gone on with."""
+
+
 def shortened(text: str, limit: int) -> str:
     """Cut the middle out of a text that is longer than `limit` characters."""
     if len(text) <= limit:

@@ -30,6 +30,7 @@ from .street import street
 
 PRECISIONS = ("float32", "bfloat16")
 MAX_CATEGORIES = 10_000  # of a checkpoint, the background among them
+MIN_SIDE, MAX_SIDE = 32, 4096  # pixels of the picture that a checkpoint may ask for
 MODEL_VARIABLE = "MASKSEG_NB_MODEL"  # the environment variable that names the default model
 
 
@@ -123,6 +124,7 @@ def load_model(
     state, metadata = read_state(path)
     model, categories = _build_for(state, metadata, path.name)
     _fill(model, state, path.name)
+    _set_input_size(model, metadata, path.name)
     return _ready(model, path.name, categories, place, precision)
 
 
@@ -175,6 +177,21 @@ def _device(device: str | torch.device | None) -> torch.device:
     if place.type == "meta":
         raise ValueError('device "meta" holds no numbers to compute with; try "cpu"')
     return place
+
+
+def _set_input_size(model: MaskRCNN, metadata: dict[str, str], name: str) -> None:
+    """Resize pictures as in training: the `min_size` and `max_size` of a safetensors file's metadata."""
+    try:
+        sides = [int(metadata[key]) for key in ("min_size", "max_size") if key in metadata]
+    except ValueError:
+        sides = [0]
+    if sides and not (len(sides) == 2 and MIN_SIDE <= sides[0] <= sides[1] <= MAX_SIDE):
+        raise ModelError(
+            f"{quoted(name)} gives an unusable input size; save it with min_size and max_size, "
+            f"from {MIN_SIDE} to {MAX_SIDE} pixels"
+        )
+    if sides:
+        model.transform.min_size, model.transform.max_size = (sides[0],), sides[1]
 
 
 def _ready(

@@ -72,6 +72,12 @@ class EfficientNetLite0(nn.Module):
                 self._blocks.append(InvertedResidual(channels, outputs, expansion, kernel, stride))
                 channels = outputs
 
+    def stages(self) -> list[list[nn.Module]]:
+        """The stem, and the blocks that lead to each of the four maps."""
+        ends = [0, *(tap + 1 for tap in TAPS)]
+        blocks = list(self._blocks)
+        return [[self._conv_stem, self._bn0], *(blocks[a:b] for a, b in zip(ends, ends[1:], strict=False))]
+
     def forward(self, x: Tensor) -> "OrderedDict[str, Tensor]":
         x = F.relu6(self._bn0(self._conv_stem(x)))
         maps: OrderedDict[str, Tensor] = OrderedDict()

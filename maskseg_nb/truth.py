@@ -145,6 +145,47 @@ class PictureList:
         return iter(self.pairs)
 
 
+class Part:
+    """Some of a dataset's pictures.
+
+    Args:
+        dataset: All of them.
+        indices: Which, in which order.
+
+    Raises:
+        IndexError: The dataset has no such picture.
+    """
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, tuple(indices)
+        self.categories = dataset.categories
+        if wrong := [index for index in self.indices if not 0 <= index < len(dataset)]:
+            raise IndexError(f"there is no picture {wrong[0]}: they are 0 to {len(dataset) - 1}")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, Truth]:
+        return self.dataset[self.indices[index]]
+
+
+def split(dataset: Dataset, held_out: int, seed: int = 0) -> tuple[Part, Part]:
+    """A dataset in two by chance: the pictures to learn from, and those that are held out.
+
+    Args:
+        dataset: At least one picture more than is held out.
+        held_out: How many are.
+        seed: Another seed, other pictures.
+
+    Raises:
+        ValueError: Nothing would be left.
+    """
+    if not 0 <= held_out < len(dataset):
+        raise ValueError(f"held_out must be 0 to {len(dataset) - 1}, got {held_out}")
+    order = np.random.RandomState(seed).permutation(len(dataset)).tolist()
+    return Part(dataset, sorted(order[held_out:])), Part(dataset, sorted(order[:held_out]))
+
+
 def boxes_of(masks: np.ndarray) -> np.ndarray:
     """The box around each mask: float64 (N, 4), x1 y1 x2 y2, the last two one past the last pixel.
 

@@ -1,0 +1,192 @@
+"""What training makes of a dataset's pictures: crops, mosaics, pasted instances, other light.
+
+torchvision.transforms.v2 does the cropping, flipping and colouring. Pasting instances of one picture into
+another is the simple copy-paste of Ghiasi et al. (arXiv:2012.07177).
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.ops import masks_to_boxes
+from torchvision.transforms import v2
+
+from .truth import Dataset, Truth
+
+LEAST_SIDE = 3  # pixels of a box that is worth learning from
+LEAST_SEEN = 0.1  # of an instance that something is pasted over
+LARGEST_PASTED = 0.35  # of the picture
+GREY = 128  # what a crowd is painted with: it must be learned neither as something nor as nothing
+
+Example = tuple[Tensor, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly pictures are changed. All chances are in [0, 1].
+
+    Attributes:
+        area: The least and the largest part of a picture that a crop keeps, in (0, 1].
+        aspect: The least and the greatest ratio of a crop's width to its height.
+        flip: Chance of a mirrored picture.
+        mosaic: Chance of four crops in one picture.
+        paste: Chance that up to three instances of another picture are pasted in; where there are none at
+            all it is at least 0.9.
+        color: How far brightness, contrast and saturation may go from 1, [0, 1]; hue goes an eighth of that.
+        least_pixels: An instance with fewer is left out.
+    """
+
+    area: tuple[float, float] = (0.2, 1.0)
+    aspect: tuple[float, float] = (0.6, 1.67)
+    flip: float = 0.5
+    mosaic: float = 0.25
+    paste: float = 0.5
+    color: float = 0.4
+    least_pixels: int = 16
+
+    @classmethod
+    def none(cls) -> "Augmentation":
+        """Whole pictures, unchanged."""
+        return cls((1.0, 1.0), (0.5, 2.0), 0.0, 0.0, 0.0, 0.0)
+
+
+class TrainingPictures(torch.utils.data.Dataset[Example]):
+    """An endless supply of changed pictures; the same seed and index, the same picture.
+
+    Args:
+        dataset: Pictures with truth.
+        sizes: (height, width) in pixels; all pictures of a batch have one of them.
+        augmentation: How pictures are changed.
+        batch_size: Pictures in a batch: index // batch_size is the batch.
+        seed: Another seed, other pictures.
+        weights: float (len(dataset),), how often each picture is taken, in proportion; None: all alike.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        sizes: tuple[tuple[int, int], ...],
+        augmentation: Augmentation,
+        batch_size: int,
+        seed: int,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        self.dataset, self.sizes, self.augmentation = dataset, sizes, augmentation
+        self.batch_size, self.seed = batch_size, seed
+        self.weights = torch.from_numpy(np.ones(len(dataset)) if weights is None else np.asarray(weights))
+        jitter = v2.ColorJitter(*[augmentation.color] * 3, hue=augmentation.color / 8)
+        blur = v2.RandomApply([v2.GaussianBlur(5, (0.1, 1.5))], augmentation.color / 4)
+        self.light = v2.Compose([jitter, v2.RandomGrayscale(augmentation.color / 8), blur])
+
+    def __getitem__(self, index: int) -> Example:
+        """A picture, float32 (3, H, W) in [0, 1], and its target as torchvision's MaskRCNN trains on it.
+
+        The target: boxes float32 (N, 4), labels int64 (N,), masks uint8 (N, H, W); N may be 0.
+        """
+        with seeded(self.seed, 0, index // self.batch_size):
+            size = self.sizes[int(torch.randint(len(self.sizes), ()))]
+        with seeded(self.seed, 1, index):
+            picture, masks, labels = self._scene(size)
+            if torch.rand(()) < max(self.augmentation.paste, 0.0 if len(labels) else self._paste_into_empty):
+                picture, masks, labels = _pasted((picture, masks, labels), self._scene(size))
+            picture = self.light(picture)
+        large = masks.flatten(1).sum(1) >= self.augmentation.least_pixels
+        masks, labels = masks[large], labels[large]
+        boxes = masks_to_boxes(masks) if len(masks) else torch.zeros(0, 4)
+        boxes[:, 2:] += 1  # the last pixel is inside
+        wide = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE).all(dim=1)
+        return picture.float() / 255, {"boxes": boxes[wide], "labels": labels[wide], "masks": masks[wide]}
+
+    @property
+    def _paste_into_empty(self) -> float:
+        return 0.9 if self.augmentation.paste else 0.0
+
+    def _scene(self, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """One crop, or a mosaic of four: uint8 (3, H, W), uint8 (N, H, W), int64 (N,)."""
+        height, width = size
+        if torch.rand(()) >= self.augmentation.mosaic:
+            return self._crop(size)
+        quarters = [self._crop((height // 2, width // 2)) for _ in range(4)]
+        rows = [torch.cat([quarters[n][0], quarters[n + 1][0]], dim=2) for n in (0, 2)]
+        spread = []
+        for number, (_, masks, _) in enumerate(quarters):
+            top, left = number // 2 * (height // 2), number % 2 * (width // 2)
+            whole = masks.new_zeros(len(masks), height, width)
+            whole[:, top : top + height // 2, left : left + width // 2] = masks
+            spread.append(whole)
+        return torch.cat(rows, dim=1), torch.cat(spread), torch.cat([labels for _, _, labels in quarters])
+
+    def _crop(self, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """A part of one of the pictures, resized, perhaps mirrored."""
+        image, truth = self.dataset[int(torch.multinomial(self.weights, 1))]
+        picture = tv_tensors.Image(torch.from_numpy(without_crowds(image, truth)).permute(2, 0, 1))
+        masks = tv_tensors.Mask(torch.from_numpy(truth.masks[~truth.crowd]).byte())
+        labels = torch.from_numpy(truth.labels[~truth.crowd])
+        change = v2.Compose(
+            [
+                v2.RandomResizedCrop(size, self.augmentation.area, self.augmentation.aspect, antialias=True),
+                v2.RandomHorizontalFlip(self.augmentation.flip),
+            ]
+        )
+        picture, masks = change(picture, masks)
+        masks = masks.as_subclass(Tensor)
+        seen = masks.flatten(1).sum(dim=1) > 0
+        return picture.as_subclass(Tensor), masks[seen], labels[seen]
+
+
+def without_crowds(image: np.ndarray, truth: Truth) -> np.ndarray:
+    """The picture, uint8 (H, W, 3), with its crowds painted grey where no single instance is."""
+    if not truth.crowd.any():
+        return np.ascontiguousarray(image)
+    hidden = truth.masks[truth.crowd].any(axis=0) & ~truth.masks[~truth.crowd].any(axis=0)
+    return np.where(hidden[..., None], np.uint8(GREY), image)
+
+
+def _pasted(
+    scene: tuple[Tensor, Tensor, Tensor], donor: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Up to three of the donor's instances laid over a scene, with soft edges; what they hide is hidden."""
+    (picture, masks, labels), (other, other_masks, other_labels) = scene, donor
+    chosen = torch.randperm(len(other_labels))[: int(torch.randint(1, 4, ()))]
+    chosen = chosen[other_masks[chosen].float().mean(dim=(1, 2)) < LARGEST_PASTED]
+    if not len(chosen):
+        return scene
+    pasted = other_masks[chosen]
+    over = pasted.amax(dim=0)
+    soft = v2.functional.gaussian_blur(over[None].float(), [5, 5], [0.8, 0.8])
+    picture = (picture * (1 - soft) + other * soft).round().byte()
+    before = masks.flatten(1).sum(dim=1)
+    masks = masks * (1 - over)
+    still = masks.flatten(1).sum(dim=1) > LEAST_SEEN * before
+    return picture, torch.cat([masks[still], pasted]), torch.cat([labels[still], other_labels[chosen]])
+
+
+def repeat_factors(labels: list[np.ndarray], rare: float = 0.5, empty: float = 0.5) -> np.ndarray:
+    """How often each picture should be taken so that rare categories are seen more: float64 (N,).
+
+    The repeat factor of LVIS (arXiv:1908.03195): sqrt(rare / f) for a category that is in a part f < `rare`
+    of the pictures, else 1; a picture has the greatest one of its categories.
+
+    Args:
+        labels: Each picture's labels, int64 (K,).
+        rare: In (0, 1].
+        empty: Of pictures with nothing in them.
+    """
+    present = [set(row.tolist()) for row in labels]
+    categories = set().union(*present)
+    share = {label: sum(label in row for row in present) / len(present) for label in categories}
+    factor = {label: max(1.0, (rare / share[label]) ** 0.5) for label in categories}
+    return np.array([max((factor[label] for label in row), default=empty) for row in present])
+
+
+@contextlib.contextmanager
+def seeded(*numbers: int) -> Iterator[None]:
+    """torch's chance, on the CPU, as these numbers say; what it was before is what it is afterwards."""
+    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(state >> np.uint64(1)))
+        yield

@@ -1,0 +1,74 @@
+"""What a trained model says of itself."""
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+
+from .evaluation import Evaluation
+from .training_run import Run
+
+
+def model_card(run: Run, labels: list[np.ndarray], evaluation: Evaluation | None, notes: str) -> str:
+    """A model card in Markdown: what the model finds, what it learned from, how, and how good it is.
+
+    Args:
+        run: The training.
+        labels: Each training picture's labels, int64 (K,).
+        evaluation: On pictures that were held out.
+        notes: Markdown of the author's own.
+    """
+    model, settings = run.model, run.identity["settings"]
+    names, transform = model.categories, model.transform
+    counts = np.bincount(np.concatenate(labels), minlength=len(names))
+    last = np.array(run.losses)[-50:].sum(axis=1).mean()
+    rows = "\n".join(f"| {name} | {value} |" for name, value in flat(settings).items())
+    return f"""# Model card
+
+Finds {", ".join(names[1:])}. A `MaskRCNN` of torchvision's, to be read with `maskseg_nb.load_model`.
+Its input's short side is scaled to {transform.min_size[-1]} pixels, the longest to at most \
+{transform.max_size}.
+
+## Trained on
+
+{len(labels)} pictures, {sum(len(row) == 0 for row in labels)} of them with nothing to be found; instances: \
+{", ".join(f"{name} {count}" for name, count in zip(names[1:], counts[1:], strict=True))}.
+
+{notes.strip() or "Nobody has said yet where the pictures came from."}
+
+## How good it is
+
+{_figures(evaluation)}
+
+## How it was trained
+
+Mean loss of the last {min(50, len(run.losses))} steps: {last:.3f}.
+
+| setting | value |
+|---|---|
+{rows}
+
+maskseg_nb {version("maskseg-nb")}, torch {torch.__version__}, torchvision {torchvision.__version__}, \
+Python {platform.python_version()}.
+"""
+
+
+def _figures(evaluation: Evaluation | None) -> str:
+    if evaluation is None:
+        return "Nobody knows: no pictures were held out."
+    return f"""On {len(evaluation.pictures)} pictures that were held out, COCO's figures:
+
+```
+{evaluation}
+```"""
+
+
+def flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, names joined by dots."""
+    joined: dict[str, Any] = {}
+    for name, value in values.items():
+        joined |= flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
+    return joined

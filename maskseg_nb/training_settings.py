@@ -1,0 +1,74 @@
+"""How to train: every number that a training depends on, in one place."""
+
+import math
+from dataclasses import dataclass, field
+
+from .augmentation import Augmentation
+from .models import MAX_SIDE, MIN_SIDE
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. The defaults are those of `street`'s own recipe, but for the number of steps.
+
+    Attributes:
+        steps: Changes of the weights.
+        batch_size: Pictures a step.
+        learning_rate: AdamW's, at its highest; the body's is `body_share` of it.
+        body_share: In [0, 1].
+        weight_decay: AdamW's.
+        warm_up: Steps over which the learning rate rises to its highest; then it falls as a cosine, to
+            nearly 0.
+        clip: The norm of all gradients together is at most this.
+        ema: The weights that are kept are a moving average; this part of it stays at each step, [0, 1).
+        freeze: Parts that learn nothing, of those that `parts` names. BatchNorm statistics never change.
+        input_size: What the trained model resizes its input to: the short side, and the longest at most, in
+            pixels; None: as the model that it began from.
+        sizes: (height, width) in pixels of the pictures that are learned from; None: around the input size.
+        rois: Boxes a picture that the two heads learn from, at most.
+        rare: A category in a smaller part of the pictures than this is shown more often, (0, 1].
+        seed: Another seed, other chance.
+        save_every: Steps between two checkpoints.
+    """
+
+    steps: int = 600
+    batch_size: int = 4
+    learning_rate: float = 8e-4
+    body_share: float = 0.25
+    weight_decay: float = 0.02
+    warm_up: int = 50
+    clip: float = 5.0
+    ema: float = 0.998
+    freeze: tuple[str, ...] = ("stem", "C2")
+    input_size: tuple[int, int] | None = None
+    sizes: tuple[tuple[int, int], ...] | None = None
+    rois: int = 64
+    rare: float = 0.5
+    seed: int = 0
+    save_every: int = 100
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        whole = ("steps", "batch_size", "warm_up", "rois", "save_every")
+        for name in whole:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < (0 if name == "warm_up" else 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        for name in ("learning_rate", "clip", "rare"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be in [0, 1), got {self.ema!r}")
+        for size in self.sizes or ():
+            if min(size) < 64 or any(side % 32 for side in size):
+                raise ValueError(f"sizes must have sides of at least 64 pixels, multiples of 32, got {size}")
+        if self.input_size and not MIN_SIDE <= self.input_size[0] <= self.input_size[1] <= MAX_SIDE:
+            raise ValueError(
+                f"input_size must be (short side, longest side) within {MIN_SIDE} and {MAX_SIDE} pixels, "
+                f"got {self.input_size}"
+            )
+
+    def rate(self, step: int) -> float:
+        """The learning rate's part of its highest, at a step from 0 on, (0, 1]."""
+        rising = min(1.0, (step + 1) / self.warm_up) if self.warm_up else 1.0
+        return max(rising * (0.5 + 0.5 * math.cos(math.pi * step / self.steps)), 0.01)
