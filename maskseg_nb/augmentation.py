@@ -77,7 +77,9 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
     ) -> None:
         self.dataset, self.sizes, self.augmentation = dataset, sizes, augmentation
         self.batch_size, self.seed = batch_size, seed
-        self.weights = torch.from_numpy(np.ones(len(dataset)) if weights is None else np.asarray(weights))
+        self.weights = (
+            torch.ones(len(dataset)) if weights is None else torch.tensor(weights, dtype=torch.float64)
+        )
         jitter = v2.ColorJitter(*[augmentation.color] * 3, hue=augmentation.color / 8)
         blur = v2.RandomApply([v2.GaussianBlur(5, (0.1, 1.5))], augmentation.color / 4)
         self.light = v2.Compose([jitter, v2.RandomGrayscale(augmentation.color / 8), blur])
@@ -126,13 +128,9 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
         picture = tv_tensors.Image(torch.from_numpy(without_crowds(image, truth)).permute(2, 0, 1))
         masks = tv_tensors.Mask(torch.from_numpy(truth.masks[~truth.crowd]).byte())
         labels = torch.from_numpy(truth.labels[~truth.crowd])
-        change = v2.Compose(
-            [
-                v2.RandomResizedCrop(size, self.augmentation.area, self.augmentation.aspect, antialias=True),
-                v2.RandomHorizontalFlip(self.augmentation.flip),
-            ]
-        )
-        picture, masks = change(picture, masks)
+        area, aspect = self.augmentation.area, self.augmentation.aspect
+        cut = v2.Resize(size) if area == (1.0, 1.0) else v2.RandomResizedCrop(size, area, aspect)
+        picture, masks = v2.RandomHorizontalFlip(self.augmentation.flip)(*cut(picture, masks))
         masks = masks.as_subclass(Tensor)
         seen = masks.flatten(1).sum(dim=1) > 0
         return picture.as_subclass(Tensor), masks[seen], labels[seen]
