@@ -1,0 +1,423 @@
+"""Real, small trainings of the shipped model. References: a run that was never stopped, torchvision's own
+losses, and files read back by `load_model`."""
+
+import errno
+import os
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
+
+from maskseg_nb import files, load_model, predict, preprocess
+from maskseg_nb.augmentation import Augmentation, TrainingPictures, repeat_factors, seeded
+from maskseg_nb.errors import DatasetError, TrainingError
+from maskseg_nb.fine_tuning import parts, with_categories
+from maskseg_nb.shapes import CATEGORIES, ShapesDataset
+from maskseg_nb.training import train
+from maskseg_nb.training_run import LOSSES, Run
+from maskseg_nb.training_settings import Settings
+from maskseg_nb.truth import PictureList, Truth
+
+# pycocotools 2.0.11 under NumPy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+DATA = ShapesDataset(12, size=(64, 96))
+
+
+def settings(**changed):
+    small = {
+        "steps": 5,
+        "batch_size": 2,
+        "sizes": ((64, 96), (96, 64)),
+        "rois": 8,
+        "save_every": 2,
+        "warm_up": 2,
+    }
+    return Settings(**{**small, **changed})
+
+
+def quietly(progress):
+    """A watcher that shows nothing."""
+
+
+def run(model, folder, dataset=DATA, watch=quietly, **options):
+    changed = {field.name: options.pop(field.name) for field in fields(Settings) if field.name in options}
+    return train(model, dataset, folder, settings(**changed), watch=watch, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(street, tmp_path_factory):
+    """A training that was never stopped."""
+    return run(
+        street, tmp_path_factory.mktemp("whole"), notes="Made by *the tests*.", held_out=ShapesDataset(2, 5)
+    )
+
+
+def states_equal(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+# What comes out
+
+
+def test_the_result_is_what_its_file_holds(whole):
+    again = load_model(whole.path)
+    assert states_equal(again, whole.model)
+    assert again.categories == CATEGORIES and not again.training
+    tensor, _ = preprocess(DATA[0][0], size=(64, 96))
+    one, other = predict(whole.model, tensor), predict(again, tensor)
+    assert np.array_equal(one.scores, other.scores) and np.array_equal(one.mask_probs, other.mask_probs)
+
+
+def test_losses_are_torchvisions_five_step_by_step(whole):
+    assert whole.losses.shape == (5, len(LOSSES)) and whole.losses.dtype == np.float32
+    assert np.isfinite(whole.losses).all() and (whole.losses > 0).all(axis=0).all()
+
+
+def test_the_first_loss_is_torchvisions_own(street, whole):
+    """The same batch through torchvision's forward by hand, with nothing of the training around it."""
+    made = settings()
+    weights = repeat_factors([truth.labels[truth.areas >= 16] for _, truth in DATA], made.rare)
+    batch = [TrainingPictures(DATA, made.sizes, made.augmentation, 2, 0, weights)[n] for n in range(2)]
+    with seeded(0, 2):
+        model = with_categories(street, CATEGORIES).train()
+    model.roi_heads.fg_bg_sampler.batch_size_per_image = 8
+    height, width = batch[0][0].shape[1:]
+    model.transform.min_size, model.transform.max_size = (min(height, width),), max(height, width)
+    with seeded(0, 3, 0):
+        losses = model([image for image, _ in batch], [target for _, target in batch])
+    expected = [float(losses[name].detach()) for name in LOSSES]
+    assert whole.losses[0] == pytest.approx(expected, rel=0.05)  # bfloat16 against float32
+
+
+def test_the_model_that_was_given_stays_as_it_is(street, whole):
+    assert states_equal(street, load_model("street"))
+    assert not street.training and all(p.requires_grad for p in street.parameters())
+    assert street.categories == ("__background__", "person", "bicycle", "car", "motorcycle")
+    assert street.transform.min_size == load_model("street").transform.min_size
+
+
+def test_it_learns(street, tmp_path):
+    """One picture, over and over: the loss has to fall far."""
+    one = PictureList([DATA[1]])
+    plain = Augmentation.none()
+    trained = run(
+        street,
+        tmp_path,
+        one,
+        steps=20,
+        learning_rate=2e-3,
+        augmentation=plain,
+        sizes=((64, 96),),
+        save_every=50,
+    )
+    total = trained.losses.sum(axis=1)
+    assert total[-5:].mean() < 0.6 * total[:3].mean()
+
+
+def test_frozen_parts_stay_and_all_others_change(street, tmp_path):
+    trained = run(street, tmp_path, steps=2, freeze=("stem", "C2", "C3", "rpn"))
+    for (name, modules), (_, now) in zip(parts(street).items(), parts(trained.model).items(), strict=True):
+        before = torch.cat(
+            [p.detach().half().flatten() for m in modules for p in m.parameters() if p.ndim > 1]
+        )
+        after = torch.cat([p.detach().half().flatten() for m in now for p in m.parameters() if p.ndim > 1])
+        if name in ("stem", "C2", "C3", "rpn"):
+            assert torch.equal(before, after), name
+        else:
+            assert before.shape != after.shape or not torch.equal(before, after), name
+
+
+def test_statistics_of_batch_norms_never_change(tmp_path):
+    model = maskrcnn_resnet50_fpn_v2(
+        weights=None, weights_backbone=None, num_classes=5, min_size=64, max_size=96
+    )
+    trained = run(model.eval(), tmp_path, steps=1, batch_size=1, freeze=("stem", "C2", "C3", "C4"))
+    before, after = model.state_dict(), trained.model.state_dict()
+    running = [key for key in before if "running_" in key]
+    assert len(running) > 100 and all(torch.equal(before[key], after[key]) for key in running)
+
+
+def test_the_input_size_goes_with_the_weights(street, tmp_path):
+    trained = run(street, tmp_path, steps=1, input_size=(96, 160))
+    transform = load_model(trained.path).transform
+    assert (transform.min_size, transform.max_size) == ((96,), 160)
+
+
+def test_the_model_card_says_what_happened(whole):
+    card = (whole.path.parent / "model.md").read_text()
+    instances = sum((truth.areas >= 16).sum() for _, truth in DATA)
+    assert "Finds circle, square, triangle, star." in card
+    assert "12 pictures, 0 of them with nothing" in card
+    counts = [
+        int(word.strip("."))
+        for word in card.split("instances: ")[1].split("\n")[0].replace(",", "").split()[1::2]
+    ]
+    assert sum(counts) == instances
+    assert "Made by *the tests*." in card
+    assert str(whole.evaluation) in card
+    for fact in (
+        "| steps | 5 |",
+        "| seed | 0 |",
+        f"torch {torch.__version__}",
+        f"{whole.losses.sum(axis=1).mean():.3f}",
+    ):
+        assert fact in card
+
+
+def test_nothing_else_is_left_in_the_folder(whole):
+    assert sorted(os.listdir(whole.path.parent)) == [
+        "checkpoint.safetensors",
+        "model.md",
+        "model.safetensors",
+    ]
+
+
+def test_watchers_see_every_step(street, tmp_path):
+    seen = []
+    trained = run(street, tmp_path, watch=seen.append)
+    assert [progress.step for progress in seen] == [1, 2, 3, 4, 5]
+    assert {progress.steps for progress in seen} == {5}
+    assert np.array_equal(seen[-1].losses, trained.losses) and len(seen[1].losses) == 2
+    assert not seen[0].model.training
+
+
+def test_without_a_watcher_there_is_a_bar(street, tmp_path, capfd):
+    run(street, tmp_path, watch=None, steps=1)
+    assert "Training: 100%" in capfd.readouterr().err
+
+
+def test_workers_change_nothing(street, tmp_path, whole):
+    assert np.array_equal(run(street, tmp_path, workers=1).losses, whole.losses)
+
+
+# Interrupted, and gone on with
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_an_interrupted_training_goes_on_to_the_same_losses(street, tmp_path, whole, capsys, step):
+    def interrupt(progress):
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(street, tmp_path, watch=interrupt)
+    saved = step // 2 * 2
+    assert f"Stopped after step {step}; the same call goes on after step {saved}." in capsys.readouterr().out
+    steps = []
+    resumed = run(street, tmp_path, watch=lambda progress: steps.append(progress.step))
+    assert steps == list(range(saved + 1, 6))
+    assert np.array_equal(resumed.losses, whole.losses)
+    assert states_equal(resumed.model, whole.model)
+
+
+def test_an_interrupt_in_the_middle_of_a_step_goes_on_to_the_same_losses(
+    street, tmp_path, whole, monkeypatch
+):
+    """Between the new weights and their average: the worst moment."""
+    average, calls = Run._average, []
+
+    def interrupt(self, *arguments):
+        calls.append(self.step)
+        if calls.count(3) == 50:
+            raise KeyboardInterrupt
+        return average(self, *arguments)
+
+    monkeypatch.setattr(Run, "_average", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(street, tmp_path)
+    monkeypatch.undo()
+    resumed = run(street, tmp_path)
+    assert np.array_equal(resumed.losses, whole.losses)
+    assert states_equal(resumed.model, whole.model)
+
+
+def test_a_finished_training_is_only_written_again(street, tmp_path, whole):
+    first = run(street, tmp_path)
+    steps = []
+    again = run(street, tmp_path, watch=steps.append)
+    assert steps == []
+    assert states_equal(first.model, again.model) and np.array_equal(again.losses, whole.losses)
+
+
+def test_resume_false_begins_anew(street, tmp_path, whole):
+    run(street, tmp_path, steps=2, seed=7)
+    again = run(street, tmp_path, resume=False)
+    assert np.array_equal(again.losses, whole.losses)
+
+
+@pytest.mark.parametrize(
+    "changed, said",
+    [
+        ({"learning_rate": 1e-3}, "learning_rate 0.0008 instead of 0.001"),
+        ({"seed": 1}, "settings.seed 0 instead of 1"),
+        ({"dataset": ShapesDataset(13, size=(64, 96))}, "pictures 12 instead of 13"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused_and_kept(street, tmp_path, changed, said):
+    run(street, tmp_path, steps=2)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(
+        TrainingError, match=f"{said}.*; give another folder, or begin anew with resume=False"
+    ):
+        run(street, tmp_path, **{"steps": 2, **changed})
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
+def test_a_damaged_checkpoint_is_one_clear_error(street, tmp_path, damage):
+    run(street, tmp_path, steps=1)
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-5000] if damage is None else damage)
+    with pytest.raises(TrainingError, match="not a whole safetensors file.*begin anew with resume=False"):
+        run(street, tmp_path, steps=1)
+    assert len(run(street, tmp_path, steps=1, resume=False).losses) == 1
+
+
+# What can go wrong
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(street, tmp_path, monkeypatch, whole):
+    def full(path, data, write=files.write_whole):
+        written.append(path.name)
+        if len(written) == 2:
+            monkeypatch.setattr(os, "fsync", no_space)
+        write(path, data)
+
+    def no_space(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    written = []
+    monkeypatch.setattr("maskseg_nb.training_files.write_whole", full)
+    with pytest.raises(
+        TrainingError, match="checkpoint.safetensors' cannot be written: No space left on device"
+    ):
+        run(street, tmp_path)
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ["checkpoint.safetensors"]  # no partial file
+    steps = []
+    resumed = run(street, tmp_path, watch=lambda progress: steps.append(progress.step))
+    assert steps == [3, 4, 5]
+    assert np.array_equal(resumed.losses, whole.losses)
+
+
+def test_a_folder_in_the_way_is_one_clear_error(street, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(
+        TrainingError, match="cannot be written: File exists; make room, or give another folder"
+    ):
+        run(street, tmp_path / "file")
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(street, tmp_path):
+    def spoil(progress):
+        if progress.step == 3:
+            learner = spoil.run.learner
+            learner.roi_heads.box_predictor.cls_score.weight.data.fill_(float("nan"))
+
+    def catch(self, *arguments, make=Run.__init__):
+        make(self, *arguments)
+        spoil.run = self
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "__init__", catch)
+        with pytest.raises(
+            TrainingError, match="loss_classifier.* is not finite in step 4.*lower learning_rate"
+        ):
+            run(street, tmp_path, watch=spoil)
+    assert os.listdir(tmp_path) == ["checkpoint.safetensors"]
+    state = (tmp_path / "checkpoint.safetensors").stat().st_size
+    assert state > 1e6
+    assert len(run(street, tmp_path).losses) == 5  # goes on from step 2
+
+
+def test_a_rate_far_too_high_ends_in_that_error_or_in_finite_weights(street, tmp_path):
+    try:
+        trained = run(street, tmp_path, learning_rate=1e4, steps=4, clip=1e9)
+    except TrainingError as error:
+        assert "not finite" in str(error)
+    else:
+        assert all(torch.isfinite(p).all() for p in trained.model.parameters())
+
+
+def empty(**changed):
+    image, truth = DATA[0]
+    return PictureList([(image, Truth(**{**vars(truth.only([])), **changed}))])
+
+
+def crowds():
+    image, truth = DATA[0]
+    return PictureList([(image, Truth(**{**vars(truth), "crowd": np.ones(len(truth), bool)}))])
+
+
+def dots():
+    image, _ = DATA[0]
+    masks = np.zeros((2, 64, 96), bool)
+    masks[0, 3, 3] = masks[1, 60, 90] = True
+    return PictureList([(image, Truth.from_masks(masks, [1, 2], CATEGORIES))])
+
+
+@pytest.mark.parametrize(
+    "dataset", [empty(), crowds(), dots()], ids=["no masks", "all crowd", "single pixels"]
+)
+def test_nothing_to_learn_from_is_one_clear_error(street, tmp_path, dataset):
+    with pytest.raises(
+        DatasetError, match="1 pictures and nothing to learn from: no instance of at least 16"
+    ):
+        run(street, tmp_path / "out", dataset)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_dataset_is_one_clear_error(street, tmp_path):
+    with pytest.raises(DatasetError, match="the dataset has no pictures"):
+        run(street, tmp_path / "out", ShapesDataset(0))
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_with_nothing_in_them_are_learned_from_beside_others(street, tmp_path):
+    """All crops of the first steps may well be empty: torchvision's losses then stay finite."""
+    image, truth = DATA[0]
+    mostly_empty = PictureList([DATA[1], *[(image, truth.only([]))] * 8])
+    plain = Augmentation(mosaic=0, paste=0)
+    assert np.isfinite(run(street, tmp_path, mostly_empty, augmentation=plain).losses).all()
+
+
+def test_categories_without_instances_are_no_trouble(street, tmp_path):
+    image, truth = DATA[0]
+    gaps = ("__background__", "never", *CATEGORIES[1:], "nor this")
+    shifted = Truth(**{**vars(truth), "labels": truth.labels + 1, "categories": gaps})
+    trained = run(street, tmp_path, PictureList([(image, shifted)]), steps=1)
+    assert trained.model.categories == gaps
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"steps": 0}, {"steps": 2.5}, {"batch_size": 0}, {"rois": -1}, {"save_every": 0}, {"warm_up": -1},
+        {"learning_rate": 0}, {"learning_rate": float("nan")}, {"clip": float("inf")}, {"rare": 0},
+        {"ema": 1.0}, {"sizes": ((64, 100),)}, {"sizes": ((32, 64),)}, {"input_size": (160, 96)},
+        {"input_size": (1, 96)},
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_a_value_error_that_names_them(changed):
+    (name,) = changed
+    with pytest.raises(ValueError, match=f"{name} must"):
+        Settings(**changed)
+
+
+def test_the_rate_rises_then_falls_as_a_cosine():
+    made = Settings(steps=100, warm_up=10)
+    rates = [made.rate(step) for step in range(100)]
+    assert rates[:10] == pytest.approx(
+        [(n + 1) / 10 * (0.5 + 0.5 * np.cos(np.pi * n / 100)) for n in range(10)]
+    )
+    assert rates[50] == pytest.approx(0.5)
+    assert rates[9:] == sorted(rates[9:], reverse=True) and rates[-1] == 0.01
+
+
+def test_another_class_of_model_is_a_type_error(tmp_path):
+    with pytest.raises(TypeError, match="MaskRCNN"):
+        run(torch.nn.Conv2d(3, 3, 3), tmp_path)
