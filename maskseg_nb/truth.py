@@ -3,6 +3,7 @@
 A dataset, here, is anything with `categories`, `len()`, and `dataset[i]` giving (image, Truth).
 """
 
+import random
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -182,7 +183,8 @@ def split(dataset: Dataset, held_out: int, seed: int = 0) -> tuple[Part, Part]:
     """
     if not 0 <= held_out < len(dataset):
         raise ValueError(f"held_out must be 0 to {len(dataset) - 1}, got {held_out}")
-    order = np.random.RandomState(seed).permutation(len(dataset)).tolist()
+    order = list(range(len(dataset)))
+    random.Random(seed).shuffle(order)
     return Part(dataset, sorted(order[held_out:])), Part(dataset, sorted(order[:held_out]))
 
 
