@@ -1,23 +1,18 @@
 """What the apps have in common: a state, its controls, a line for messages, and errors that are shown."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
-import numpy as np
-from torchvision.models.detection import MaskRCNN
 
 from .app_parts import error_line
-from .choice import Choice
-from .choice_controls import UPLOAD_LIMIT, ChoiceControls
-from .errors import ImageError, MasksegError, quoted
+from .app_state import AppState
+from .controls import Controls
+from .errors import MasksegError
 from .out_of_memory import is_out_of_memory
-from .visible import as_html
 
 log = logging.getLogger(__name__)
-
-_RUNNING = "<b>Running the network ...</b>"
 
 
 class App:
@@ -32,8 +27,8 @@ class App:
         widget: The ipywidgets container of it all, to be put into an app of your own.
     """
 
-    state: Choice
-    controls: ChoiceControls
+    state: AppState
+    controls: Controls
     widget: widgets.Widget
 
     def __init__(self) -> None:
@@ -61,43 +56,20 @@ class App:
 
     def _render(self) -> None:
         """Bring the page up to date."""
-        if self.state.needs_network:
-            self.controls.busy(True)
-            self._status.value = _RUNNING
-        try:
-            with self.state.lock:
-                took = self._redraw()
-                self._message.value = ""
-                self.controls.sync()
-                self._describe(took)
-        finally:
-            self.controls.busy(False)
-            if self._status.value == _RUNNING:  # where it failed
-                self._status.value = ""
+        with self.state.lock:
+            took = self._redraw()
+            self._message.value = ""
+            self.controls.sync()
+            self._describe(took)
 
-    @property
-    def model(self) -> MaskRCNN:
-        """The model behind the picture."""
-        return self.state.model
-
-    @property
-    def image(self) -> np.ndarray:
-        """The picture, uint8 (H, W, 3) RGB, at the size that the network saw."""
-        return self.state.image
-
-    def _open(self, wrong: str) -> None:
-        """Let state and controls move each other, show it all, and what was wrong at the beginning."""
+    def _open(self) -> None:
+        """Let state and controls move each other, and show it all."""
         self._connect()
         self._render()
-        if wrong:
-            self._say_error(wrong)
 
     def _connect(self) -> None:
-        controls, guarded = self.controls, self._guarded
-        self.state.observe(lambda change: guarded(self._render), self.state.SETTINGS)
-        controls.upload.observe(lambda change: guarded(self._take_upload, change["new"]), "value")
-        controls.refresh.on_click(lambda button: guarded(self._refresh))
-        controls.reset.on_click(lambda button: guarded(self.state.reset))
+        self.state.observe(lambda change: self._guarded(self._render), self.state.SETTINGS)
+        self.controls.reset.on_click(lambda button: self._guarded(self.state.reset))
 
     def _set(self, name: str, value: Any) -> None:
         """What a moved control does."""
@@ -121,46 +93,3 @@ class App:
         with self.state.lock:
             self._message.value = error_line(text)
             self.controls.sync()
-
-    def _take_upload(self, files: Sequence[dict[str, Any]]) -> None:
-        if not files:
-            return  # emptying the value below comes back here
-        self.controls.upload.value = ()
-        with self.state.lock:
-            taken, refused = [], []
-            for file in files:  # the front end gives one, as long as it is the front end
-                try:
-                    taken.append(self._add_upload(file))
-                except ImageError as error:
-                    refused.append(str(error))
-            if taken:
-                self.state.picture = taken[-1]
-            if refused:
-                raise ImageError(refused[0])
-
-    def _add_upload(self, file: dict[str, Any]) -> str:
-        """Keep an uploaded file: what the browser says of its name, size and kind is not trusted."""
-        name, content = str(file.get("name", "")), file.get("content")
-        if not isinstance(content, (bytes, memoryview)):
-            raise ImageError(f"{quoted(name)} came without its bytes; upload it again")
-        data = bytes(content)
-        if len(data) > UPLOAD_LIMIT:
-            raise ImageError(
-                f"{quoted(name)} is larger than {UPLOAD_LIMIT // 2**20} MB; put it into the folder and "
-                "press Refresh"
-            )
-        return self.state.pictures.add_upload(name, data)
-
-    def _refresh(self) -> None:
-        pictures = self.state.pictures
-        with self.state.lock:
-            pictures.refresh()
-            if self.state.picture not in pictures.labels:
-                self.state.picture = pictures.labels[0]
-            self.controls.sync()
-            self._say_folder()
-
-    def _say_folder(self) -> None:
-        count, folder = self.state.pictures.file_count, quoted(self.state.pictures.folder)
-        found = f"{count} of the pictures are in {folder}" if count else f"No pictures in {folder} yet"
-        self._message.value = as_html(found)

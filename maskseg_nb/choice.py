@@ -1,6 +1,5 @@
 """Which picture goes through which model, at which size: what the apps' states have in common."""
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,13 +7,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
-from traitlets import Enum, HasTraits, TraitError, TraitType, Unicode
+from traitlets import Enum, Unicode
 
-from .errors import ImageError, shortened
+from .app_state import AppState
+from .errors import ImageError
 from .images import preprocess
 from .models import MODELS
 from .pictures import Pictures
-from .prediction import check_fraction
 
 INPUT_SIZES: dict[str, tuple[int, int] | None] = {
     "800 x 800, as documented": (800, 800),
@@ -22,17 +21,7 @@ INPUT_SIZES: dict[str, tuple[int, int] | None] = {
 }
 
 
-class Fraction(TraitType[float, float]):
-    """A number in [0, 1]; NaN and everything else raise ValueError or TypeError."""
-
-    info_text = "a number in [0, 1]"
-
-    def validate(self, obj: HasTraits | None, value: Any) -> float:
-        check_fraction(self.name or "value", value)
-        return float(value)
-
-
-class Choice(HasTraits):
+class Choice(AppState):
     """A picture, a model and an input size as validated traits; the network runs when one has changed.
 
     Args:
@@ -44,7 +33,6 @@ class Choice(HasTraits):
         image: uint8 (H, W, 3), RGB: the picture, at the size that the network saw.
         output: What the network said.
         network_ms: How long the network took, in milliseconds.
-        lock: Around every computation and every drawing.
     """
 
     picture = Unicode()
@@ -52,8 +40,7 @@ class Choice(HasTraits):
     input_size = Enum(list(INPUT_SIZES), next(iter(INPUT_SIZES)))
 
     CHOICES = ("picture", "model_name", "input_size")  # a change runs the network
-    KNOBS: tuple[str, ...] = ()  # a change does not
-    SETTINGS = CHOICES + KNOBS
+    SETTINGS: tuple[str, ...] = CHOICES  # and the knobs, whose change does not
 
     image: np.ndarray
     output: Any
@@ -61,21 +48,12 @@ class Choice(HasTraits):
     def __init__(self, pictures: Pictures, model: MaskRCNN, load_model: Callable[[str], MaskRCNN]) -> None:
         name = str(getattr(model, "name", "your model"))
         super().__init__(picture=pictures.labels[0], model_name=name)
-        self.lock = threading.RLock()
         self.pictures = pictures
         self.network_ms = 0.0
         self._load_model = load_model
         self._models = {name: model}
         self._ran_for: tuple[str, str, str] | None = None
         self._restoring = False
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        try:
-            super().__setattr__(name, value)
-        except TraitError:
-            trait = self.traits()[name]
-            message = f"{name} must be {shortened(trait.info(), 150)}, got {shortened(ascii(value), 80)}"
-            raise (ValueError if isinstance(trait, Enum) else TypeError)(message) from None
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -95,15 +73,6 @@ class Choice(HasTraits):
     @property
     def _choice(self) -> tuple[str, str, str]:
         return self.picture, self.model_name, self.input_size
-
-    def reset(self) -> None:
-        """Set every knob back to its default; picture, model and input size stay."""
-        for knob in self.KNOBS:
-            setattr(self, knob, self.traits()[knob].default())
-
-    def update(self) -> None:
-        """Bring everything up to date with the settings."""
-        raise NotImplementedError
 
     def begin(self) -> str:
         """Bring everything up to date, for the first picture of the list that can be read.

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from .evaluation import Evaluation
 from .figures import add_legend, show_pictures
@@ -31,24 +33,30 @@ def show_precision_recall(
     axis = figure.subplots()
     for row, (name, curve) in enumerate(_curves(evaluation, categories)):
         label, color = f"{name}: AP50 {curve.average_precision:.3f}", f"C{row}"
-        recalls, envelope = [0.0, *curve.recall], [1.0, *curve.envelope]
-        axis.plot(curve.recall, curve.precision, color=color, lw=0.8)
-        axis.step(recalls, envelope, where="pre", color=color, label=label, lw=1.8)
-        axis.fill_between(recalls, envelope, step="pre", color=color, alpha=0.08)
+        draw_curve(axis, curve, label, color)
         if score_threshold is not None:
             check_fraction("score_threshold", score_threshold)
             precision, recall = curve.at(score_threshold)
             axis.plot([recall], [precision], "o", color=color, markeredgecolor="black", markersize=8)
     marked = "" if score_threshold is None else f"; dots at score threshold {score_threshold:.2f}"
+    axis.set_title(f"Masks, IoU 0.5 or more{marked}")
+    _as_written(axis.legend(loc="lower left", fontsize=9))
+    return figure
+
+
+def draw_curve(axis: Axes, curve: Curve, label: str, color: str) -> None:
+    """What was measured as a thin line, its envelope as a thick one, the area under that tinted."""
+    recalls, envelope = [0.0, *curve.recall], [1.0, *curve.envelope]
+    axis.plot(curve.recall, curve.precision, color=color, lw=0.8)
+    axis.step(recalls, envelope, where="pre", color=color, label=label, lw=1.8)
+    axis.fill_between(recalls, envelope, step="pre", color=color, alpha=0.08)
     axis.set(
         xlabel="recall: part of the objects that is found",
         ylabel="precision: part of the findings that is right",
-        title=f"Masks, IoU 0.5 or more{marked}",
         xlim=(0, 1.02),
         ylim=(0, 1.02),
     )
-    _finish(axis, "lower left")
-    return figure
+    axis.grid(alpha=0.3)
 
 
 def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> Figure:
@@ -68,7 +76,8 @@ def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> 
     axis.set(
         xlabel="score threshold", ylabel="F1", title="F1 over the score threshold", xlim=(0, 1), ylim=(0, 1)
     )
-    _finish(axis, "upper right")
+    axis.grid(alpha=0.3)
+    _as_written(axis.legend(loc="upper right", fontsize=9))
     return figure
 
 
@@ -146,8 +155,6 @@ def _curves(evaluation: Evaluation, categories: Sequence[str] | None) -> Iterato
             yield name, curve
 
 
-def _finish(axis, legend: str) -> None:  # type: ignore[no-untyped-def]
-    axis.grid(alpha=0.3)
-    drawn = axis.legend(loc=legend, fontsize=9)
-    for text in drawn.get_texts():
-        text.set_parse_math(False)
+def _as_written(legend: Legend) -> None:
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a category may have a $ in its name

@@ -14,21 +14,21 @@ import numpy as np
 from matplotlib.figure import Figure
 from torchvision.models.detection import MaskRCNN
 
-from .app import App
 from .app_parts import instances_table
 from .canvas import Canvas
 from .errors import quoted
-from .explorer_controls import Controls
+from .explorer_controls import ExplorerControls
 from .explorer_state import ExplorerState
 from .export import save_png
 from .figures import show_side_by_side
 from .models import load_model
+from .picture_app import PictureApp
 from .pictures import Pictures
 from .prediction import Instances, Prediction
 from .visible import as_html, visible
 
 
-class Explorer(App):
+class Explorer(PictureApp):
     """Segment a photograph with live controls. As a cell's last value it displays itself.
 
     Args:
@@ -40,7 +40,7 @@ class Explorer(App):
     """
 
     state: ExplorerState
-    controls: Controls
+    controls: ExplorerControls
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Explorer(App):
         self.state = ExplorerState(pictures, loaded, load_model)
         # The network before the first widget: the app then comes to the page whole, in one go.
         wrong = self.state.begin()
-        self.controls = Controls(self.state, self._set)
+        self.controls = ExplorerControls(self.state, self._set)
         self._canvas = Canvas()
         self._drawn_image: np.ndarray | None = None
         self._code, self._table = widgets.HTML(), widgets.HTML()
@@ -61,7 +61,7 @@ class Explorer(App):
         self.widget = self.controls.layout(
             self._canvas.view, self._message, self._status, self._code, self._table
         )
-        self._open(wrong)
+        self._begin(wrong)
         if folder is not None and not pictures.file_count:
             self._say_folder()
 

@@ -11,7 +11,7 @@ from .explorer_state import STYLES, ExplorerState
 from .visible import visible
 
 
-class Controls(ChoiceControls):
+class ExplorerControls(ChoiceControls):
     """Every control of the explorer, as attributes."""
 
     _state: ExplorerState

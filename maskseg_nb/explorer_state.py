@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from traitlets import Bool, Enum, Tuple, validate
 
-from .choice import INPUT_SIZES, Choice, Fraction
+from .app_state import Fraction
+from .choice import INPUT_SIZES, Choice
 from .errors import shortened
 from .models import MODELS
 from .overlay import (

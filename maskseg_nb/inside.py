@@ -11,7 +11,6 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 from torchvision.models.detection import MaskRCNN
 
-from .app import App
 from .app_parts import swatch
 from .canvas import Canvas
 from .checks import check_model
@@ -22,12 +21,13 @@ from .inside_controls import TITLES, InsideControls
 from .inside_state import InsideState
 from .journey import Journey
 from .models import load_model
+from .picture_app import PictureApp
 from .pictures import Pictures
 from .trace import Trace
 from .visible import as_html, visible
 
 
-class Inside(App):
+class Inside(PictureApp):
     """Look into Mask R-CNN stage by stage. As a cell's last value it displays itself.
 
     Args:
@@ -63,7 +63,7 @@ class Inside(App):
         self.widget = self.controls.layout(
             [self._status, self._message, self._canvas.view, self._caption], [self._film.view, self._way]
         )
-        self._open(wrong)
+        self._begin(wrong)
 
     @property
     def trace(self) -> Trace:

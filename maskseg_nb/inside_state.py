@@ -9,7 +9,8 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from traitlets import Dict, Enum, Int, Tuple, validate
 
-from .choice import Choice, Fraction
+from .app_state import Fraction
+from .choice import Choice
 from .errors import MAX_MESSAGE, quoted, shortened
 from .film import Frame, film
 from .follow import anchor_at, follow, lost

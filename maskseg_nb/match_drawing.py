@@ -37,7 +37,7 @@ def draw_match(
         image: uint8 (H, W, 3), RGB, of the instances' size.
         instances, truth, match: As given to and returned by `match`.
         alpha: Weight of the colour inside a mask, [0, 1].
-        tags: Write each judged instance's category and score, and why a wrong one is wrong.
+        tags: Write each judged instance's score, with its category or with why it is wrong.
 
     Returns:
         uint8 (H, W, 3), RGB.
@@ -67,8 +67,10 @@ def draw_match(
     if tags:
         size = max(12, round(max(image.shape) / 48))
         for row in reversed(judged):
-            why = "" if match.outcomes[row] is Outcome.TRUE_POSITIVE else f" {match.outcomes[row]}"
-            text = f"{instances.names[row]} {instances.scores[row]:.2f}{why}"
+            outcome = match.outcomes[row]
+            text = f"{instances.names[row]} {instances.scores[row]:.2f}"
+            if outcome in (Outcome.DUPLICATE, Outcome.BACKGROUND):
+                text = f"{outcome} {instances.scores[row]:.2f}"
             x, y = instances.boxes[row, :2].astype(int).tolist()
             paste_tag(drawn, text, x, y + size, size, colors[row])
     return drawn

@@ -8,6 +8,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from .errors import quoted
+from .precision_recall import Curve, curve
 from .prediction import Instances, check_fraction
 from .truth import Truth, encode_masks
 
@@ -47,6 +48,14 @@ class Match:
     def count(self, *outcomes: Outcome) -> int:
         """How many instances have one of these outcomes."""
         return sum(outcome in outcomes for outcome in self.outcomes)
+
+    def first(self, count: int) -> "Match":
+        """The same match for the surest instances alone, as a raised score threshold leaves them."""
+        rows = self.truth_index[:count]
+        right = [outcome is Outcome.TRUE_POSITIVE for outcome in self.outcomes[:count]]
+        missed = self.counted.copy()
+        missed[rows[np.array(right, bool)]] = False
+        return Match(self.outcomes[:count], rows, self.ious[:count], self.counted, missed)
 
     @property
     def false_positives(self) -> int:
@@ -162,6 +171,18 @@ def match_rows(labels: np.ndarray, ious: np.ndarray, truth: Truth, known: np.nda
     best = np.where(labels[:, None] == truth.labels[None], ious, 0.0).max(axis=1, initial=0.0)
     own = np.take_along_axis(ious, np.maximum(rows, 0)[:, None], axis=1)[:, 0] if len(truth) else best
     return Match(tuple(outcomes), rows, np.where(rows >= 0, own, best), counted, counted & free)
+
+
+def curve_of(scores: np.ndarray, match: Match) -> Curve:
+    """Precision and recall over the score threshold.
+
+    Args:
+        scores: float (M,), of the instances of the match.
+        match: As `match` returns it.
+    """
+    outcomes = np.array(match.outcomes, object)
+    judged = outcomes != Outcome.NOT_JUDGED
+    return curve(scores[judged], outcomes[judged] == Outcome.TRUE_POSITIVE, int(match.counted.sum()))
 
 
 def _best(ious: np.ndarray, allowed: np.ndarray, least: float) -> int:

@@ -182,8 +182,8 @@ def importers(package):
 
 
 def is_app(module):
-    shared = ("app", "app_parts", "canvas", "choice_controls", "clickable")
-    return module in shared or module.startswith(("explorer", "inside"))
+    shared = ("app", "app_parts", "canvas", "choice_controls", "clickable", "controls", "picture_app")
+    return module in (*shared, "training_chart") or module.startswith(("explorer", "inside", "threshold"))
 
 
 def test_only_the_apps_import_ipywidgets():
@@ -193,7 +193,7 @@ def test_only_the_apps_import_ipywidgets():
 
 def test_only_the_figures_and_the_apps_import_matplotlib():
     assert "figures" in importers("matplotlib")
-    assert {m for m in importers("matplotlib") if not is_app(m) and m != "figures"} == set()
+    assert {m for m in importers("matplotlib") if not is_app(m)} == {"figures", "evaluation_figures"}
 
 
 def test_nobody_imports_pyplot_which_is_not_thread_safe():

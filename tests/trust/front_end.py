@@ -10,6 +10,7 @@ from ipywidgets import DOMWidget, Widget
 from PIL import Image
 
 from maskseg_nb.app import App
+from maskseg_nb.picture_app import PictureApp
 
 
 def send(widget: Widget, **state: Any) -> None:
@@ -33,7 +34,7 @@ def file(name: str, content: bytes, size: int | None = None) -> dict[str, Any]:
     return {"name": name, "type": "image/png", "size": size, "last_modified": 0, "content": content}
 
 
-def upload(app: App, *files: dict[str, Any]) -> None:
+def upload(app: PictureApp, *files: dict[str, Any]) -> None:
     """Send files as the browser does, their bytes beside the message."""
     buffers = [memoryview(file["content"]) for file in files if isinstance(file["content"], bytes)]
     paths = [["value", i, "content"] for i, file in enumerate(files) if isinstance(file["content"], bytes)]
