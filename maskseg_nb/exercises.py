@@ -3,8 +3,7 @@
 The expected results come from OpenCV and torchvision, not from a second copy of the pipeline.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -13,24 +12,9 @@ import torch.nn.functional as F
 from torchvision import ops
 from torchvision.models.detection._utils import BoxCoder
 
+from .exercise import Exercise
 from .overlay import overlay_segmentation_mask
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """A function to write.
-
-    Attributes:
-        arguments: Their names, in order.
-        expected: Arguments -> the right result.
-        cases: The arguments of every case, the smallest first; made anew at each call.
-        hint: What to look at where a case fails.
-    """
-
-    arguments: tuple[str, ...]
-    expected: Callable[..., np.ndarray]
-    cases: Callable[[], Iterable[tuple]]
-    hint: str
+from .truth_exercises import TRUTH_EXERCISES
 
 
 def _tensor(values: np.ndarray) -> torch.Tensor:
@@ -205,4 +189,5 @@ EXERCISES = {
         _paste_cases,
         "zeros of (height, width); cv2.resize takes (width, height) and interpolates bilinearly.",
     ),
+    **TRUTH_EXERCISES,
 }

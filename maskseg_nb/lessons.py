@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .exercises import EXERCISES, Exercise
+from .exercise import Exercise
+from .exercises import EXERCISES
 
 
 def describe(**arrays: np.ndarray | torch.Tensor) -> None:
@@ -27,7 +28,7 @@ def check(name: str, function: Callable[..., Any]) -> None:
     """Try a function on every case of an exercise; print that it is right, or the smallest case that fails.
 
     Args:
-        name: "to_rgb", "keep", "overlay", "iou", "nms", "decode" or "paste".
+        name: One of `EXERCISES`, as the notebook says.
         function: Yours. An error that it raises is shown, not raised.
 
     Raises:

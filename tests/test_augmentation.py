@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import masks_to_boxes
 
-from maskseg_nb.augmentation import (
+from maskseg_nb.shapes import ShapesDataset
+from maskseg_nb.training.augmentation import (
     GREY,
     Augmentation,
     TrainingPictures,
@@ -15,7 +16,6 @@ from maskseg_nb.augmentation import (
     seeded,
     without_crowds,
 )
-from maskseg_nb.shapes import ShapesDataset
 from maskseg_nb.truth import PictureList, Truth
 
 SIZE = (96, 128)

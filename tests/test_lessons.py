@@ -1,3 +1,5 @@
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -57,6 +59,31 @@ def paste(probs, box, height, width):
     return pasted
 
 
+def judge(ious, iou):
+    free, right = np.ones(ious.shape[1], bool), []
+    for row in ious:
+        left = np.where(free, row, -1.0)
+        best = int(left.argmax()) if len(left) else -1
+        right.append(best >= 0 and left[best] >= iou)
+        if right[-1]:
+            free[best] = False
+    return right
+
+
+def judge_by_best_pair(ious, iou):
+    return [bool(len(row)) and row.max() >= iou and row.max() == ious[:, row.argmax()].max() for row in ious]
+
+
+def average_precision(right, objects):
+    points = [(sum(right[:k]) / objects, sum(right[:k]) / k) for k in range(1, len(right) + 1)]
+    steps = np.linspace(0, 1, 101)
+    return np.mean([max((p for r, p in points if r >= step), default=0) for step in steps])
+
+
+def average_precision_without_envelope(right, objects):
+    return sum(sum(right[:k]) / k for k in range(1, len(right) + 1) if right[k - 1]) / objects
+
+
 RIGHT = {
     "to_rgb": lambda bgr: bgr[:, :, ::-1],
     "keep": lambda scores, threshold: np.where(scores >= threshold)[0],
@@ -65,6 +92,12 @@ RIGHT = {
     "nms": nms,
     "decode": decode,
     "paste": paste,
+    "mask_iou": lambda a, b: (a & b).sum() / (a | b).sum(),
+    "judge": judge,
+    "average_precision": average_precision,
+    "rate": lambda step, steps, warm_up: (
+        min(1, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
+    ),
 }
 
 
@@ -108,6 +141,11 @@ WRONG = [
         "deltas = [0.5, 0. , 0. , 0. ]",
     ),
     ("paste", lambda probs, box, height, width: probs, "expected shape (1, 2)"),
+    ("mask_iou", lambda a, b: (a & b).sum() / a.sum(), "b = [[ True, True]]"),
+    ("judge", judge_by_best_pair, "expected [ True, False], got [False, True]"),
+    ("judge", lambda ious, iou: judge(ious, iou + 1e-9), "ious = [[0.5]]"),
+    ("average_precision", average_precision_without_envelope, "right = [ True]\n    objects = 2"),
+    ("rate", lambda step, steps, warm_up: 1 - step / steps, "expected 0.854, got 0.75"),
 ]
 
 

@@ -17,7 +17,7 @@ import maskseg_nb
 
 PACKAGE = Path(maskseg_nb.__file__).parent
 ROOT = Path(__file__).parents[1]
-MODULES = sorted(PACKAGE.glob("*.py"))
+MODULES = sorted(PACKAGE.rglob("*.py"))
 NAMED = {
     "torch",
     "torchvision",
@@ -122,7 +122,7 @@ def test_the_wheel_holds_every_module_and_the_shipped_weights(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
-        expected = {f"maskseg_nb/{path.name}" for path in MODULES}
+        expected = {f"maskseg_nb/{path.relative_to(PACKAGE).as_posix()}" for path in MODULES}
         expected |= {"maskseg_nb/weights/street.safetensors", "maskseg_nb/weights/street.md"}
         assert {name for name in held if name.startswith("maskseg_nb/")} == expected
         assert any(name.endswith("/licenses/LICENSE") for name in held)
@@ -183,7 +183,7 @@ def importers(package):
 
 def is_app(module):
     shared = ("app", "app_parts", "canvas", "choice_controls", "clickable", "controls", "picture_app")
-    return module in (*shared, "training_chart") or module.startswith(("explorer", "inside", "threshold"))
+    return module in (*shared, "chart") or module.startswith(("explorer", "inside", "threshold"))
 
 
 def test_only_the_apps_import_ipywidgets():

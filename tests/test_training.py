@@ -11,13 +11,13 @@ import torch
 from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
 
 from maskseg_nb import files, load_model, predict, preprocess
-from maskseg_nb.augmentation import Augmentation, TrainingPictures, repeat_factors, seeded
 from maskseg_nb.errors import DatasetError, TrainingError
-from maskseg_nb.fine_tuning import parts, with_categories
 from maskseg_nb.shapes import CATEGORIES, ShapesDataset
 from maskseg_nb.training import train
-from maskseg_nb.training_run import LOSSES, Run
-from maskseg_nb.training_settings import Settings
+from maskseg_nb.training.augmentation import Augmentation, TrainingPictures, repeat_factors, seeded
+from maskseg_nb.training.fine_tuning import parts, with_categories
+from maskseg_nb.training.run import LOSSES, Run
+from maskseg_nb.training.settings import TrainingSettings
 from maskseg_nb.truth import PictureList, Truth
 
 # pycocotools 2.0.11 under NumPy 2.
@@ -35,7 +35,7 @@ def settings(**changed):
         "save_every": 2,
         "warm_up": 2,
     }
-    return Settings(**{**small, **changed})
+    return TrainingSettings(**{**small, **changed})
 
 
 def quietly(progress):
@@ -43,7 +43,9 @@ def quietly(progress):
 
 
 def run(model, folder, dataset=DATA, watch=quietly, **options):
-    changed = {field.name: options.pop(field.name) for field in fields(Settings) if field.name in options}
+    changed = {
+        field.name: options.pop(field.name) for field in fields(TrainingSettings) if field.name in options
+    }
     return train(model, dataset, folder, settings(**changed), watch=watch, **options)
 
 
@@ -291,7 +293,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(street, tmp_path, monkeypatch,
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     written = []
-    monkeypatch.setattr("maskseg_nb.training_files.write_whole", full)
+    monkeypatch.setattr("maskseg_nb.training.files.write_whole", full)
     with pytest.raises(
         TrainingError, match="checkpoint.safetensors' cannot be written: No space left on device"
     ):
@@ -405,11 +407,11 @@ def test_categories_without_instances_are_no_trouble(street, tmp_path):
 def test_settings_out_of_range_are_a_value_error_that_names_them(changed):
     (name,) = changed
     with pytest.raises(ValueError, match=f"{name} must"):
-        Settings(**changed)
+        TrainingSettings(**changed)
 
 
 def test_the_rate_rises_then_falls_as_a_cosine():
-    made = Settings(steps=100, warm_up=10)
+    made = TrainingSettings(steps=100, warm_up=10)
     rates = [made.rate(step) for step in range(100)]
     assert rates[:10] == pytest.approx(
         [(n + 1) / 10 * (0.5 + 0.5 * np.cos(np.pi * n / 100)) for n in range(10)]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import torchvision
 
-from .evaluation import Evaluation
-from .training_run import Run
+from ..evaluation import Evaluation
+from .run import Run
 
 
 def model_card(run: Run, labels: list[np.ndarray], evaluation: Evaluation | None, notes: str) -> str:

@@ -10,11 +10,11 @@ from safetensors.torch import save
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
-from .checkpoints import read_state
-from .errors import ModelError, TrainingError, quoted
-from .files import write_whole
+from ..checkpoints import read_state
+from ..errors import ModelError, TrainingError, quoted
+from ..files import write_whole
 from .model_card import flat
-from .training_run import Run
+from .run import Run
 
 CHECKPOINT, WEIGHTS, CARD = "checkpoint.safetensors", "model.safetensors", "model.md"
 _HALF_MAX = 65504.0  # float16's

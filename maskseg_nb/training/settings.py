@@ -3,12 +3,12 @@
 import math
 from dataclasses import dataclass, field
 
+from ..models import MAX_SIDE, MIN_SIDE
 from .augmentation import Augmentation
-from .models import MAX_SIDE, MIN_SIDE
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """How to train. The defaults are those of `street`'s own recipe, but for the number of steps.
 
     Attributes:

@@ -6,7 +6,6 @@ trains the shipped model again from ImageNet weights; see `street_recipe`.
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,17 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.models.detection import MaskRCNN
 from tqdm.auto import tqdm
 
+from ..checks import check_model
+from ..errors import DatasetError
+from ..evaluation import Evaluation, evaluate
+from ..models import load_model
+from ..truth import Dataset
 from .augmentation import Example, TrainingPictures, repeat_factors, seeded
-from .checks import check_model
-from .errors import DatasetError
-from .evaluation import Evaluation, evaluate
+from .files import Checkpoint, save_card, save_weights
 from .fine_tuning import freeze, with_categories
 from .model_card import model_card
-from .models import load_model
-from .training_files import Checkpoint, save_card, save_weights
-from .training_run import LOSSES, Run
-from .training_settings import Settings
-from .truth import Dataset
+from .run import LOSSES, Run
+from .settings import TrainingSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ def train(
     model: MaskRCNN,
     dataset: Dataset,
     folder: str | os.PathLike[str],
-    settings: Settings | None = None,
+    settings: TrainingSettings | None = None,
     *,
     held_out: Dataset | None = None,
     resume: bool = True,
@@ -102,7 +101,7 @@ def train(
             another training. The last checkpoint stays as it is.
     """
     check_model(model)
-    settings = settings or Settings()
+    settings = settings or TrainingSettings()
     labels = _labels(dataset, settings.augmentation.least_pixels)
     with seeded(settings.seed, 2):
         learner = with_categories(model, tuple(dataset.categories)).train()
@@ -180,9 +179,3 @@ def _batches(pictures: TrainingPictures, run: Run, workers: int) -> Iterator[lis
     yield from DataLoader(
         Subset(pictures, left), size, num_workers=workers, collate_fn=list, prefetch_factor=ahead
     )
-
-
-if __name__ == "__main__":
-    from .street_recipe import main
-
-    sys.exit(main())

