@@ -78,7 +78,11 @@ class Evaluation:
         rows = [f"{'':<12}{'masks':>7}{'boxes':>7}"]
         rows += [f"{name:<12}{self.masks[name]:>7.3f}{self.boxes[name]:>7.3f}" for name in FIGURES]
         rows += ["", f"{'masks':<16}{'AP':>7}{'AP50':>7}"]
-        rows += [f"{name:<16}{row['AP']:>7.3f}{row['AP50']:>7.3f}" for name, row in self.per_category.items()]
+        rows += [
+            f"{name:<16}{row['AP']:>7.3f}{row['AP50']:>7.3f}"
+            for name, row in self.per_category.items()
+            if not np.isnan(row["AP"])  # there is none of it in the data
+        ]
         return "\n".join(rows)
 
     def curve(self, category: str | None = None) -> Curve:
