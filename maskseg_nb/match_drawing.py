@@ -3,8 +3,9 @@
 import cv2
 import numpy as np
 
-from .drawing import DASH, GAP, Color, check_image, line_width, paste_tag
+from .drawing import DASH, GAP, Color, check_image, line_width
 from .matching import Match, Outcome
+from .overlay import draw_tags
 from .prediction import Instances
 from .truth import Truth
 
@@ -65,15 +66,16 @@ def draw_match(
         for contour in _contours(mask):
             _draw_dashed(drawn, contour[:, 0], width)
     if tags:
-        size = max(12, round(max(image.shape) / 48))
-        for row in reversed(judged):
-            outcome = match.outcomes[row]
-            text = f"{instances.names[row]} {instances.scores[row]:.2f}"
-            if outcome in (Outcome.DUPLICATE, Outcome.BACKGROUND):
-                text = f"{outcome} {instances.scores[row]:.2f}"
-            x, y = instances.boxes[row, :2].astype(int).tolist()
-            paste_tag(drawn, text, x, y + size, size, colors[row])
+        texts = list(map(_tag, instances.tags, match.outcomes))
+        draw_tags(drawn, instances, texts, np.array([colors.get(row, WRONG) for row in range(len(texts))]))
     return drawn
+
+
+def _tag(tag: str, outcome: Outcome) -> str:
+    """What an instance is, or why it is wrong, and its score."""
+    if outcome in (Outcome.DUPLICATE, Outcome.BACKGROUND):
+        return f"{outcome} {tag.split()[-1]}"
+    return "" if outcome is Outcome.NOT_JUDGED else tag
 
 
 def _contours(mask: np.ndarray) -> list[np.ndarray]:

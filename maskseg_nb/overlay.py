@@ -1,5 +1,6 @@
 """Masks onto pixels. Every function returns a new picture and leaves its arguments as they were."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -107,7 +108,7 @@ def draw_instances(
             color = colors[index].tolist()
             cv2.drawContours(drawn, contours, -1, color, thickness, cv2.LINE_AA, offset=(left, top))
     if labels:
-        _draw_labels(drawn, instances, colors)
+        draw_tags(drawn, instances, instances.tags, colors)
     return drawn
 
 
@@ -165,12 +166,20 @@ def instance_colors(instances: Instances, color_by: str = "instance") -> np.ndar
     return PALETTE[ids % len(PALETTE)]
 
 
-def _draw_labels(drawn: np.ndarray, instances: Instances, colors: np.ndarray) -> None:
-    """A tag in the instance's colour over the mask's top, moved down where another tag already is."""
+def draw_tags(drawn: np.ndarray, instances: Instances, texts: Sequence[str], colors: np.ndarray) -> None:
+    """Write a tag over each mask's top into `drawn` itself, moved down where another tag already is.
+
+    Args:
+        drawn: uint8 (H, W, 3), RGB, of the instances' size.
+        instances: By falling score: the surest choose their place first.
+        texts: M texts; where one is empty there is no tag.
+        colors: uint8 (M, 3), RGB.
+    """
     size = max(13, round(max(drawn.shape) / 42))
     taken: list[tuple[int, int, int, int]] = []
-    for index in range(len(instances)):  # the most confident choose their place first
-        text = f"{instances.names[index]} {instances.scores[index]:.2f}"
+    for index, text in enumerate(texts):
+        if not text:
+            continue
         tag = text_tag(text, size, tuple(colors[index].tolist()))
         height, width = min(tag.shape[0], drawn.shape[0]), min(tag.shape[1], drawn.shape[1])
         x, y = _highest_point(instances, index)

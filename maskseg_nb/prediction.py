@@ -232,6 +232,11 @@ class Instances:
         return tuple(self.categories[label] for label in self.labels)
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """Each instance's category and score, as "person 0.98"."""
+        return tuple(f"{name} {score:.2f}" for name, score in zip(self.names, self.scores, strict=True))
+
+    @property
     def windows(self) -> list[tuple[slice, slice]]:
         """Where each crop lies: `image[instances.windows[i]]` is the part under `instances.crops[i]`."""
         return [
