@@ -38,6 +38,7 @@ from .trace import Trace, trace  # noqa: E402
 from .training import Trained, train  # noqa: E402
 from .training.augmentation import Augmentation  # noqa: E402
 from .training.chart import TrainingChart, show_training  # noqa: E402
+from .training.fine_tuning import with_categories  # noqa: E402
 from .training.settings import TrainingSettings  # noqa: E402
 from .truth import PictureList, Truth, split  # noqa: E402
 
@@ -96,5 +97,6 @@ __all__ = [
     "trace",
     "train",
     "voc_photograph",
+    "with_categories",
     "write_coco",
 ]

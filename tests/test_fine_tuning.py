@@ -96,6 +96,7 @@ def test_the_same_categories_keep_the_model_as_it_is(street):
 def test_shared_categories_keep_their_rows_and_new_ones_are_new(street):
     model = with_categories(street, NAMES)
     assert model.categories == NAMES
+    assert not any(module.training for module in model.modules())
     features = torch.randn(7, street.roi_heads.box_predictor.cls_score.in_features)
     maps = torch.randn(2, street.roi_heads.mask_predictor.conv5_mask.in_channels, 14, 14)
     old, new = (m.roi_heads for m in (street, model))

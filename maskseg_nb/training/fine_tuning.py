@@ -101,6 +101,7 @@ def with_categories(model: MaskRCNN, categories: tuple[str, ...]) -> MaskRCNN:
             for corner in range(4):
                 _copy_row(heads.box_predictor.bbox_pred, 4 * new + corner, box.bbox_pred, 4 * old + corner)
     heads.to(next(model.parameters()).device)
+    heads.train(model.training)
     return copied
 
 
