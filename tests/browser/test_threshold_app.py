@@ -1,0 +1,153 @@
+"""The threshold explorer, and a training chart that moves while its cell runs, in a real
+JupyterLab."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from lab import (
+    BUILD,
+    MINUTE,
+    SIDE,
+    TITLE_HEIGHT,
+    AppInPage,
+    Lab,
+    choose_theme,
+    contrast,
+    name_of_the_focused,
+    shown_pixels,
+    too_wide,
+    wait_until_idle,
+)
+from maskseg_nb import load_model, match, predict, preprocess, voc_photograph
+
+RED = (204, 51, 17)  # the dot's
+TRAINING = """
+import tempfile
+
+import maskseg_nb as ms
+
+image = ms.ShapesDataset(1)[0][0]
+chart = ms.TrainingChart(image)
+chart
+"""
+RUN = """
+settings = ms.TrainingSettings(steps=14, batch_size=1, sizes=((64, 96),), rois=8)
+model, folder = ms.load_model("street"), tempfile.mkdtemp()
+trained = ms.train(model, ms.ShapesDataset(4), folder, settings, watch=chart.update)
+"""
+
+
+def by_hand(score: float, iou: float) -> str:
+    """What the app has to say, from `match` on what `select` keeps."""
+    model = load_model("street")
+    image, truth = voc_photograph()[0]
+    tensor, _ = preprocess(image, size=(image.shape[0], image.shape[1]))
+    kept = predict(model, tensor).select(score_threshold=score)
+    found = match(kept, truth.only(model.categories), iou)
+    right, missed = found.outcomes.count("true positive"), int(found.missed.sum())
+    return f"{right} right {len(kept) - right} wrong {missed} missed"
+
+
+def write_notebook(lab: Lab, name: str, *codes: str) -> str:
+    cells = [nbformat.v4.new_code_cell(code.strip()) for code in codes]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, lab.folder / name)
+    return name
+
+
+@pytest.fixture(scope="module")
+def page(lab: Lab, open_notebook: Any) -> Page:
+    code = 'import maskseg_nb as ms\n\nexplorer = ms.ThresholdExplorer("street")\nexplorer'
+    return open_notebook(write_notebook(lab, "thresholds.ipynb", code))
+
+
+@pytest.fixture
+def app(page: Page, complaints: list[str]) -> Iterator[AppInPage]:
+    app = AppInPage(page, "img.widget-image", SIDE)
+    app.button("Reset").click()
+    must_say(app, by_hand(0.5, 0.5))
+    yield app
+    said = complaints.copy()
+    complaints.clear()
+    assert said == []
+
+
+def must_say(app: AppInPage, text: str) -> None:
+    expect(app.root).to_contain_text(re.compile(r"\s*".join(map(re.escape, text.split()))))
+
+
+def dot(app: AppInPage) -> tuple[float, float]:
+    """The middle of the dot on the curve, as the browser shows it."""
+    right = shown_pixels(app.picture)[TITLE_HEIGHT:, app.lefts[1] :]
+    rows, columns = np.nonzero((np.abs(right.astype(int) - RED) < 40).all(axis=2))
+    return float(columns.mean()), float(rows.mean())
+
+
+def test_keys_on_the_score_threshold_move_numbers_picture_and_dot(app: AppInPage):
+    source, (x, y) = app.picture.get_attribute("src"), dot(app)
+    app.number("Score threshold").fill("0.9")
+    app.number("Score threshold").press("Enter")
+    must_say(app, by_hand(0.9, 0.5))
+    expect(app.picture).not_to_have_attribute("src", source or "")
+    new_x, new_y = dot(app)
+    assert new_x < x and new_y < y  # less recall, more precision: to the left and up
+    for _ in range(3):
+        app.handle("Score threshold").press("ArrowLeft")
+    expect(app.number("Score threshold")).to_have_value("0.87")
+    must_say(app, by_hand(0.87, 0.5))
+
+
+def test_the_iou_threshold_turns_green_masks_red(app: AppInPage):
+    app.number("IoU threshold").fill("0.8")
+    app.number("IoU threshold").press("Enter")
+    assert by_hand(0.5, 0.8) != by_hand(0.5, 0.5)
+    must_say(app, by_hand(0.5, 0.8))
+
+
+def test_every_control_is_reached_with_the_tab_key_and_has_a_name(app: AppInPage):
+    wanted = [
+        "Score threshold",
+        "Score threshold, as a number",
+        "IoU threshold",
+        "IoU threshold, as a number",
+    ]
+    app.handle("Score threshold").focus()
+    reached = []
+    for _ in [*wanted, "Reset"]:
+        reached.append(name_of_the_focused(app.page))
+        app.page.keyboard.press("Tab")
+    assert reached == [*wanted, "Reset"]
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_it_fits_and_is_readable_in_either_theme(app: AppInPage, theme: str):
+    assert too_wide(app.root) == []
+    choose_theme(app.page, f"JupyterLab {theme}")
+    assert contrast(app.root.get_by_text("precision")) > 4.5  # the least that WCAG asks for
+    app.screenshot(f"thresholds-{theme.lower()}.png", height=760)
+
+
+def test_the_chart_moves_while_the_training_s_cell_runs(lab: Lab, page: Page, complaints: list[str]):
+    page.goto(lab.url(write_notebook(lab, "training.ipynb", TRAINING, RUN)))
+    wait_until_idle(page)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    chart = page.locator("img.widget-image")
+    chart.wait_for(timeout=MINUTE)
+    running = page.locator(".jp-CodeCell .jp-InputPrompt", has_text="[*]")
+    sources = {chart.get_attribute("src")}
+    while running.count():
+        sources.add(chart.get_attribute("src"))
+        page.wait_for_timeout(100)
+    assert len(sources) > 2  # the empty one, and more than one with lines
+    wait_until_idle(page)
+    assert (shown_pixels(chart).std(axis=2) > 20).mean() > 0.05  # coloured lines, and the picture
+    page.screenshot(path=BUILD / "training.png")
+    assert complaints == []
