@@ -15,9 +15,6 @@ from maskseg_nb.errors import DatasetError
 from maskseg_nb.shapes import ShapesDataset
 from maskseg_nb.truth import PictureList, Truth
 
-# pycocotools 2.0.11 under NumPy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 CATEGORIES = ("__background__", "cat", "lamp")
 
 

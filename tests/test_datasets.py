@@ -16,9 +16,6 @@ from pycocotools.coco import COCO
 from maskseg_nb.datasets import CocoDataset, voc_photograph
 from maskseg_nb.errors import DatasetError, ImageError, MasksegError
 
-# pycocotools 2.0.11 under NumPy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 GONE = object()
 SIZES = {"street.png": (24, 32), "deep/er/yard.png": (40, 20), "bare.png": (12, 16)}
 NOT_NUMBERS = [None, "4", [4], {}, True, math.nan]

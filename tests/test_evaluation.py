@@ -21,9 +21,6 @@ from maskseg_nb.shapes import CATEGORIES, ShapesDataset
 from maskseg_nb.street import street as build_street
 from maskseg_nb.truth import PictureList, Truth, encode_masks
 
-# pycocotools 2.0.11 under NumPy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 @pytest.fixture(scope="module")
 def photographs():

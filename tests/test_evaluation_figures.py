@@ -12,9 +12,6 @@ from maskseg_nb.matching import Outcome, match
 from maskseg_nb.shapes import ShapesDataset
 from maskseg_nb.truth import PictureList, Truth
 
-# pycocotools 2.0.11 under NumPy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 @pytest.fixture(scope="module")
 def evaluation(street) -> Evaluation:

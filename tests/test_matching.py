@@ -15,9 +15,6 @@ from maskseg_nb.matching import Match, Outcome, instance_rles, labels_by_name, m
 from maskseg_nb.prediction import Instances
 from maskseg_nb.truth import Truth, boxes_of, encode_masks
 
-# pycocotools 2.0.11 under NumPy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 CATEGORIES = ("__background__", "cat", "lamp", "sofa")
 SIZE = (30, 40)
 

@@ -20,9 +20,6 @@ from maskseg_nb.training.run import LOSSES, Run
 from maskseg_nb.training.settings import TrainingSettings
 from maskseg_nb.truth import PictureList, Truth
 
-# pycocotools 2.0.11 under NumPy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 DATA = ShapesDataset(12, size=(64, 96))
 
 

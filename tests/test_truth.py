@@ -10,9 +10,6 @@ from torchvision.ops import masks_to_boxes
 
 from maskseg_nb.truth import PictureList, Truth, boxes_of, decode_masks, encode_masks
 
-# pycocotools 2.0.11 under NumPy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 CATEGORIES = ("__background__", "cat", "lamp")
 SIZE = (9, 13)
 
