@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .drawing import draw_note
-from .export import encoded
+from .encoding import encoded
 from .visible import visible
 
 BLOCK = 16  # pixels; JPEG's block with halved colour: panels start on it, so that equal panels stay equal

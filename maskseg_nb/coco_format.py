@@ -4,16 +4,18 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
 from .datasets import CocoDataset
+from .encoding import encoded
 from .errors import DatasetError, quoted
-from .export import encoded
 from .files import umask
+from .matching import instance_rles
+from .prediction import Instances
 from .truth import Dataset, Truth, encode_masks
 
 
@@ -87,3 +89,40 @@ def _write(dataset: Dataset, folder: Path, progress: bool) -> None:
         "categories": coco_categories(dataset.categories),
     }
     (folder / "instances.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def coco_json(pictures: Iterable[tuple[str, Instances]]) -> bytes:
+    """What was found in some pictures as one COCO file: masks as RLE, scores beside them.
+
+    Args:
+        pictures: (file name, instances) each; all with the same categories.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    categories: tuple[str, ...] = ()
+    for image_id, (name, instances) in enumerate(pictures, 1):
+        height, width = instances.image_size
+        categories = instances.categories
+        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+        for entry in coco_entries(instances):
+            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **entry})
+    content = {"images": images, "annotations": annotations, "categories": coco_categories(categories)}
+    return json.dumps(content).encode()
+
+
+def coco_entries(instances: Instances) -> list[dict[str, Any]]:
+    """Instances as entries of COCO's list of annotations, all but `id` and `image_id`."""
+    entries = []
+    for index, rle in enumerate(instance_rles(instances)):
+        x1, y1, x2, y2 = instances.boxes[index].tolist()
+        entries.append(
+            {
+                "category_id": int(instances.labels[index]),
+                "score": float(instances.scores[index]),
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": int(instances.areas[index]),
+                "iscrowd": 0,
+                "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+            }
+        )
+    return entries

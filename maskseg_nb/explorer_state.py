@@ -15,13 +15,13 @@ from traitlets import Bool, Enum, Tuple, validate
 from .app_state import Fraction
 from .choice import INPUT_SIZES, Choice
 from .errors import shortened
+from .label_maps import semantic_map
 from .models import MODELS
 from .overlay import (
     draw_instances,
     draw_semantic_map,
     instance_colors,
     overlay_segmentation_mask,
-    semantic_map,
 )
 from .pictures import Pictures
 from .prediction import Instances, Prediction

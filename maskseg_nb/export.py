@@ -1,18 +1,90 @@
-"""Results as files, under names that are still free."""
+"""Results as files: pictures, label maps, cut-outs, polygons, COCO's JSON, a table."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from .errors import ImageError, quoted
+from .drawing import check_image
+from .encoding import encoded
+from .errors import ImageError, MasksegError, quoted
+from .export_formats import FORMATS, Files, safe_name
+from .files import write_new, write_whole
+from .prediction import Instances, check_instances
 
 
-def encoded(suffix: str, image: np.ndarray, options: tuple[int, ...] = ()) -> bytes:
-    """An RGB picture, uint8 (H, W, 3), as the bytes of a ".png" or ".jpg" file; cv2's options."""
-    _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    return data.tobytes()
+def export(
+    image: np.ndarray,
+    instances: Instances,
+    folder: str | os.PathLike[str],
+    name: str,
+    formats: Collection[str] = ("overlay", "coco", "csv"),
+    *,
+    alpha: float = 0.5,
+    overlap: str = "surest",
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write what was found in a picture, in any of `FORMATS`.
+
+    Args:
+        image: uint8 (H, W, 3), RGB, of the instances' size.
+        instances: What `Prediction.select` kept.
+        folder: Where to; made where it is missing.
+        name: How the files' names begin, such as "photo". What no file name may hold becomes "_".
+        formats: Names of `FORMATS`.
+        alpha: Weight of the colours of the overlay, [0, 1].
+        overlap: Who is on top in the label maps, where two overlap: a name of `OVERLAPS`.
+        overwrite: Replace files that are there; else nothing at all is written where one is.
+
+    Returns:
+        The paths of the files, each whole.
+
+    Raises:
+        ValueError: No such format or rule.
+        MasksegError: A file is there already, or the folder cannot be written.
+    """
+    files = contents(image, instances, name, formats, alpha=alpha, overlap=overlap)
+    stem, target = safe_name(name), Path(folder)
+    paths = {target / f"{stem}{ending}": data for ending, data in files.items()}
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        taken = [path for path in paths if not overwrite and os.path.lexists(path)]
+        if taken:
+            raise MasksegError(f"{quoted(taken[0])} exists already; give another name, or overwrite=True")
+        for path, data in paths.items():
+            (write_whole if overwrite else write_new)(path, data)
+    except FileExistsError as error:
+        raise MasksegError(f"{quoted(error.filename)} exists already; give another name") from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise MasksegError(f"{quoted(target)} cannot be written: {reason}; choose another folder") from None
+    return list(paths)
+
+
+def contents(
+    image: np.ndarray,
+    instances: Instances,
+    name: str,
+    formats: Collection[str],
+    *,
+    alpha: float = 0.5,
+    overlap: str = "surest",
+) -> Files:
+    """What `export` writes, without writing it: the end of each file's name, and its bytes."""
+    check_image(image)
+    check_instances(instances)
+    if isinstance(formats, str):
+        raise TypeError(f"formats must be a collection of names, such as [{formats!r}], got a string")
+    if unknown := [format for format in formats if format not in FORMATS]:
+        raise ValueError(f"formats must be among {', '.join(FORMATS)}, got {quoted(unknown[0])}")
+    if image.shape[:2] != instances.image_size:
+        raise ValueError(f"image is {image.shape[:2]} and the instances are of {instances.image_size}")
+    files: Files = {}
+    for format in FORMATS:
+        if format in formats:
+            files |= FORMATS[format](image, instances, name, alpha, overlap)
+    return files
 
 
 def save_png(image: np.ndarray, folder: str | os.PathLike[str], stem: str) -> Path:
@@ -33,13 +105,7 @@ def save_png(image: np.ndarray, folder: str | os.PathLike[str], stem: str) -> Pa
     while True:
         path = Path(folder) / f"{stem}{f'-{number}' if number > 1 else ''}.png"
         try:
-            with open(path, "xb") as file:  # x: refuses a name that is taken
-                try:
-                    file.write(data)
-                    file.flush()  # or a full disk is noticed only while the file is closed
-                except BaseException:
-                    path.unlink()
-                    raise
+            write_new(path, data)
             return path
         except FileExistsError:
             number += 1

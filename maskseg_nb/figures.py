@@ -12,7 +12,8 @@ from .drawing import Color
 from .film import film
 from .follow import follow
 from .journey import Journey
-from .overlay import category_color, draw_semantic_map, semantic_map
+from .label_maps import semantic_map
+from .overlay import category_color, draw_semantic_map
 from .panels import View
 from .prediction import Instances
 from .stage_pictures import stage_picture

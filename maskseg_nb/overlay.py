@@ -8,7 +8,7 @@ import numpy as np
 
 from .drawing import check_image, line_width, text_tag
 from .errors import quoted
-from .prediction import Instances, check_fraction
+from .prediction import Instances, check_fraction, check_instances
 
 # Okabe and Ito's palette for colour-blind readers without its black (jfly.uni-koeln.de/color), then the same
 # hues darker and lighter: neighbours in the list stay far apart.
@@ -85,7 +85,7 @@ def draw_instances(
         TypeError, ValueError: An argument of another dtype, shape, range or choice.
     """
     check_image(image)
-    _check_instances(instances)
+    check_instances(instances)
     _check_same_size(image, instances.image_size)
     check_fraction("alpha", alpha)
     colors = instance_colors(instances, color_by)
@@ -110,24 +110,6 @@ def draw_instances(
     if labels:
         draw_tags(drawn, instances, instances.tags, colors)
     return drawn
-
-
-def semantic_map(instances: Instances) -> np.ndarray:
-    """Merge instances into one map of categories; where two overlap, the higher score wins.
-
-    Returns:
-        uint8 (H, W): a category id a pixel, 0 the background.
-
-    Raises:
-        ValueError: The model has more than 255 categories.
-    """
-    _check_instances(instances)
-    if len(instances.categories) > 256:
-        raise ValueError(f"a uint8 map holds at most 255 categories, got {len(instances.categories) - 1}")
-    class_map = np.zeros(instances.image_size, np.uint8)
-    for index in reversed(range(len(instances))):  # by rising score
-        class_map[instances.windows[index]][instances.crops[index]] = instances.labels[index]
-    return class_map
 
 
 def draw_semantic_map(image: np.ndarray, class_map: np.ndarray, alpha: float = 0.5) -> np.ndarray:
@@ -228,12 +210,6 @@ def _as_stack(masks: np.ndarray, image_size: tuple[int, ...]) -> np.ndarray:
     if masks.dtype.kind == "f" and masks.size and not (masks.min() >= 0 and masks.max() <= 1):
         raise ValueError("masks must be finite probabilities in [0, 1]")
     return masks
-
-
-def _check_instances(instances: Instances) -> None:
-    if not isinstance(instances, Instances):
-        got = type(instances).__name__
-        raise TypeError(f"instances must be what Prediction.select() returns, got {got}")
 
 
 def _check_same_size(image: np.ndarray, size: tuple[int, ...]) -> None:

@@ -196,11 +196,9 @@ class Instances:
 
     def __post_init__(self) -> None:
         for name in ("boxes", "labels", "crops", "corners", "indices"):
-            if len(getattr(self, name)) != len(self.scores):
-                raise ValueError(
-                    f"{name} must have one entry per score, got {len(getattr(self, name))} "
-                    f"for {len(self.scores)}"
-                )
+            count = len(getattr(self, name))
+            if count != len(self.scores):
+                raise ValueError(f"{name} must have one entry per score, got {count} for {len(self.scores)}")
         check_size(self.image_size)
         check_detections(self.boxes, self.labels, self.scores, self.categories)
         if not all(isinstance(c, np.ndarray) and c.dtype == bool and c.ndim == 2 for c in self.crops):
@@ -279,6 +277,12 @@ def check_fraction(name: str, value: float) -> None:
         raise TypeError(f"{name} must be a number in [0, 1], got {type(value).__name__}")
     if not 0 <= value <= 1:  # NaN fails too
         raise ValueError(f"{name} must be in [0, 1], got {shortened(str(value), 40)}")
+
+
+def check_instances(instances: Any) -> None:
+    """Raise TypeError unless they are what `Prediction.select` returns."""
+    if not isinstance(instances, Instances):
+        raise TypeError(f"instances must be what Prediction.select() returns, got {type(instances).__name__}")
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> np.ndarray:

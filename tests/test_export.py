@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from maskseg_nb.export import encoded, save_png
+from maskseg_nb.encoding import encoded
+from maskseg_nb.export import save_png
 
 
 def noise():

@@ -16,7 +16,7 @@ from maskseg_nb import (
     sample_photo,
 )
 from maskseg_nb.canvas import JPEG_QUALITY
-from maskseg_nb.export import encoded
+from maskseg_nb.encoding import encoded
 
 from .measure import PHOTO, RUNS, Target, median_ms
 

@@ -10,7 +10,7 @@ import pytest
 from front_end import file, png, screen, send, tree, upload
 from PIL import Image
 
-from maskseg_nb import SAMPLES, Explorer, ImageError, Inside, export
+from maskseg_nb import SAMPLES, Explorer, ImageError, Inside, files
 from maskseg_nb.choice_controls import UPLOAD_LIMIT
 from maskseg_nb.export import save_png
 from maskseg_nb.pictures import Pictures
@@ -456,8 +456,8 @@ class Half(io.FileIO):
 def test_a_write_that_fails_half_way_leaves_no_file(buffered, failure, expected, tmp_path, monkeypatch, got):
     monkeypatch.setattr(Half, "failure", failure, raising=False)
 
-    def open_half(path, mode):
-        raw = Half(path, mode.replace("b", ""))
+    def open_half(handle, mode):
+        raw = Half(handle, mode.replace("b", ""))
         return Buffer(raw) if buffered else raw
 
     class Buffer(io.BufferedWriter):
@@ -472,7 +472,7 @@ def test_a_write_that_fails_half_way_leaves_no_file(buffered, failure, expected,
         def __del__(self):
             pass
 
-    monkeypatch.setattr(export, "open", open_half, raising=False)
+    monkeypatch.setattr(files.os, "fdopen", open_half)
     with pytest.raises(expected) as error:
         save_png(noise(), tmp_path, "photo")
     assert os.listdir(tmp_path) == []
@@ -481,18 +481,18 @@ def test_a_write_that_fails_half_way_leaves_no_file(buffered, failure, expected,
 
 def test_a_folder_that_is_read_only_is_said_in_the_app_and_nothing_stays(folder, street, monkeypatch):
     app = Explorer(folder, street)
-    files = sorted(os.listdir(folder))
+    before = sorted(os.listdir(folder))
 
-    def refuse(path, mode):
+    def refuse(**options):
         raise OSError(errno.EROFS, "Read-only file system")
 
     with monkeypatch.context() as patch:
-        patch.setattr(export, "open", refuse, raising=False)
+        patch.setattr(files.tempfile, "mkstemp", refuse)
         app.controls.save.click()
     assert (
         "a-segmented.png&#x27; cannot be written: Read-only file system; choose another" in app._message.value
     )
-    assert sorted(os.listdir(folder)) == files
+    assert sorted(os.listdir(folder)) == before
     app.controls.save.click()
     assert "Saved as" in app._message.value
     np.testing.assert_array_equal(pixels(folder / "a-segmented.png"), app.blended)
