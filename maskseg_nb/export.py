@@ -53,9 +53,7 @@ def export(
         if taken:
             raise MasksegError(f"{quoted(taken[0])} exists already; give another name, or overwrite=True")
         for path, data in paths.items():
-            (write_whole if overwrite else write_new)(path, data)
-    except FileExistsError as error:
-        raise MasksegError(f"{quoted(error.filename)} exists already; give another name") from None
+            (write_whole if overwrite else write_new)(path, data)  # the latter for what came in this moment
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise MasksegError(f"{quoted(target)} cannot be written: {reason}; choose another folder") from None

@@ -22,7 +22,7 @@ def measure(instances: Instances) -> list[dict[str, Any]]:
         Dictionaries with the keys `COLUMNS`: category; score, [0, 1]; x1 y1 x2 y2, the box in pixels; area
         in pixels; percent of the picture; perimeter in pixels, by scikit-image's estimate; centroid_x and
         centroid_y, the middle of the mask's pixels, where 0 is the middle of the first pixel; circularity,
-        4 pi area / perimeter squared, about 1 for a disc and less for everything else. Empty masks have no
+        4 pi area / perimeter squared, near 1 for a disc and less for everything else. Empty masks have no
         centroid and no circularity: None.
     """
     height, width = instances.image_size
