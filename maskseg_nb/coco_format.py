@@ -4,9 +4,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm.auto import tqdm
 
@@ -91,23 +91,32 @@ def _write(dataset: Dataset, folder: Path, progress: bool) -> None:
     (folder / "instances.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def coco_json(pictures: Iterable[tuple[str, Instances]]) -> bytes:
-    """What was found in some pictures as one COCO file: masks as RLE, scores beside them.
+Found = tuple[str, tuple[int, int], list[dict[str, Any]]]  # file name, (height, width), entries
+
+
+def write_coco_results(
+    file: TextIO, pictures: Callable[[], Iterable[Found]], categories: tuple[str, ...]
+) -> None:
+    """Write what was found in some pictures in COCO's format, picture by picture.
 
     Args:
-        pictures: (file name, instances) each; all with the same categories.
+        file: Where to.
+        pictures: Called twice, for the pictures in their order: file name, (height, width), and what
+            `coco_entries` gives.
+        categories: Names indexed by label, [0] the background.
     """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    categories: tuple[str, ...] = ()
-    for image_id, (name, instances) in enumerate(pictures, 1):
-        height, width = instances.image_size
-        categories = instances.categories
-        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
-        for entry in coco_entries(instances):
-            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **entry})
-    content = {"images": images, "annotations": annotations, "categories": coco_categories(categories)}
-    return json.dumps(content).encode()
+    file.write('{"images": [')
+    for number, (name, (height, width), _) in enumerate(pictures(), 1):
+        image = {"id": number, "file_name": name, "height": height, "width": width}
+        file.write((", " if number > 1 else "") + json.dumps(image))
+    file.write('], "annotations": [')
+    count = 0
+    for number, (_, _, entries) in enumerate(pictures(), 1):
+        for entry in entries:
+            count += 1
+            annotation = {"id": count, "image_id": number, **entry}
+            file.write((", " if count > 1 else "") + json.dumps(annotation))
+    file.write(f'], "categories": {json.dumps(coco_categories(categories))}}}')
 
 
 def coco_entries(instances: Instances) -> list[dict[str, Any]]:

@@ -49,15 +49,26 @@ def export(
     paths = {target / f"{stem}{ending}": data for ending, data in files.items()}
     try:
         target.mkdir(parents=True, exist_ok=True)
-        taken = [path for path in paths if not overwrite and os.path.lexists(path)]
-        if taken:
-            raise MasksegError(f"{quoted(taken[0])} exists already; give another name, or overwrite=True")
-        for path, data in paths.items():
-            (write_whole if overwrite else write_new)(path, data)  # the latter for what came in this moment
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise MasksegError(f"{quoted(target)} cannot be written: {reason}; choose another folder") from None
+        raise _cannot_write(target, error) from None
+    write_files(paths, overwrite=overwrite)
     return list(paths)
+
+
+def write_files(files: dict[Path, bytes], *, overwrite: bool) -> None:
+    """Write files into existing folders, each whole or not at all.
+
+    Raises:
+        MasksegError: One is there already and may not be replaced; or a folder cannot be written.
+    """
+    taken = [path for path in files if not overwrite and os.path.lexists(path)]
+    if taken:
+        raise MasksegError(f"{quoted(taken[0])} exists already; give another name, or overwrite=True")
+    for path, data in files.items():
+        try:
+            (write_whole if overwrite else write_new)(path, data)  # the latter: one may have come just now
+        except OSError as error:
+            raise _cannot_write(path, error) from None
 
 
 def contents(
@@ -72,10 +83,7 @@ def contents(
     """What `export` writes, without writing it: the end of each file's name, and its bytes."""
     check_image(image)
     check_instances(instances)
-    if isinstance(formats, str):
-        raise TypeError(f"formats must be a collection of names, such as [{formats!r}], got a string")
-    if unknown := [format for format in formats if format not in FORMATS]:
-        raise ValueError(f"formats must be among {', '.join(FORMATS)}, got {quoted(unknown[0])}")
+    check_formats(formats)
     if image.shape[:2] != instances.image_size:
         raise ValueError(f"image is {image.shape[:2]} and the instances are of {instances.image_size}")
     files: Files = {}
@@ -83,6 +91,14 @@ def contents(
         if format in formats:
             files |= FORMATS[format](image, instances, name, alpha, overlap)
     return files
+
+
+def check_formats(formats: Collection[str]) -> None:
+    """Raise TypeError or ValueError unless they are names of `FORMATS`."""
+    if isinstance(formats, str):
+        raise TypeError(f"formats must be a collection of names, such as [{formats!r}], got a string")
+    if unknown := [format for format in formats if format not in FORMATS]:
+        raise ValueError(f"formats must be among {', '.join(FORMATS)}, got {quoted(unknown[0])}")
 
 
 def save_png(image: np.ndarray, folder: str | os.PathLike[str], stem: str) -> Path:
@@ -108,5 +124,9 @@ def save_png(image: np.ndarray, folder: str | os.PathLike[str], stem: str) -> Pa
         except FileExistsError:
             number += 1
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise ImageError(f"{quoted(path)} cannot be written: {reason}; choose another folder") from None
+            raise _cannot_write(path, error) from None
+
+
+def _cannot_write(path: Path, error: OSError) -> ImageError:
+    reason = error.strerror or type(error).__name__
+    return ImageError(f"{quoted(path)} cannot be written: {reason}; choose another folder")

@@ -3,12 +3,12 @@
 import csv
 import io
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TextIO
 
 import numpy as np
 
-from .coco_format import coco_json
+from .coco_format import coco_entries, write_coco_results
 from .contours import polygons
 from .encoding import encoded
 from .label_maps import instance_map, semantic_map
@@ -32,13 +32,11 @@ def cut_out(image: np.ndarray, instances: Instances, index: int) -> np.ndarray:
     return np.dstack([image[instances.windows[index]], np.uint8(255) * instances.crops[index]])
 
 
-def csv_table(rows: list[dict[str, Any]]) -> bytes:
-    """Rows of `measure`, each with its file's name before, as a CSV file with a header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ("file", *COLUMNS), lineterminator="\n")
+def write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows of `measure`, each with its picture's name as "file", as a CSV table with a header."""
+    writer = csv.DictWriter(file, ("file", *COLUMNS), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _overlay(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
@@ -105,11 +103,15 @@ def _closed(ring: np.ndarray) -> list[list[int]]:
 
 
 def _coco(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    return {".coco.json": coco_json([(name, instances)])}
+    text, picture = io.StringIO(), (name, instances.image_size, coco_entries(instances))
+    write_coco_results(text, lambda: [picture], instances.categories)
+    return {".coco.json": text.getvalue().encode("ascii")}
 
 
 def _csv(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    return {".csv": csv_table([{"file": name, **row} for row in measure(instances)])}
+    text = io.StringIO()
+    write_csv(text, ({"file": name, **row} for row in measure(instances)))
+    return {".csv": text.getvalue().encode("utf-8", "backslashreplace")}
 
 
 FORMATS: dict[str, Format] = {

@@ -3,8 +3,11 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+PARTIAL = ".partial-"  # how the names of files begin that are being written
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -13,24 +16,49 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: It cannot be written; what was at `path` is still there, and no partial file stays.
     """
-    with _partial(path, data) as partial:
-        os.replace(partial, path)
+    with whole_file(path) as file:
+        file.write(data)
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """The same for a name that must be free.
+    """The same as `write_whole` for a name that must be free.
 
     Raises:
         FileExistsError: It is taken; what is there stays.
         OSError: It cannot be written; no partial file stays.
     """
-    with _partial(path, data) as partial:
+
+    def give_name(partial: str) -> None:
         try:
             os.link(partial, path)  # unlike a rename, it refuses a name that is taken
         except FileExistsError:
             raise
         except OSError:  # no second names for a file here: FAT, some shared folders
             _write_in_place(path, data)
+
+    with _partial(path, give_name) as file:
+        file.write(data)
+
+
+def whole_file(path: Path) -> contextlib.AbstractContextManager[BinaryIO]:
+    """A file to be written piece by piece; at `path` it appears when the block has ended well."""
+    return _partial(path, lambda partial: os.replace(partial, path))
+
+
+@contextlib.contextmanager
+def _partial(path: Path, give_name: Callable[[str], None]) -> Iterator[BinaryIO]:
+    """A file beside `path`, given its name when the block has ended well, and gone in any case."""
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o666 & ~umask())  # mkstemp's own is for nobody but the owner
+        give_name(partial)
+    finally:
+        with contextlib.suppress(FileNotFoundError):  # renamed
+            os.unlink(partial)
 
 
 def _write_in_place(path: Path, data: bytes) -> None:
@@ -41,22 +69,6 @@ def _write_in_place(path: Path, data: bytes) -> None:
         except BaseException:
             path.unlink()
             raise
-
-
-@contextlib.contextmanager
-def _partial(path: Path, data: bytes) -> Iterator[str]:
-    """A whole file beside `path`, gone when the block ends."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o666 & ~umask())  # mkstemp's own is for nobody but the owner
-        yield partial
-    finally:
-        with contextlib.suppress(FileNotFoundError):  # renamed
-            os.unlink(partial)
 
 
 def umask() -> int:

@@ -55,9 +55,14 @@ def semantic_map(instances: Instances, overlap: str = "surest") -> np.ndarray:
 
 
 def _painted(instances: Instances, numbers: np.ndarray, overlap: str, dtype: type) -> np.ndarray:
-    if overlap not in OVERLAPS:
-        raise ValueError(f"overlap must be one of {', '.join(OVERLAPS)}, got {quoted(overlap)}")
+    check_overlap(overlap)
     painted: np.ndarray = np.zeros(instances.image_size, dtype)
     for index in OVERLAPS[overlap](instances):
         painted[instances.windows[index]][instances.crops[index]] = numbers[index]
     return painted
+
+
+def check_overlap(overlap: str) -> None:
+    """Raise ValueError unless it is a name of `OVERLAPS`."""
+    if overlap not in OVERLAPS:
+        raise ValueError(f"overlap must be one of {', '.join(OVERLAPS)}, got {quoted(overlap)}")

@@ -15,7 +15,6 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from maskseg_nb import CocoDataset, draw_instances, evaluate, load_model
-from maskseg_nb.coco_format import coco_json
 from maskseg_nb.contours import polygons
 from maskseg_nb.errors import MasksegError
 from maskseg_nb.export import contents, export
@@ -179,7 +178,7 @@ def test_it_comes_back_as_a_dataset_of_this_package_and_of_supervision(found, tm
     image, instances = found
     (tmp_path / "images").mkdir()
     Image.fromarray(image).save(tmp_path / "images" / "photo.png")
-    (tmp_path / "instances.json").write_bytes(coco_json([("photo.png", instances)]))
+    (tmp_path / "instances.json").write_bytes(contents(image, instances, "photo.png", ["coco"])[".coco.json"])
     own = CocoDataset(tmp_path / "images", tmp_path / "instances.json")
     read, truth = own[0]
     assert np.array_equal(read, image) and np.array_equal(truth.masks, instances.masks)
@@ -204,7 +203,9 @@ def test_a_model_finds_its_own_export_again(found, tmp_path):
     everything = predict(model, tensor).select(score_threshold=0.0)
     (tmp_path / "images").mkdir()
     Image.fromarray(image).save(tmp_path / "images" / "photo.png")
-    (tmp_path / "instances.json").write_bytes(coco_json([("photo.png", everything)]))
+    (tmp_path / "instances.json").write_bytes(
+        contents(image, everything, "photo.png", ["coco"])[".coco.json"]
+    )
     dataset = CocoDataset(tmp_path / "images", tmp_path / "instances.json")
     assert evaluate(model, dataset, progress=False).masks["AP"] == pytest.approx(1, abs=1e-12)
 

@@ -1,0 +1,153 @@
+"""What is known of each picture of a folder: a small file a picture, and the tables that are made of them."""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from .coco_format import Found, write_coco_results
+from .errors import MasksegError, quoted
+from .export_formats import safe_name, write_csv
+from .files import PARTIAL, whole_file
+
+RECORDS = "records"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture's result, or what was wrong with it.
+
+    Attributes:
+        file: The picture's name in its folder.
+        stamp: Its size in bytes and time of change, in nanoseconds: another file, another result.
+        settings: 16 hexadecimal digits that stand for model, thresholds and formats.
+        error: Why there is no result; empty where there is one.
+        image_size: [height, width] in pixels.
+        rows: As `measure` returns.
+        entries: As `coco_entries` returns.
+    """
+
+    file: str
+    stamp: list[int]
+    settings: str
+    error: str
+    image_size: list[int]
+    rows: list[dict[str, Any]]
+    entries: list[dict[str, Any]]
+
+    @property
+    def found(self) -> Found:
+        """As `write_coco_results` takes it."""
+        height, width = self.image_size
+        return self.file, (height, width), self.entries
+
+    def json(self) -> bytes:
+        """As `Records.read` reads it."""
+        return json.dumps(asdict(self), sort_keys=True).encode("ascii")
+
+
+class Records:
+    """The records in an output folder.
+
+    Args:
+        out: The folder.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.folder = out / RECORDS
+
+    def path(self, file: str) -> Path:
+        """Where a picture's record is or will be."""
+        return self.folder / f"{unique_name(file)}.json"
+
+    def read(self, file: str) -> Record | None:
+        """A picture's record; None where there is none, or what is there is none."""
+        try:
+            return Record(**json.loads(self.path(file).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def of(self, files: Iterable[str]) -> Iterator[Record]:
+        """The records of these pictures, one by one; of those that have one."""
+        return filter(None, map(self.read, files))
+
+    def done(self, path: Path, settings: str) -> bool:
+        """Whether a picture has a result, or a fault of its own, for these settings."""
+        record = self.read(path.name)
+        return record is not None and record.settings == settings and record.stamp == stamp(path)
+
+
+def unique_name(file: str) -> str:
+    """A file's name as the beginning of others': as it is, or made plain and followed by 8 digits for it."""
+    plain = safe_name(file)
+    if plain == file:
+        return plain
+    return f"{plain}-{hashlib.sha256(file.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+
+
+def stamp(path: Path) -> list[int]:
+    """A file's size in bytes and time of change; zeros where it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return [0, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def write_tables(
+    records: Callable[[], Iterable[Record]], out: Path, formats: Collection[str], categories: tuple[str, ...]
+) -> None:
+    """Write `failures.csv`, and where they are among the formats `instances.csv` and `coco.json`.
+
+    Args:
+        records: Called for them, in the order of the tables, as often as they are needed: they are never
+            all in memory.
+        out: An existing folder.
+        formats: Names of `FORMATS`.
+        categories: The model's.
+    """
+    with _text(out / "failures.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("file", "error"))
+        writer.writerows((record.file, record.error) for record in records() if record.error)
+    if "csv" in formats:
+        with _text(out / "instances.csv") as file:
+            write_csv(file, ({"file": r.file, **row} for r in records() for row in r.rows))
+    if "coco" in formats:
+        with _text(out / "coco.json") as file:
+            write_coco_results(file, lambda: (r.found for r in records() if not r.error), categories)
+
+
+@contextlib.contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    """A text file that appears when the block has ended well; names that are no UTF-8 as escapes."""
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
+        yield text
+        text.flush()
+        text.detach()
+
+
+def prepare(out: Path) -> Records:
+    """Make the output folder, or clear an earlier run's of what a killed process left.
+
+    Raises:
+        MasksegError: It holds something else, or cannot be written.
+    """
+    records = Records(out)
+    try:
+        if out.is_dir() and not records.folder.is_dir() and any(out.iterdir()):
+            raise MasksegError(f"{quoted(out)} is neither empty nor of an earlier run; give a new folder")
+        records.folder.mkdir(parents=True, exist_ok=True)
+        for folder in (out, records.folder):
+            for partial in folder.glob(f"{PARTIAL}*"):
+                partial.unlink()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise MasksegError(f"{quoted(out)} cannot be written: {reason}; choose another folder") from None
+    return records

@@ -1,0 +1,165 @@
+"""The work of `segment_folder`: one picture, and many of them beside each other."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from torchvision.models.detection import MaskRCNN
+
+from .coco_format import coco_entries
+from .errors import MasksegError
+from .export import contents, write_files
+from .folder_records import Record, Records, stamp, unique_name
+from .images import load_image, preprocess
+from .label_maps import check_overlap
+from .measures import measure
+from .models import load_model
+from .out_of_memory import is_out_of_memory
+from .prediction import Instances, check_fraction
+from .segmentation import predict
+
+MERGED = ("coco", "csv")  # one file for all pictures, made of the records
+AHEAD = 3  # pictures that are read before the network asks for them, or wait to be written
+IN_FLIGHT = 32  # pictures that an executor has in hand
+
+
+@dataclass(frozen=True)
+class Options:
+    """How each picture is segmented and written; see `segment_folder`."""
+
+    score_threshold: float
+    mask_threshold: float
+    alpha: float
+    overlap: str
+    formats: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("score_threshold", "mask_threshold", "alpha"):
+            check_fraction(name, getattr(self, name))
+        check_overlap(self.overlap)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it was read: its pixels, or what is wrong with it."""
+
+    name: str
+    stamp: list[int]
+    image: np.ndarray | None
+    error: str
+
+
+def run_here(
+    paths: list[Path], out: Path, model: MaskRCNN, options: Options, settings: str
+) -> Iterator[Path]:
+    """Segment pictures in this process, and say which one is done.
+
+    One thread reads ahead and one writes behind, so that the network never waits for the disk; both are
+    only so far away from it that memory does not grow.
+    """
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        read: deque[Future[Picture]] = deque()
+        written: deque[tuple[Path, Future[None]]] = deque()
+        try:
+            for index, path in enumerate(paths):
+                while len(read) < AHEAD and index + len(read) < len(paths):
+                    read.append(reader.submit(_read, paths[index + len(read)]))
+                picture = read.popleft().result()
+                found = _segment(model, picture, options)
+                written.append((path, writer.submit(_write, picture, found, out, options, settings)))
+                if len(written) > AHEAD:
+                    yield _finished(*written.popleft())
+            while written:
+                yield _finished(*written.popleft())
+        finally:
+            reader.shutdown(cancel_futures=True)  # after an error or an interrupt
+
+
+def run_there(
+    paths: list[Path], out: Path, model: str, options: Options, settings: str, executor: Executor
+) -> Iterator[Path]:
+    """Segment pictures wherever an executor's workers are, and say which one is done."""
+    running: dict[Future[None], Path] = {}
+    left = iter(paths)
+    try:
+        while True:
+            for path in left:
+                running[executor.submit(segment_one, path, out, model, options, settings)] = path
+                if len(running) == IN_FLIGHT:
+                    break
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield _finished(running.pop(future), future)
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def segment_one(path: Path, out: Path, model: str, options: Options, settings: str) -> None:
+    """One picture from file to files, in a process that loads the model once."""
+    picture = _read(path)
+    _write(picture, _segment(_loaded(model), picture, options), out, options, settings)
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: str) -> MaskRCNN:
+    return load_model(model)
+
+
+def _read(path: Path) -> Picture:
+    seen = stamp(path)  # before: a file that changes meanwhile is done again next time
+    try:
+        return Picture(path.name, seen, load_image(path), "")
+    except (MasksegError, OSError) as error:
+        return Picture(path.name, seen, None, str(error))
+    except MemoryError:
+        return Picture(path.name, seen, None, "not enough memory to read it; make it smaller")
+
+
+def _segment(model: MaskRCNN, picture: Picture, options: Options) -> Instances | str:
+    """What is found in a picture, or why that cannot be said."""
+    if picture.image is None:
+        return picture.error
+    try:
+        tensor, _ = preprocess(picture.image, size=(picture.image.shape[0], picture.image.shape[1]))
+        prediction = predict(model, tensor)
+        return prediction.select(
+            score_threshold=options.score_threshold, mask_threshold=options.mask_threshold
+        )
+    except MasksegError as error:
+        return str(error)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return "not enough memory to segment it; make it smaller"
+
+
+def _write(picture: Picture, found: Instances | str, out: Path, options: Options, settings: str) -> None:
+    """A picture's files, and last its record: while there is none, nothing counts as done.
+
+    Raises:
+        ImageError: The folder cannot be written: no fault of the picture's.
+    """
+    if picture.image is None or isinstance(found, str):
+        record = Record(picture.name, picture.stamp, settings, str(found), [0, 0], [], [])
+    else:
+        formats = [name for name in options.formats if name not in MERGED]
+        files = contents(
+            picture.image, found, picture.name, formats, alpha=options.alpha, overlap=options.overlap
+        )
+        name = unique_name(picture.name)
+        write_files({out / f"{name}{ending}": data for ending, data in files.items()}, overwrite=True)
+        size, rows, entries = list(found.image_size), measure(found), coco_entries(found)
+        record = Record(picture.name, picture.stamp, settings, "", size, rows, entries)
+    write_files({Records(out).path(picture.name): record.json()}, overwrite=True)
+
+
+def _finished(path: Path, future: "Future[None]") -> Path:
+    future.result()
+    return path
