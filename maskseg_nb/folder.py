@@ -1,12 +1,14 @@
 """A folder of photographs through the network: files for each, tables for all, and nothing done twice."""
 
+import contextlib
 import os
 import time
 from collections.abc import Collection, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torchvision.models.detection import MaskRCNN
 from tqdm.auto import tqdm
 
@@ -14,7 +16,7 @@ from .checks import check_model
 from .errors import MasksegError, quoted
 from .export import check_formats
 from .folder_records import Record, Records, prepare, write_tables
-from .folder_work import Options, run_here, run_there
+from .folder_work import Options, run
 from .found import fingerprint
 from .images import SUFFIXES
 from .models import categories_of, load_model
@@ -75,12 +77,12 @@ def segment_folder(
         folder: The pictures directly in it are taken.
         out: A new folder, or that of an earlier run. "coco" and "csv" become one file for all pictures;
             every other format files a picture.
-        model: A loaded MaskRCNN, or what `load_model` takes. With an executor, a name or path: each of its
-            processes loads the model once.
+        model: A loaded MaskRCNN, or what `load_model` takes. With an executor of other processes, a name
+            or path: each of them loads the model once.
         score_threshold, mask_threshold: As in `Prediction.select`.
         alpha, overlap, formats: As in `export`.
-        executor: Any of `concurrent.futures`, or Dask's `client.get_executor()`; None works here, and reads
-            and writes while the network runs.
+        executor: Any of `concurrent.futures`, or Dask's `client.get_executor()`; None works here, on a
+            picture a processor core.
         resume: False does all pictures again.
         progress: Show a progress bar.
 
@@ -91,8 +93,9 @@ def segment_folder(
     start = time.perf_counter()
     check_formats(formats)
     options = Options(score_threshold, mask_threshold, alpha, overlap, tuple(formats))
-    if executor is not None and not isinstance(model, (str, os.PathLike)):
-        raise TypeError("model must be a name or path where there is an executor: its processes load it")
+    here = executor is None or isinstance(executor, ThreadPoolExecutor)
+    if not here and not isinstance(model, (str, os.PathLike)):
+        raise TypeError("model must be a name or path where an executor's processes have to load it")
     loaded = model if isinstance(model, MaskRCNN) else load_model(model)
     check_model(loaded)
     paths, target = pictures_in(folder), Path(out)
@@ -100,13 +103,12 @@ def segment_folder(
     settings = fingerprint(loaded, options)
     todo = [path for path in paths if not (resume and records.done(path, settings))]
     done = len(paths) - len(todo)
-    with tqdm(total=len(paths), initial=done, unit="picture", disable=not progress) as bar:
-        work = (
-            run_here(todo, target, loaded, options, settings)
-            if executor is None
-            else run_there(todo, target, os.fspath(model), options, settings, executor)  # type: ignore[arg-type]
-        )
-        for _ in work:
+    bar = tqdm(total=len(paths), initial=done, unit="picture", disable=not progress)
+    with bar, contextlib.ExitStack() as stack:
+        if executor is None:
+            executor = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
+        given = loaded if here else os.fspath(model)  # type: ignore[arg-type]
+        for _ in run(todo, target, given, options, settings, executor):
             bar.update()
     names = tuple(path.name for path in paths)
     write_tables(lambda: records.of(names), target, options.formats, categories_of(loaded))

@@ -1,13 +1,14 @@
 """The work of `segment_folder`: one picture, and many of them beside each other."""
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from torchvision.models.detection import MaskRCNN
 
 from .coco_format import coco_entries
@@ -23,7 +24,6 @@ from .prediction import Instances, check_fraction
 from .segmentation import predict
 
 MERGED = ("coco", "csv")  # one file for all pictures, made of the records
-AHEAD = 3  # pictures that are read before the network asks for them, or wait to be written
 IN_FLIGHT = 32  # pictures that an executor has in hand
 
 
@@ -53,58 +53,50 @@ class Picture:
     error: str
 
 
-def run_here(
-    paths: list[Path], out: Path, model: MaskRCNN, options: Options, settings: str
+def run(
+    paths: Iterable[Path],
+    out: Path,
+    model: MaskRCNN | str,
+    options: Options,
+    settings: str,
+    executor: Executor,
 ) -> Iterator[Path]:
-    """Segment pictures in this process, and say which one is done.
+    """Segment pictures wherever an executor's workers are, and say which one is done.
 
-    One thread reads ahead and one writes behind, so that the network never waits for the disk; both are
-    only so far away from it that memory does not grow.
+    Only so many are in hand at a time that memory does not grow.
     """
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        read: deque[Future[Picture]] = deque()
-        written: deque[tuple[Path, Future[None]]] = deque()
-        try:
-            for index, path in enumerate(paths):
-                while len(read) < AHEAD and index + len(read) < len(paths):
-                    read.append(reader.submit(_read, paths[index + len(read)]))
-                picture = read.popleft().result()
-                found = _segment(model, picture, options)
-                written.append((path, writer.submit(_write, picture, found, out, options, settings)))
-                if len(written) > AHEAD:
-                    yield _finished(*written.popleft())
-            while written:
-                yield _finished(*written.popleft())
-        finally:
-            reader.shutdown(cancel_futures=True)  # after an error or an interrupt
-
-
-def run_there(
-    paths: list[Path], out: Path, model: str, options: Options, settings: str, executor: Executor
-) -> Iterator[Path]:
-    """Segment pictures wherever an executor's workers are, and say which one is done."""
     running: dict[Future[None], Path] = {}
     left = iter(paths)
     try:
         while True:
-            for path in left:
+            for path in islice(left, IN_FLIGHT - len(running)):
                 running[executor.submit(segment_one, path, out, model, options, settings)] = path
-                if len(running) == IN_FLIGHT:
-                    break
             if not running:
                 return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield _finished(running.pop(future), future)
-    finally:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                path = running.pop(future)
+                future.result()
+                yield path
+    finally:  # after an error or an interrupt
         for future in running:
             future.cancel()
 
 
-def segment_one(path: Path, out: Path, model: str, options: Options, settings: str) -> None:
-    """One picture from file to files, in a process that loads the model once."""
+def segment_one(path: Path, out: Path, model: MaskRCNN | str, options: Options, settings: str) -> None:
+    """One picture from file to files; a process that is given the model's name loads it once.
+
+    With one thread inside the network: many pictures beside each other are faster than one in many parts,
+    and the number of parts decides the last bits of the result.
+    """
     picture = _read(path)
-    _write(picture, _segment(_loaded(model), picture, options), out, options, settings)
+    network = _loaded(model) if isinstance(model, str) else model
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = _segment(network, picture, options)
+    finally:
+        torch.set_num_threads(before)
+    _write(picture, found, out, options, settings)
 
 
 @lru_cache(maxsize=1)
@@ -158,8 +150,3 @@ def _write(picture: Picture, found: Instances | str, out: Path, options: Options
         size, rows, entries = list(found.image_size), measure(found), coco_entries(found)
         record = Record(picture.name, picture.stamp, settings, "", size, rows, entries)
     write_files({Records(out).path(picture.name): record.json()}, overwrite=True)
-
-
-def _finished(path: Path, future: "Future[None]") -> Path:
-    future.result()
-    return path
