@@ -15,7 +15,7 @@ lab: .venv/installed
 		$(HEADLESS) $(AS_ROOT)
 
 demo: .venv/installed
-	$(BIN)/python -m maskseg_nb $(PHOTO) --out build/demo.png
+	$(BIN)/python -m maskseg_nb $(PHOTO) --out build/demo --formats side_by_side,coco,csv --verbose
 
 test: .venv/installed
 	$(BIN)/ruff check .

@@ -15,6 +15,8 @@ from .evaluation_figures import (  # noqa: E402
     show_worst,
 )
 from .explorer import Explorer  # noqa: E402
+from .export import export  # noqa: E402
+from .export_formats import FORMATS  # noqa: E402
 from .figures import (  # noqa: E402
     figure_png,
     show_journey,
@@ -23,12 +25,15 @@ from .figures import (  # noqa: E402
     show_side_by_side,
     show_stage,
 )
+from .folder import segment_folder, segment_pictures  # noqa: E402
+from .folder_figure import show_folder  # noqa: E402
 from .follow import follow  # noqa: E402
 from .images import SAMPLES, load_image, preprocess, sample_photo  # noqa: E402
 from .inside import Inside  # noqa: E402
 from .label_maps import instance_map, semantic_map  # noqa: E402
 from .match_drawing import draw_match  # noqa: E402
 from .matching import Match, Outcome, match  # noqa: E402
+from .measures import measure  # noqa: E402
 from .models import MODELS, load_model  # noqa: E402
 from .overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask  # noqa: E402
 from .prediction import Instances, Prediction  # noqa: E402
@@ -44,6 +49,7 @@ from .training.settings import TrainingSettings  # noqa: E402
 from .truth import PictureList, Truth, split  # noqa: E402
 
 __all__ = [
+    "FORMATS",
     "MODELS",
     "SAMPLES",
     "Augmentation",
@@ -73,20 +79,25 @@ __all__ = [
     "draw_match",
     "draw_semantic_map",
     "evaluate",
+    "export",
     "figure_png",
     "follow",
     "instance_map",
     "load_image",
     "load_model",
     "match",
+    "measure",
     "overlay_segmentation_mask",
     "predict",
     "preprocess",
     "sample_photo",
+    "segment_folder",
     "segment_image",
+    "segment_pictures",
     "semantic_map",
     "show_confusion",
     "show_f1",
+    "show_folder",
     "show_journey",
     "show_pictures",
     "show_precision_recall",

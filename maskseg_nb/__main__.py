@@ -1,53 +1,104 @@
-"""The command line: `python -m maskseg_nb PHOTO... --out FIGURE.png`, the main job without a screen."""
+"""The command line: `maskseg-nb PHOTO_OR_FOLDER... --out FOLDER`, the main job without a screen."""
 
 import argparse
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 
-from . import MasksegError, draw_instances, load_model, predict, preprocess, sample_photo, show_pictures
+from .errors import MasksegError, quoted
+from .export_formats import FORMATS
+from .folder import pictures_in, segment_pictures
+from .images import sample_photo
+from .models import MODELS
 from .prediction import check_fraction
+
+EXAMPLES = """examples:
+  maskseg-nb                                   two sample photographs
+  maskseg-nb photo.jpg --model street          one of yours
+  maskseg-nb holidays --out masks --formats overlay,cut_outs,csv
+  maskseg-nb holidays --out masks              once more: goes on where it stopped
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Segment photographs, print a line per instance, write one side-by-side figure.
+    """Segment photographs and folders of them, and write what was found.
 
     Returns:
-        The exit status: 0 where all went well, 1 where a picture or the model could not be had.
+        The exit status: 0 where all went well, 1 where a picture failed or the run could not be made.
+        Wrong use ends in SystemExit with status 2.
     """
-    parser = argparse.ArgumentParser("python -m maskseg_nb", description=(main.__doc__ or "").splitlines()[0])
-    parser.add_argument("photos", nargs="*", type=Path, help="picture files; none: two sample photographs")
-    parser.add_argument("--out", type=Path, default=Path("build/demo.png"), help="the figure (%(default)s)")
-    parser.add_argument("--model", help="coco, coco_v2, street, or a checkpoint's path")
+    options = _parser().parse_args(arguments)
+    warnings.showwarning = lambda message, *details: print(f"note: {message}", file=sys.stderr)
+    try:
+        result = segment_pictures(
+            _pictures(options.pictures),
+            options.out,
+            options.model,
+            score_threshold=options.score_threshold,
+            mask_threshold=options.mask_threshold,
+            alpha=options.alpha,
+            formats=options.formats,
+            resume=not options.anew,
+            progress=not options.quiet and sys.stderr.isatty(),
+        )
+    except MasksegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if options.verbose:
+        for record in result.records():
+            counts = Counter(row["category"] for row in record.rows)
+            found = ", ".join(f"{name} {count}" for name, count in counts.items())
+            print(f"{_printable(record.file)}: {'failed' if record.error else found or 'nothing found'}")
+    for name, reason in result.failures.items():
+        print(f"error: {_printable(name)}: {reason}", file=sys.stderr)
+    if not options.quiet:
+        print(f"{result}; the files are in {_printable(str(result.out))}")
+    return 1 if result.failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "maskseg-nb",
+        description="Segment photographs and folders of them with Mask R-CNN, and write what was found.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("pictures", nargs="*", type=Path, help="picture files and folders of them")
+    parser.add_argument(
+        "--out", type=Path, default=Path("segmented"), help="a new folder, or one to go on in (%(default)s)"
+    )
+    parser.add_argument("--model", help=f"{', '.join(MODELS)}, or a checkpoint's path")
     parser.add_argument(
         "--score-threshold", type=_fraction, default=0.5, help="keep scores >= this (%(default)s)"
     )
+    parser.add_argument(
+        "--mask-threshold", type=_fraction, default=0.5, help="inside is a probability > this (%(default)s)"
+    )
     parser.add_argument("--alpha", type=_fraction, default=0.5, help="weight of the colours (%(default)s)")
-    options = parser.parse_args(arguments)
-    if not options.out.suffix:  # matplotlib would add it by itself
-        options.out = options.out.with_name(f"{options.out.name}.png")
-    warnings.showwarning = lambda message, *details: print(f"note: {message}", file=sys.stderr)
-    try:
-        model = load_model(options.model)
-        pictures, titles = [], []
-        for photo in options.photos or [sample_photo("astronaut"), sample_photo("motorcycle")]:
-            tensor, image = preprocess(photo)
-            instances = predict(model, tensor).select(score_threshold=options.score_threshold)
-            name = photo.name.encode("utf-8", "replace").decode()  # POSIX names are bytes
-            print(f"{name}: {instances}")
-            pictures += [image, draw_instances(image, instances, options.alpha)]
-            titles += [name, f"{len(instances)} instances"]
-        figure = show_pictures(pictures, titles, columns=2)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            figure.savefig(options.out)
-        except ValueError as error:  # matplotlib writes no such kind of file
-            raise MasksegError(str(error)) from None
-    except (MasksegError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"The figure is in {options.out}")
-    return 0
+    parser.add_argument(
+        "--formats",
+        type=_formats,
+        default=("overlay", "coco", "csv"),
+        help=f"with commas between: {', '.join(FORMATS)} (overlay,coco,csv)",
+    )
+    parser.add_argument("--anew", action="store_true", help="do what is done already again")
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="say errors only")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="say what is in each picture")
+    return parser
+
+
+def _pictures(given: list[Path]) -> list[Path]:
+    """Files as they are, folders' pictures in their place; two samples where nothing is given."""
+    if not given:
+        return [sample_photo("astronaut"), sample_photo("motorcycle")]
+    return [path for place in given for path in (pictures_in(place) if place.is_dir() else [place])]
+
+
+def _printable(name: str) -> str:
+    """A name as a terminal can show it: POSIX names are bytes."""
+    return name if name.isprintable() else quoted(name, 200)
 
 
 def _fraction(text: str) -> float:
@@ -57,6 +108,13 @@ def _fraction(text: str) -> float:
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a number in [0, 1], got {text!r}") from None
     return value
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(filter(None, text.split(",")))
+    if unknown := [name for name in names if name not in FORMATS]:
+        raise argparse.ArgumentTypeError(f"must be among {', '.join(FORMATS)}, got {unknown[0]!r}")
+    return names
 
 
 if __name__ == "__main__":

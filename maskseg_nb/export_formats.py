@@ -11,6 +11,7 @@ import numpy as np
 from .coco_format import coco_entries, write_coco_results
 from .contours import polygons
 from .encoding import encoded
+from .figures import figure_png, show_side_by_side
 from .label_maps import instance_map, semantic_map
 from .measures import COLUMNS, measure
 from .overlay import draw_instances
@@ -41,6 +42,11 @@ def write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
 
 def _overlay(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
     return {".overlay.png": encoded(".png", draw_instances(image, instances, alpha))}
+
+
+def _side_by_side(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    figure = show_side_by_side(image, draw_instances(image, instances, alpha))
+    return {".side-by-side.png": figure_png(figure)}
 
 
 def _instance_map(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
@@ -116,6 +122,7 @@ def _csv(image: np.ndarray, instances: Instances, name: str, alpha: float, overl
 
 FORMATS: dict[str, Format] = {
     "overlay": _overlay,  # the picture, instances in colour
+    "side_by_side": _side_by_side,  # a figure: the picture, and the overlay beside it
     "instances": _instance_map,  # a number a pixel, 8 or 16 bit: which instance; with a legend
     "categories": _category_map,  # the same: which category
     "masks": _masks,  # a picture an instance, 255 inside and 0 outside

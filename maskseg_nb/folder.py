@@ -3,10 +3,12 @@
 import contextlib
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torchvision.models.detection import MaskRCNN
@@ -27,35 +29,51 @@ class FolderResult:
     """What `segment_folder` did.
 
     Attributes:
-        folder: Where the pictures are.
+        paths: The pictures, in their order.
         out: Where the files are.
-        names: The pictures' names, in their order.
         failures: Name -> what was wrong with it.
         skipped: How many were done before this run.
         seconds: How long this run took.
     """
 
-    folder: Path
+    paths: tuple[Path, ...]
     out: Path
-    names: tuple[str, ...]
     failures: dict[str, str]
     skipped: int
     seconds: float
 
     def __str__(self) -> str:
-        rate = (len(self.names) - self.skipped) / max(self.seconds, 1e-9)
+        rate = (len(self.paths) - self.skipped) / max(self.seconds, 1e-9)
         return (
-            f"{len(self.names)} pictures, {self.skipped} of them done before; {len(self.failures)} failed; "
-            f"{rate:.2f} pictures a second"
+            f"{len(self.paths)} picture{'s' * (len(self.paths) != 1)}, {self.skipped} done before; "
+            f"{len(self.failures)} failed; {rate:.2f} a second"
         )
 
     def records(self) -> Iterator[Record]:
         """What is known of each picture, read one by one."""
-        return Records(self.out).of(self.names)
+        return Records(self.out).of(path.name for path in self.paths)
 
 
 def segment_folder(
     folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    model: MaskRCNN | str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> FolderResult:
+    """Segment every picture that lies directly in a folder: `segment_pictures` on `pictures_in(folder)`.
+
+    Args:
+        folder: Of pictures.
+        out, model, options: As there.
+
+    Raises:
+        MasksegError: No such folder, or no picture in it; and as there.
+    """
+    return segment_pictures(pictures_in(folder), out, model, **options)
+
+
+def segment_pictures(
+    pictures: Iterable[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     model: MaskRCNN | str | os.PathLike[str] | None = None,
     *,
@@ -68,13 +86,13 @@ def segment_folder(
     resume: bool = True,
     progress: bool = True,
 ) -> FolderResult:
-    """Segment every picture of a folder, each at its own size.
+    """Segment pictures, each at its own size.
 
     A picture that cannot be read becomes a row of `failures.csv`, and the run goes on. After an interrupt,
     or a crash at any moment, the same call goes on where it stopped, to the same files.
 
     Args:
-        folder: The pictures directly in it are taken.
+        pictures: Their paths; each with a name of its own.
         out: A new folder, or that of an earlier run. "coco" and "csv" become one file for all pictures;
             every other format files a picture.
         model: A loaded MaskRCNN, or what `load_model` takes. With an executor of other processes, a name
@@ -87,7 +105,7 @@ def segment_folder(
         progress: Show a progress bar.
 
     Raises:
-        MasksegError: No such folder, no picture in it, or `out` cannot be written.
+        MasksegError: There is no picture, two have the same name, or `out` cannot be written.
         ValueError, TypeError: An argument is out of range, or of another kind.
     """
     start = time.perf_counter()
@@ -98,7 +116,12 @@ def segment_folder(
         raise TypeError("model must be a name or path where an executor's processes have to load it")
     loaded = model if isinstance(model, MaskRCNN) else load_model(model)
     check_model(loaded)
-    paths, target = pictures_in(folder), Path(out)
+    paths, target = tuple(map(Path, pictures)), Path(out)
+    names = [path.name for path in paths]
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise MasksegError(f"two pictures are called {quoted(repeated[0])}; give them one by one")
+    if not paths:
+        raise MasksegError("there are no pictures to segment; give one or more")
     records = prepare(target)
     settings = fingerprint(loaded, options)
     todo = [path for path in paths if not (resume and records.done(path, settings))]
@@ -110,10 +133,9 @@ def segment_folder(
         given = loaded if here else os.fspath(model)  # type: ignore[arg-type]
         for _ in run(todo, target, given, options, settings, executor):
             bar.update()
-    names = tuple(path.name for path in paths)
     write_tables(lambda: records.of(names), target, options.formats, categories_of(loaded))
     failures = {record.file: record.error for record in records.of(names) if record.error}
-    return FolderResult(Path(folder), target, names, failures, done, time.perf_counter() - start)
+    return FolderResult(paths, target, failures, done, time.perf_counter() - start)
 
 
 def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:

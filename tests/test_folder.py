@@ -84,7 +84,7 @@ def by_hand(path):
 
 def test_every_picture_is_segmented_as_by_hand(photos, whole):
     names = sorted(path.name for path in photos.iterdir() if path.is_file() and path.suffix != ".txt")
-    assert whole.names == tuple(names) and len(names) == 10
+    assert [path.name for path in whole.paths] == names and len(names) == 10
     assert (whole.skipped, list(whole.failures)) == (0, [BAD])
     assert "'broken.jpg' is not a picture that can be read" in whole.failures[BAD]
     rows = list(csv.DictReader(io.StringIO((whole.out / "instances.csv").read_text())))
@@ -130,8 +130,8 @@ def test_only_what_was_asked_for_is_written(photos, tmp_path):
 
 
 def test_it_says_what_it_did(whole):
-    assert str(whole).startswith("10 pictures, 0 of them done before; 1 failed; ")
-    assert [record.file for record in whole.records()] == list(whole.names)
+    assert str(whole).startswith("10 pictures, 0 done before; 1 failed; ")
+    assert [record.file for record in whole.records()] == [path.name for path in whole.paths]
 
 
 # The same whoever does the work

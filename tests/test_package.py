@@ -193,7 +193,11 @@ def test_only_the_apps_import_ipywidgets():
 
 def test_only_the_figures_and_the_apps_import_matplotlib():
     assert "figures" in importers("matplotlib")
-    assert {m for m in importers("matplotlib") if not is_app(m)} == {"figures", "evaluation_figures"}
+    assert {m for m in importers("matplotlib") if not is_app(m)} == {
+        "figures",
+        "evaluation_figures",
+        "folder_figure",
+    }
 
 
 def test_nobody_imports_pyplot_which_is_not_thread_safe():
