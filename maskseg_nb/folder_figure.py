@@ -82,4 +82,5 @@ def _pictures(axes: Iterable[Axes], result: FolderResult, chosen: list[tuple[flo
         image = load_image(overlay if overlay.exists() else places[name])
         step = max(1, max(image.shape[:2]) // SIDE)
         axis.imshow(image[::step, ::step])
-        axis.set_title(f"{kind}: {visible(name)[:28]}, mean score {mean:.2f}", fontsize=9, parse_math=False)
+        title = f"{kind}, mean score {mean:.2f}\n{visible(name)[:40]}"
+        axis.set_title(title, fontsize=9, parse_math=False)

@@ -1,10 +1,11 @@
-"""The exercises of the notebooks on truth and training.
+"""The exercises of the notebooks on truth, training and export.
 
-The expected results come from pycocotools and torch, or from what the tests hold against these.
+The expected results come from pycocotools, torch and OpenCV, or from what the tests hold against these.
 """
 
 from collections.abc import Iterable
 
+import cv2
 import numpy as np
 import torch
 from pycocotools import mask as coco_mask
@@ -91,6 +92,48 @@ def _rate_cases() -> Iterable[tuple]:
     yield 99, 100, 10
 
 
+# label_map
+
+
+def _label_map(masks: np.ndarray) -> np.ndarray:
+    first = torch.from_numpy(masks).to(torch.uint8).argmax(dim=0).numpy() + 1  # of equal ones the first
+    return np.where(masks.any(axis=0), first, 0).astype(np.uint8)
+
+
+def _label_map_cases() -> Iterable[tuple]:
+    yield (np.array([[[True, False]]]),)
+    yield (np.array([[[True, False]], [[True, True]]]),)  # the surest is on top
+    yield (np.random.default_rng(12).random((5, 12, 9)) < 0.3,)
+
+
+# polygon_area
+
+
+def _polygon_area(corners: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.contourArea(corners.astype(np.float32)))
+
+
+def _polygon_area_cases() -> Iterable[tuple]:
+    square = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]])
+    yield (square[:3],)
+    yield (square,)
+    yield (square[::-1] + 5,)  # the other way round, elsewhere
+    yield (np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 3.0], [2.0, 1.0], [0.0, 3.0]]),)
+
+
+# machines_for
+
+
+def _machines_for(pictures: int, rate: float, hours: float) -> np.ndarray:
+    return np.ceil(np.asarray(pictures / (rate * hours * 3600)))
+
+
+def _machines_for_cases() -> Iterable[tuple]:
+    yield 3600, 1.0, 1
+    yield 3601, 1.0, 1  # one too many for one
+    yield 10_000_000, 3.5, 24
+
+
 TRUTH_EXERCISES = {
     "mask_iou": Exercise(
         ("a", "b"),
@@ -117,5 +160,23 @@ TRUTH_EXERCISES = {
         _rate,
         _rate_cases,
         "(step + 1) / warm_up, at most 1, times (1 + cos(pi * step / steps)) / 2.",
+    ),
+    "label_map": Exercise(
+        ("masks",),
+        _label_map,
+        _label_map_cases,
+        "paint the least sure one first and the surest last.",
+    ),
+    "polygon_area": Exercise(
+        ("corners",),
+        _polygon_area,
+        _polygon_area_cases,
+        "half of the sum of x[k] y[k+1] - y[k] x[k+1] around the polygon, without its sign.",
+    ),
+    "machines_for": Exercise(
+        ("pictures", "rate", "hours"),
+        _machines_for,
+        _machines_for_cases,
+        "one machine does rate * 3600 * hours pictures; divide, and round up.",
     ),
 }

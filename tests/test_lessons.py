@@ -84,7 +84,22 @@ def average_precision_without_envelope(right, objects):
     return sum(sum(right[:k]) / k for k in range(1, len(right) + 1) if right[k - 1]) / objects
 
 
+def label_map(masks):
+    painted = np.zeros(masks.shape[1:], np.uint8)
+    for index in reversed(range(len(masks))):
+        painted[masks[index]] = index + 1
+    return painted
+
+
+def polygon_area(corners):
+    x, y = corners.T
+    return abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2
+
+
 RIGHT = {
+    "label_map": label_map,
+    "polygon_area": polygon_area,
+    "machines_for": lambda pictures, rate, hours: -(-pictures // (rate * hours * 3600)),
     "to_rgb": lambda bgr: bgr[:, :, ::-1],
     "keep": lambda scores, threshold: np.where(scores >= threshold)[0],
     "overlay": overlay,
@@ -142,6 +157,9 @@ WRONG = [
     ),
     ("paste", lambda probs, box, height, width: probs, "expected shape (1, 2)"),
     ("mask_iou", lambda a, b: (a & b).sum() / a.sum(), "b = [[ True, True]]"),
+    ("label_map", lambda masks: label_map(masks[::-1]), "expected [[1, 2]], got [[1, 1]]"),
+    ("polygon_area", lambda corners: np.ptp(corners, axis=0).prod(), "expected 2., got 4."),
+    ("machines_for", lambda pictures, rate, hours: pictures // (rate * hours * 3600), "expected 2., got 1."),
     ("judge", judge_by_best_pair, "expected [ True, False], got [False, True]"),
     ("judge", lambda ious, iou: judge(ious, iou + 1e-9), "ious = [[0.5]]"),
     ("average_precision", average_precision_without_envelope, "right = [ True]\n    objects = 2"),

@@ -1,0 +1,69 @@
+"""The figure is read back; the reference is counting the rows of the table."""
+
+import csv
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskseg_nb import figure_png, load_image, sample_photo, segment_pictures, show_folder
+from maskseg_nb.errors import MasksegError
+
+
+@pytest.fixture(scope="module")
+def result(street, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    image = load_image(sample_photo("restaurant"))
+    for number in range(4):
+        Image.fromarray(image[:, 60 * number :]).save(folder / f"${number}.png")
+    (folder / "broken.png").write_bytes(b"no")
+    out = tmp_path_factory.mktemp("out") / "out"
+    return segment_pictures(sorted(folder.iterdir()), out, street, progress=False)
+
+
+@pytest.fixture(scope="module")
+def rows(result):
+    with open(result.out / "instances.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_bars_count_instances_the_most_frequent_first(result, rows):
+    axis = show_folder(result).axes[0]
+    counts = Counter(row["category"] for row in rows)
+    assert [bar.get_width() for bar in axis.patches] == sorted(counts.values(), reverse=True)
+    named = [label.get_text() for label in axis.get_yticklabels()]
+    assert {name: bar.get_width() for name, bar in zip(named, axis.patches, strict=True)} == dict(counts)
+
+
+def test_the_histogram_holds_every_score(result, rows):
+    axis = show_folder(result).axes[2]
+    expected, _ = np.histogram([float(row["score"]) for row in rows], 20, (0, 1))
+    assert [bar.get_height() for bar in axis.patches] == expected.tolist()
+
+
+def test_the_surest_and_least_sure_pictures_are_named_in_their_order(result, rows):
+    means = {}
+    for row in rows:
+        means.setdefault(row["file"], []).append(float(row["score"]))
+    ranked = sorted(((np.mean(scores), name) for name, scores in means.items()), reverse=True)
+    titles = [axis.get_title() for axis in show_folder(result).axes[3:]]
+    assert titles[:3] == [f"surest, mean score {mean:.2f}\n{name}" for mean, name in ranked[:3]]
+    assert titles[3:] == [f"least sure, mean score {mean:.2f}\n{name}" for mean, name in ranked[::-1][:3]]
+
+
+def test_pictures_are_shown_as_they_were_drawn(result):
+    figure = show_folder(result)
+    name = figure.axes[3].get_title().split("\n")[1]
+    shown = figure.axes[3].images[0].get_array()
+    overlay = load_image(next(result.out.glob(f"*{name[1:]}*.overlay.png")))
+    step = max(overlay.shape) // 360
+    assert np.array_equal(shown, overlay[::step, ::step])
+    assert figure._suptitle.get_text() == "5 pictures, 1 failed"
+    assert len(figure_png(figure)) > 50_000
+
+
+def test_nothing_found_anywhere_is_one_clear_error(street, tmp_path):
+    result = segment_pictures([sample_photo("cat")], tmp_path / "out", street, progress=False)
+    with pytest.raises(MasksegError, match="nothing was found in any picture; lower the score threshold"):
+        show_folder(result)
