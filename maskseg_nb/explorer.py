@@ -7,6 +7,7 @@ The state knows what to show and computes it (explorer_state.py), the controls a
 import html
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -19,12 +20,13 @@ from .canvas import Canvas
 from .errors import quoted
 from .explorer_controls import ExplorerControls
 from .explorer_state import ExplorerState
-from .export import save_png
+from .export import check_formats, export_free, save_png
 from .figures import show_side_by_side
 from .models import load_model
 from .picture_app import PictureApp
 from .pictures import Pictures
 from .prediction import Instances, Prediction
+from .save_panel import PICTURE
 from .visible import as_html, visible
 
 
@@ -90,16 +92,38 @@ class Explorer(PictureApp):
         with self.state.lock:
             return self.state.code()
 
-    def save(self) -> Path:
-        """Write the segmented picture as a PNG into the pictures' folder, under a name that is still free.
+    def save(
+        self, formats: Sequence[str] = (PICTURE,), folder: str | os.PathLike[str] | None = None
+    ) -> list[Path]:
+        """Write what is shown, under names that are still free.
+
+        Args:
+            formats: "picture", which is the segmented picture on screen, and names of `FORMATS`.
+            folder: Where to; None takes the pictures' folder.
+
+        Returns:
+            The files' paths.
 
         Raises:
-            ImageError: The folder cannot be written to.
+            MasksegError: The folder cannot be written to.
+            ValueError: No such format, or none at all.
         """
         state = self.state
         with state.lock:
-            stem, blended = state.pictures.stem(state.picture), state.blended
-        return save_png(blended, state.pictures.folder, f"{stem}-segmented")
+            stem, blended, image, instances = (
+                state.pictures.stem(state.picture),
+                state.blended,
+                state.image,
+                state.instances,
+            )
+            alpha = state.alpha
+        target = Path(folder) if folder is not None else state.pictures.folder
+        others = [name for name in formats if name != PICTURE]
+        check_formats(others)
+        if not formats:
+            raise ValueError("formats must name one or more; nothing was saved")
+        saved = [save_png(blended, target, f"{stem}-segmented")] if PICTURE in formats else []
+        return saved + (export_free(image, instances, target, stem, others, alpha=alpha) if others else [])
 
     def _png(self) -> bytes:
         return self._canvas.png()
@@ -112,7 +136,10 @@ class Explorer(PictureApp):
         self.controls.save.on_click(lambda button: self._guarded(self._save))
 
     def _save(self) -> None:
-        self._message.value = as_html(f"Saved as {quoted(self.save(), 200)}")
+        panel = self.controls.save_panel
+        paths = self.save(panel.formats, panel.folder.value)
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        self._message.value = as_html(f"Saved as {quoted(paths[0], 200)}{more}")
 
     def _show_code(self) -> None:
         with self.state.lock:

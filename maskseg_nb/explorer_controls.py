@@ -8,6 +8,7 @@ import ipywidgets as widgets
 from .app_parts import STYLE_SHEET, knob, wrapping_row
 from .choice_controls import ChoiceControls
 from .explorer_state import STYLES, ExplorerState
+from .save_panel import SavePanel
 from .visible import visible
 
 
@@ -34,11 +35,9 @@ class ExplorerControls(ChoiceControls):
         self.show_code = widgets.ToggleButton(
             description="Show code", icon="code", tooltip="The lines that make this picture"
         )
-        self.save = widgets.Button(
-            description="Save picture", icon="download", tooltip="As a PNG, into the folder"
-        )
-        for button in (self.show_code, self.save):
-            button.layout.width = "auto"
+        self.save_panel = SavePanel(state.pictures.folder)
+        self.save = self.save_panel.save
+        self.show_code.layout.width = "auto"
 
         self._tie("style", self.style)
         self._tie("labels", self.labels)
@@ -61,8 +60,10 @@ class ExplorerControls(ChoiceControls):
             layout=column,
         )
         columns = widgets.HBox([source, knobs], layout=widgets.Layout(flex_flow="row wrap"))
-        buttons = wrapping_row(self.labels, self.reset, self.show_code, self.save)
-        app = widgets.VBox([widgets.HTML(STYLE_SHEET), columns, buttons, self.chip_row, *below])
+        buttons = wrapping_row(self.labels, self.reset, self.show_code, self.save_panel.opener)
+        app = widgets.VBox(
+            [widgets.HTML(STYLE_SHEET), columns, buttons, self.save_panel.widget, self.chip_row, *below]
+        )
         app.add_class("maskseg")
         return app
 

@@ -14,6 +14,10 @@ from .files import write_new, write_whole
 from .prediction import Instances, check_instances
 
 
+class TakenError(MasksegError):
+    """A file is there already."""
+
+
 def export(
     image: np.ndarray,
     instances: Instances,
@@ -55,6 +59,25 @@ def export(
     return list(paths)
 
 
+def export_free(
+    image: np.ndarray,
+    instances: Instances,
+    folder: str | os.PathLike[str],
+    name: str,
+    formats: Collection[str],
+    *,
+    alpha: float = 0.5,
+) -> list[Path]:
+    """`export` under `name`, or `name-2` and so on where one of its files is taken."""
+    number = 1
+    while True:
+        stem = f"{name}-{number}" if number > 1 else name
+        try:
+            return export(image, instances, folder, stem, formats, alpha=alpha)
+        except TakenError:
+            number += 1
+
+
 def write_files(files: dict[Path, bytes], *, overwrite: bool) -> None:
     """Write files into existing folders, each whole or not at all.
 
@@ -63,7 +86,7 @@ def write_files(files: dict[Path, bytes], *, overwrite: bool) -> None:
     """
     taken = [path for path in files if not overwrite and os.path.lexists(path)]
     if taken:
-        raise MasksegError(f"{quoted(taken[0])} exists already; give another name, or overwrite=True")
+        raise TakenError(f"{quoted(taken[0])} exists already; give another name, or overwrite=True")
     for path, data in files.items():
         try:
             (write_whole if overwrite else write_new)(path, data)  # the latter: one may have come just now

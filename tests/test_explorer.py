@@ -11,6 +11,8 @@ import pytest
 from maskseg_nb import Explorer, ImageError, load_model, sample_photo
 from maskseg_nb.choice import INPUT_SIZES
 from maskseg_nb.explorer_state import STYLES
+from maskseg_nb.export_formats import FORMATS
+from maskseg_nb.label_maps import instance_map
 
 
 @pytest.fixture
@@ -178,6 +180,48 @@ def test_save_writes_the_picture_and_overwrites_nothing(explorer, tmp_path):
         written = cv2.imread(str(tmp_path / name), cv2.IMREAD_COLOR_RGB)
         np.testing.assert_array_equal(written, explorer.blended)
     assert "astronaut-segmented-2.png" in explorer._message.value
+
+
+def test_the_save_panel_is_closed_until_it_is_asked_for(explorer):
+    panel = explorer.controls.save_panel
+    assert panel.widget.layout.display == "none"
+    panel.opener.value = True
+    assert panel.widget.layout.display == "flex"
+    assert set(panel.boxes) == {"picture", *FORMATS} - {"overlay"}
+    assert panel.formats == ("picture",) and panel.folder.value == str(explorer.state.pictures.folder)
+    panel.opener.value = False
+    assert panel.widget.layout.display == "none"
+
+
+def test_chosen_formats_go_into_the_chosen_folder_and_overwrite_nothing(explorer, tmp_path):
+    panel = explorer.controls.save_panel
+    for name in ("csv", "instances", "cut_outs"):
+        panel.boxes[name].value = True
+    panel.boxes["picture"].value = False
+    panel.folder.value = str(tmp_path / "new")
+    for ending in ("", "-2"):
+        explorer.controls.save.click()
+        assert (tmp_path / "new" / f"astronaut{ending}.csv").exists()
+    names = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert len(names) == 2 * (3 + len(explorer.instances))
+    assert "astronaut-2.instances.png" in explorer._message.value
+    assert f"and {len(names) // 2 - 1} more" in explorer._message.value
+    written = cv2.imread(str(tmp_path / "new" / "astronaut.instances.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(written, instance_map(explorer.instances))
+
+
+def test_nothing_chosen_and_a_folder_that_cannot_be_are_said(explorer, tmp_path):
+    panel = explorer.controls.save_panel
+    panel.boxes["picture"].value = False
+    explorer.controls.save.click()
+    assert "formats must name one or more" in explorer._message.value
+    (tmp_path / "file").touch()
+    panel.boxes["csv"].value = True
+    panel.folder.value = str(tmp_path / "file")
+    explorer.controls.save.click()
+    assert "cannot be written" in explorer._message.value
+    with pytest.raises(ValueError, match="formats must be among"):
+        explorer.save(["jpeg"])
 
 
 def test_an_empty_folder_is_said_and_the_samples_are_offered(tmp_path, street):

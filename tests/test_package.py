@@ -182,7 +182,16 @@ def importers(package):
 
 
 def is_app(module):
-    shared = ("app", "app_parts", "canvas", "choice_controls", "clickable", "controls", "picture_app")
+    shared = (
+        "app",
+        "app_parts",
+        "canvas",
+        "choice_controls",
+        "clickable",
+        "controls",
+        "picture_app",
+        "save_panel",
+    )
     return module in (*shared, "chart") or module.startswith(("explorer", "inside", "threshold"))
 
 

@@ -201,12 +201,17 @@ def test_a_category_s_button_hides_it_and_shows_it_again(app: App):
 
 
 def test_save_writes_the_right_panel_and_refresh_offers_it(app: App, lab: Lab):
-    app.button("Save picture").click()
+    app.button("Save ...").click()
+    app.button(re.compile("Save$")).click()
     expect(app.root.get_by_text("Saved as")).to_contain_text("astronaut-segmented.png")
     saved = load_image(lab.folder / "astronaut-segmented.png")
     assert np.array_equal(saved, draw_instances(predicted(ASTRONAUT)[0], kept(ASTRONAUT)))
     app.button("Refresh").click()
     expect(app.choice("Picture")).to_contain_text("astronaut-segmented.png")
+    app.screenshot("explorer-save.png")
+    assert too_wide(app.root) == []
+    app.button("Save ...").click()
+    expect(app.button(re.compile("Save$"))).to_have_count(0)
 
 
 def test_a_broken_upload_is_one_escaped_line_and_the_app_lives_on(app: App):
@@ -227,7 +232,7 @@ def test_every_control_is_reached_with_the_tab_key_and_has_a_name(app: App):
     knobs = ["Score threshold", "Mask threshold", "Blend alpha"]
     wanted = ["Picture", "Refresh", "Upload", "Model", "Input size"]
     wanted += [name for knob in knobs for name in (knob, f"{knob}, as a number")]
-    wanted += ["Style", "Labels", "Reset", "Show code", "Save picture"]
+    wanted += ["Style", "Labels", "Reset", "Show code", "Save ..."]
     wanted += [chip.split(":")[0] for chip in app.root.get_by_title("Show or hide").all_inner_texts()]
     app.choice("Picture").focus()
     reached = []
