@@ -10,13 +10,14 @@ from typing import Any, TextIO
 
 from tqdm.auto import tqdm
 
+from .contours import polygons
 from .datasets import CocoDataset
 from .encoding import encoded
 from .errors import DatasetError, quoted
 from .files import umask
 from .matching import instance_rles
 from .prediction import Instances
-from .truth import Dataset, Truth, encode_masks
+from .truth import Dataset, Truth, decode_masks, encode_masks
 
 
 def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bool = True) -> CocoDataset:
@@ -135,3 +136,12 @@ def coco_entries(instances: Instances) -> list[dict[str, Any]]:
             }
         )
     return entries
+
+
+def as_polygons(entry: dict[str, Any]) -> dict[str, Any]:
+    """One of `coco_entries` with polygons in the place of RLE. COCO's have no holes: holes are filled."""
+    rle = entry["segmentation"]
+    height, width = rle["size"]
+    (mask,) = decode_masks([rle], (height, width))
+    rings = [polygon.outer.ravel().tolist() for polygon in polygons(mask)]
+    return {**entry, "segmentation": rings}

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from .coco_format import coco_entries, write_coco_results
+from .coco_format import as_polygons, coco_entries, write_coco_results
 from .contours import polygons
 from .encoding import encoded
 from .figures import figure_png, show_side_by_side
@@ -109,9 +109,18 @@ def _closed(ring: np.ndarray) -> list[list[int]]:
 
 
 def _coco(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    text, picture = io.StringIO(), (name, instances.image_size, coco_entries(instances))
-    write_coco_results(text, lambda: [picture], instances.categories)
-    return {".coco.json": text.getvalue().encode("ascii")}
+    return {".coco.json": _coco_json(name, instances, coco_entries(instances))}
+
+
+def _coco_polygons(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    entries = list(map(as_polygons, coco_entries(instances)))
+    return {".coco-polygons.json": _coco_json(name, instances, entries)}
+
+
+def _coco_json(name: str, instances: Instances, entries: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    write_coco_results(text, lambda: [(name, instances.image_size, entries)], instances.categories)
+    return text.getvalue().encode("ascii")
 
 
 def _csv(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
@@ -129,5 +138,6 @@ FORMATS: dict[str, Format] = {
     "cut_outs": _cut_outs,  # a picture an instance, transparent outside, as large as the mask
     "contours": _contours,  # polygons along the pixels' edges, holes and all, as GeoJSON; x y in pixels
     "coco": _coco,  # COCO's format, masks as RLE
+    "coco_polygons": _coco_polygons,  # the same with polygons, which cannot have holes
     "csv": _csv,  # a table of measures
 }

@@ -93,8 +93,8 @@ def segment_pictures(
 
     Args:
         pictures: Their paths; each with a name of its own.
-        out: A new folder, or that of an earlier run. "coco" and "csv" become one file for all pictures;
-            every other format files a picture.
+        out: A new folder, or that of an earlier run. "coco", "coco_polygons" and "csv" become one file
+            for all pictures; every other format files a picture.
         model: A loaded MaskRCNN, or what `load_model` takes. With an executor of other processes, a name
             or path: each of them loads the model once.
         score_threshold, mask_threshold: As in `Prediction.select`.

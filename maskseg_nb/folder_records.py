@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from .coco_format import Found, write_coco_results
+from .coco_format import Found, as_polygons, write_coco_results
 from .errors import MasksegError, quoted
 from .export_formats import safe_name, write_csv
 from .files import PARTIAL, whole_file
@@ -49,6 +49,12 @@ class Record:
     def json(self) -> bytes:
         """As `Records.read` reads it."""
         return json.dumps(asdict(self), sort_keys=True).encode("ascii")
+
+    @property
+    def outlined(self) -> Found:
+        """The same with polygons."""
+        name, size, entries = self.found
+        return name, size, list(map(as_polygons, entries))
 
 
 class Records:
@@ -102,7 +108,8 @@ def stamp(path: Path) -> list[int]:
 def write_tables(
     records: Callable[[], Iterable[Record]], out: Path, formats: Collection[str], categories: tuple[str, ...]
 ) -> None:
-    """Write `failures.csv`, and where they are among the formats `instances.csv` and `coco.json`.
+    """Write `failures.csv`, and where they are among the formats `instances.csv`, `coco.json` and
+    `coco-polygons.json`.
 
     Args:
         records: Called for them, in the order of the tables, as often as they are needed: they are never
@@ -121,6 +128,9 @@ def write_tables(
     if "coco" in formats:
         with _text(out / "coco.json") as file:
             write_coco_results(file, lambda: (r.found for r in records() if not r.error), categories)
+    if "coco_polygons" in formats:
+        with _text(out / "coco-polygons.json") as file:
+            write_coco_results(file, lambda: (r.outlined for r in records() if not r.error), categories)
 
 
 @contextlib.contextmanager

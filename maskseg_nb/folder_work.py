@@ -23,7 +23,7 @@ from .out_of_memory import is_out_of_memory
 from .prediction import Instances, check_fraction
 from .segmentation import predict
 
-MERGED = ("coco", "csv")  # one file for all pictures, made of the records
+MERGED = ("coco", "coco_polygons", "csv")  # one file for all pictures, made of the records
 IN_FLIGHT = 32  # pictures that an executor has in hand
 
 

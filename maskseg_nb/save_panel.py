@@ -17,6 +17,7 @@ CHOICES = {
     "cut_outs": "cut-outs",
     "contours": "polygons (GeoJSON)",
     "coco": "COCO",
+    "coco_polygons": "COCO, polygons",
     "csv": "table (CSV)",
 }
 

@@ -13,6 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from scipy.ndimage import binary_fill_holes
 
 from maskseg_nb import CocoDataset, draw_instances, evaluate, load_model
 from maskseg_nb.contours import polygons
@@ -161,6 +162,19 @@ def test_pycocotools_reads_the_same_areas_boxes_and_masks(found, written):
         assert row["bbox"] == [x1, y1, x2 - x1, y2 - y1]
         assert row["score"] == float(instances.scores[index])
         assert coco.cats[row["category_id"]]["name"] == instances.names[index]
+
+
+def test_polygons_in_coco_s_format_are_the_masks_with_their_holes_filled(found, written):
+    _, instances = found
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(written["photo.coco-polygons.json"]))
+    for index, row in enumerate(coco.loadAnns(coco.getAnnIds())):
+        filled = binary_fill_holes(instances.masks[index], np.ones((3, 3)))
+        assert isinstance(row["segmentation"], list)
+        drawn = coco.annToMask(row).astype(bool)
+        assert np.array_equal(drawn | instances.masks[index], drawn)  # nothing is lost
+        assert not (drawn & ~filled).any()  # and nothing but holes is gained
+        assert row["area"] == instances.areas[index]
 
 
 def test_an_export_evaluated_against_itself_has_an_average_precision_of_one(written):
@@ -342,7 +356,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
 
 def test_wrong_arguments_are_named():
     image, found = np.zeros((*SIZE, 3), np.uint8), instances_of([rectangle(1, 1, 3, 3)])
-    with pytest.raises(ValueError, match="formats must be among overlay, instances, .*, got 'jpeg'"):
+    with pytest.raises(ValueError, match="formats must be among overlay, side_by_side, .*, got 'jpeg'"):
         contents(image, found, "photo", ["jpeg"])
     with pytest.raises(TypeError, match=r"such as \['csv'\], got a string"):
         contents(image, found, "photo", "csv")

@@ -35,7 +35,7 @@ from maskseg_nb.folder import segment_folder
 from maskseg_nb.folder_records import unique_name
 from maskseg_nb.measures import COLUMNS
 
-FORMATS = ("overlay", "instances", "coco", "csv")
+FORMATS = ("overlay", "instances", "coco", "coco_polygons", "csv")
 BAD = "broken.jpg"
 
 
@@ -105,6 +105,17 @@ def test_every_picture_is_segmented_as_by_hand(photos, whole):
             assert np.array_equal(coco_mask.decode(entry["segmentation"]).astype(bool), mask)
         found += len(instances)
     assert found > 20
+    outlined = json.loads((whole.out / "coco-polygons.json").read_text())
+    assert outlined["images"] == coco["images"] and len(outlined["annotations"]) == found
+    for entry, same in zip(coco["annotations"], outlined["annotations"], strict=True):
+        drawn = coco_mask.decode(
+            coco_mask.merge(coco_mask.frPyObjects(same["segmentation"], *entry["segmentation"]["size"]))
+        )
+        assert (
+            coco_mask.area(entry["segmentation"])
+            <= drawn.sum()
+            <= 1.02 * coco_mask.area(entry["segmentation"])
+        )
     assert [entry["id"] for entry in coco["annotations"]] == list(range(1, found + 1))
     assert {category["name"] for category in coco["categories"]} == {"person", "bicycle", "car", "motorcycle"}
 
@@ -195,6 +206,19 @@ def test_threads_of_the_caller_stay_as_they_are(photos, whole, tmp_path):
     before = torch.get_num_threads()
     segment_folder(photos, tmp_path / "out", "street", formats=["csv"], progress=False)
     assert torch.get_num_threads() == before
+
+
+def test_memory_does_not_grow_with_the_number_of_pictures(photos, street, tmp_path):
+    many = tmp_path / "many"
+    many.mkdir()
+    data = (photos / "people 0.png").read_bytes()
+    for number in range(30):
+        (many / f"{number:03d}.png").write_bytes(data)
+    process, sizes = psutil.Process(), []
+    for run in range(3):  # the first fills caches and pools
+        segment_folder(many, tmp_path / str(run), street, formats=["csv"], progress=False)
+        sizes.append(process.memory_info().rss)
+    assert (sizes[-1] - sizes[0]) / 60 < 200_000  # bytes a picture; the picture has 252,000
 
 
 def test_only_so_many_pictures_are_in_hand(photos, street, tmp_path, monkeypatch):
