@@ -128,6 +128,7 @@ def segment_pictures(
     done = len(paths) - len(todo)
     bar = tqdm(total=len(paths), initial=done, unit="picture", disable=not progress)
     with bar, contextlib.ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
         if executor is None:
             executor = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
         given = loaded if here else os.fspath(model)  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from .segmentation import predict
 
 MERGED = ("coco", "coco_polygons", "csv")  # one file for all pictures, made of the records
 IN_FLIGHT = 32  # pictures that an executor has in hand
+LAST_SECONDS = 60.0  # for pictures in the network when a run is broken off
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def run(
     finally:  # after an error or an interrupt
         for future in running:
             future.cancel()
+        wait(running, timeout=LAST_SECONDS)  # those that run already
 
 
 def segment_one(path: Path, out: Path, model: MaskRCNN | str, options: Options, settings: str) -> None:
@@ -90,13 +92,8 @@ def segment_one(path: Path, out: Path, model: MaskRCNN | str, options: Options, 
     """
     picture = _read(path)
     network = _loaded(model) if isinstance(model, str) else model
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        found = _segment(network, picture, options)
-    finally:
-        torch.set_num_threads(before)
-    _write(picture, found, out, options, settings)
+    torch.set_num_threads(1)  # of this thread; and of later ones, until `segment_pictures` sets it back
+    _write(picture, _segment(network, picture, options), out, options, settings)
 
 
 @lru_cache(maxsize=1)

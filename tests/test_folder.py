@@ -202,10 +202,15 @@ def test_a_model_object_cannot_go_to_other_processes(photos, street, tmp_path):
             segment_folder(photos, tmp_path / "out", street, executor=executor)
 
 
-def test_threads_of_the_caller_stay_as_they_are(photos, whole, tmp_path):
+def test_the_network_has_as_many_threads_afterwards_as_before(photos, whole, tmp_path):
+    def in_a_new_thread():
+        with ThreadPoolExecutor(1) as other:
+            return other.submit(torch.get_num_threads).result()
+
     before = torch.get_num_threads()
+    assert in_a_new_thread() == before > 1 or os.cpu_count() == 1
     segment_folder(photos, tmp_path / "out", "street", formats=["csv"], progress=False)
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == in_a_new_thread() == before
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures(photos, street, tmp_path):
