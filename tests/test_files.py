@@ -29,6 +29,16 @@ def test_an_existing_file_is_replaced_by_the_one_and_kept_by_the_other(tmp_path)
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_the_file_that_was_written_is_the_one_that_appears_and_no_copy_of_it(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    with whole_file(path) as file:
+        file.write(b"after")
+        written = os.fstat(file.fileno()).st_ino
+        assert path.read_bytes() == b"before"
+    assert path.stat().st_ino == written
+
+
 def test_a_block_that_fails_leaves_what_was_there(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"before")
