@@ -96,7 +96,7 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
             if torch.rand(()) < max(self.augmentation.paste, 0.0 if len(labels) else self._paste_into_empty):
                 picture, masks, labels = _pasted((picture, masks, labels), self._scene(size))
             picture = self.light(picture)
-        large = masks.flatten(1).sum(1) >= self.augmentation.least_pixels
+        large = _pixels(masks) >= self.augmentation.least_pixels
         masks, labels = masks[large], labels[large]
         boxes = masks_to_boxes(masks) if len(masks) else torch.zeros(0, 4)
         boxes[:, 2:] += 1  # the last pixel is inside
@@ -132,8 +132,13 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
         cut = v2.Resize(size) if area == (1.0, 1.0) else v2.RandomResizedCrop(size, area, aspect)
         picture, masks = v2.RandomHorizontalFlip(self.augmentation.flip)(*cut(picture, masks))
         masks = masks.as_subclass(Tensor)
-        seen = masks.flatten(1).sum(dim=1) > 0
+        seen = _pixels(masks) > 0
         return picture.as_subclass(Tensor), masks[seen], labels[seen]
+
+
+def _pixels(masks: Tensor) -> Tensor:
+    """int32 (N,): the pixels of each mask, uint8 (N, H, W). int64, torch's default, is far slower."""
+    return masks.flatten(1).sum(dim=1, dtype=torch.int32)
 
 
 def without_crowds(image: np.ndarray, truth: Truth) -> np.ndarray:
@@ -157,9 +162,9 @@ def _pasted(
     over = pasted.amax(dim=0)
     soft = v2.functional.gaussian_blur(over[None].float(), [5, 5], [0.8, 0.8])
     picture = (picture * (1 - soft) + other * soft).round().byte()
-    before = masks.flatten(1).sum(dim=1)
+    before = _pixels(masks)
     masks = masks * (1 - over)
-    still = masks.flatten(1).sum(dim=1) > LEAST_SEEN * before
+    still = _pixels(masks) > LEAST_SEEN * before
     return picture, torch.cat([masks[still], pasted]), torch.cat([labels[still], other_labels[chosen]])
 
 
