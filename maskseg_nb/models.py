@@ -234,7 +234,7 @@ def _build_for(
     if scores is None:
         raise ModelError(f"{quoted(name)} holds no Mask R-CNN that is known here: coco, coco_v2 or street")
     build: Callable[[int], MaskRCNN]
-    if "backbone.body._conv_stem.weight" in state:
+    if "backbone.body.stem.weight" in state:
         build = street
     elif "roi_heads.mask_head.0.1.weight" in state:  # only v2 normalises in its heads
         build = _resnet50_fpn_v2

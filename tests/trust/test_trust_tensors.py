@@ -212,7 +212,7 @@ def spoilt(name):
         (lambda model: model.to("meta"), ValueError, 'on the device "meta", which holds no numbers'),
         (lambda model: model.backbone, TypeError, "must be a torchvision MaskRCNN, got LiteFPN"),
         (lambda model: None, TypeError, "got NoneType"),
-        (spoilt("backbone.body._conv_stem.weight"), ModelError, "not finite .* its weights are spoilt"),
+        (spoilt("backbone.body.stem.weight"), ModelError, "not finite .* its weights are spoilt"),
         (spoilt("rpn.head.bbox_pred.bias"), ModelError, "not finite"),
         (spoilt("roi_heads.box_predictor.cls_score.bias"), ModelError, "not finite"),
         (spoilt("roi_heads.box_predictor.bbox_pred.weight"), ModelError, "not finite"),
