@@ -37,6 +37,9 @@ class NormedConv2d(nn.Conv2d):
     The norm's statistics never change, so that it need not pass over the pixels once more.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.register_buffer("scale", torch.ones(outputs))

