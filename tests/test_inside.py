@@ -18,6 +18,7 @@ from maskseg_nb.follow import cell_of
 from maskseg_nb.inside_controls import ROWS
 from maskseg_nb.stages import SUPPRESSED
 from maskseg_nb.trace import ORDER, Knobs
+from street_levels import CELLS
 
 BEHIND_BOX = "Detections, Masks"
 BEHIND_RPN = "Proposals, Box scores, Detections, Masks"
@@ -314,11 +315,11 @@ def test_a_click_follows_what_the_stage_shows_there(app):
         x, y = {"normalised": (100, 300), "features": (500, 200), "dense": (700, 700)}[stage]
         click(app, 0, x, y)
         level, row, column, _ = cell_of(app.trace, app.journey.anchor.row)
-        assert (level, row, column) == (2, int(y / 800 * 22 + 0.5), int(x / 800 * 22 + 0.5))
+        assert (level, row, column) == (2, int(y / 800 * CELLS[2] + 0.5), int(x / 800 * CELLS[2] + 0.5))
     click(app, 1, 60, 410)  # the heat map, too
     assert cell_of(app.trace, app.journey.anchor.row)[1:3] == (
-        int(410 / 800 * 22 + 0.5),
-        int(60 / 800 * 22 + 0.5),
+        int(410 / 800 * CELLS[2] + 0.5),
+        int(60 / 800 * CELLS[2] + 0.5),
     )
     for stage in ("proposals", "box_scores", "detections", "masks"):
         app.controls.strip[stage].value = True

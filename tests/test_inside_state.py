@@ -20,6 +20,7 @@ from maskseg_nb.panels import View
 from maskseg_nb.pictures import Pictures
 from maskseg_nb.stage_pictures import stage_picture
 from maskseg_nb.trace import ORDER, trace
+from street_levels import ANCHORS, CANDIDATES, SIDE
 
 PARTS = ("backbone", "rpn.head", "roi_heads.box_head", "roi_heads.mask_head")
 OWN = {
@@ -261,7 +262,7 @@ def test_every_stage_is_shown_where_nothing_is_found(state):
 def test_a_place_before_the_proposals_is_the_surest_anchor_that_stands_nearest(state, stage, level):
     state.stage, state.level = stage, level
     state.update()
-    stride = (4, 8, 16, 32)[level] * 800 / 352
+    stride = (4, 8, 16, 32)[level] * 800 / SIDE
     for x, y in ((0, 0), (333.3, 611.1), (799.9, 799.9), (9 * stride + 0.1, 3 * stride - 0.1)):
         state.follow_at(x, y)
         anchor, label = state.followed
@@ -341,10 +342,10 @@ def test_the_counts_are_those_of_the_stages(state):
     state.knobs = {"rpn_post_nms_top_n": 77, "box_detections_per_img": 5}
     state.update()
     assert state.counts() == {
-        "normalised": "352 x 352",
+        "normalised": f"{SIDE} x {SIDE}",
         "features": "P2 to P6",
-        "dense": f"{3 * sum(side**2 for side in (88, 44, 22, 11, 6)):,} anchors",
-        "proposals": f"{3 * 400 + 3 * (11**2 + 6**2):,} to 77",
+        "dense": f"{ANCHORS:,} anchors",
+        "proposals": f"{CANDIDATES:,} to 77",
         "box_scores": "77 x 5",
         "detections": f"{77 * 4} to 5",
         "masks": "5 of 28 x 28",

@@ -34,9 +34,8 @@ def randomised(build):
     [
         lambda: _resnet50_fpn(5),
         lambda: maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=5),
-        lambda: load_model("street"),
     ],
-    ids=["v1", "v2", "street"],
+    ids=["v1", "v2"],
 )
 @torch.no_grad()
 def test_a_folded_backbone_is_the_same_function(build):

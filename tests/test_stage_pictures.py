@@ -14,8 +14,9 @@ from maskseg_nb.panels import FATE_COLORS, FOLLOWED, RIVAL, View, level_color
 from maskseg_nb.stage_pictures import feature_pictures, stage_picture
 from maskseg_nb.stages import FATES, KEPT, SUPPRESSED
 from maskseg_nb.trace import ORDER, trace
+from street_levels import ANCHORS, CANDIDATES, CELLS, SIDE
 
-SCALE = 800 / 352  # of the picture to the network's input
+SCALE = 800 / SIDE  # of the picture to the network's input
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +60,14 @@ def has_line(panel, box, color, image):
 def test_the_first_stage_shows_the_tensor_that_the_network_sees(street_trace, image):
     shown = picture(street_trace, image, "normalised")
     np.testing.assert_array_equal(shown.left, image)
-    small = cv2.resize(image.astype(np.float32), (352, 352), interpolation=cv2.INTER_LINEAR)
+    small = cv2.resize(image.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
     values = (small - 127) / 128  # street's mean and deviation
     low, high = values.min(), values.max()
-    middles = ((np.arange(352) + 0.5) * SCALE).astype(int)
+    middles = ((np.arange(SIDE) + 0.5) * SCALE).astype(int)
     seen = shown.right[np.ix_(middles, middles)]
     assert np.abs(seen - 255 * (values - low) / (high - low)).max() <= 1
     said = numbers(shown.caption)
-    assert said[:4] == [800, 800, 352, 352] and said[-2:] == [352, 352]
+    assert said[:4] == [800, 800, SIDE, SIDE] and said[-2:] == [SIDE, SIDE]
     assert said[4:6] == pytest.approx([low, high], abs=0.02)
 
 
@@ -94,23 +95,23 @@ def test_the_strongest_channels_of_a_level_are_shown_by_falling_strength(street_
     shown = picture(street_trace, image, "features", level=level)
     values = list(street_trace.features.maps.values())[level][0].numpy()
     strongest = sorted(range(96), key=lambda channel: -np.abs(values[channel]).mean())[:16]
-    cells = (88, 44, 22, 11, 6)[level]
+    cells = CELLS[level]
     said = numbers(shown.caption)
     assert shown.caption.startswith(f"P{level + 2} has 96 channels of {cells} x {cells} cells;")
-    assert said[4:6] == [352 // cells, 352 // cells]
+    assert said[4:6] == [SIDE // cells, SIDE // cells]
     assert re.findall(r"Channels (.*), left to right", shown.caption) == [", ".join(map(str, strongest))]
     assert shown.titles == (f"The cells of P{level + 2}", f"P{level + 2}: its 16 strongest channels")
     first = values[strongest[0]]
     tile = 800 * cells / (4 * cells + 3)  # of the picture's pixels
     seen = cv2.resize(shown.right[: round(tile), : round(tile)], (cells, cells), interpolation=cv2.INTER_AREA)
     expected = false_colors((first - first.min()) / (first.max() - first.min())).astype(int)
-    assert np.abs(seen - expected).mean() < (30 if cells == 88 else 12)
+    assert np.abs(seen - expected).mean() < (30 if level == 0 else 12)
 
 
 @pytest.mark.parametrize("level", range(4))
 def test_the_grid_shows_where_a_levels_cells_begin(street_trace, image, level):
     lined = touched(picture(street_trace, image, "features", level=level).left, image)
-    stride = 352 // (88, 44, 22, 11)[level] * SCALE
+    stride = SIDE // CELLS[level] * SCALE
     begins = [int(stride * cell) for cell in range(100) if stride * cell < 800]
     off = np.setdiff1d(np.arange(800), begins)
     assert not lined[np.ix_(off, off)].any()
@@ -150,7 +151,7 @@ def test_the_anchors_of_all_levels_at_one_place_are_drawn_and_nothing_else(stree
 def test_the_objectness_of_a_level_is_the_best_of_each_cell(street_trace, image, level):
     journey = follow(street_trace, anchor=len(street_trace.dense.anchors) - 1)  # its level is another
     shown = picture(street_trace, image, "dense", journey, level=level)
-    cells = (88, 44, 22, 11)[level]
+    cells = CELLS[level]
     own = street_trace.dense.levels == level
     best = street_trace.dense.objectness[own].reshape(cells, cells, 3).max(dim=-1).values
     heat = 1 / (1 + np.exp(-best.numpy()))
@@ -159,11 +160,7 @@ def test_the_objectness_of_a_level_is_the_best_of_each_cell(street_trace, image,
         seen = shown.right[np.ix_(places, places)]
         grey = (image[np.ix_(places, places)] @ [0.299, 0.587, 0.114])[..., None]
         assert np.abs(seen - (0.4 * grey + 0.6 * false_colors(heat))).max() <= 3
-    assert (
-        numbers(shown.caption)[0]
-        == len(street_trace.dense.anchors)
-        == 3 * sum(side**2 for side in (88, 44, 22, 11, 6))
-    )
+    assert numbers(shown.caption)[0] == len(street_trace.dense.anchors) == ANCHORS
     assert numbers(shown.caption)[1] == 3
     assert numbers(shown.caption)[-1] == pytest.approx(heat.max(), abs=0.0006)
     assert shown.titles[1] == f"Objectness on P{level + 2}"
@@ -199,7 +196,7 @@ def test_every_fate_of_the_candidates_is_counted(strict, image):
     caption = picture(strict, image, "proposals").caption
     fates = strict.proposals.fates.tolist()
     assert said_fates(caption) == {name: fates.count(number) for number, name in enumerate(FATES)}
-    assert numbers(caption)[0] == len(fates) == 3 * (6**2 + 11**2) + 3 * 400
+    assert numbers(caption)[0] == len(fates) == CANDIDATES
     assert numbers(caption)[-2:] == [15, 15]
 
 

