@@ -115,7 +115,17 @@ def test_the_command_trains_evaluates_and_writes_a_model(imagenet, tmp_path, cap
     assert "4 pictures" in card and "On 2 pictures that were held out" in card and "Apache-2.0" in card
 
 
-def test_a_missing_folder_is_one_line_and_status_1(imagenet, tmp_path, capsys):
-    assert main(["street", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 1
+@pytest.mark.parametrize(
+    ("data", "options", "said"),
+    [
+        ("none", [], "instances.json"),
+        ("data", ["--held-out", "2"], "held_out must be 0 to 1, got 2"),
+        ("data", ["--steps", "0", "1"], "steps must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_status_1(imagenet, tmp_path, capsys, data, options, said):
+    write_coco(ShapesDataset(2), tmp_path / "data", progress=False)
+    arguments = ["street", "--data", str(tmp_path / data), "--out", str(tmp_path / "out"), *options]
+    assert main(arguments) == 1
     err = capsys.readouterr().err
-    assert err.startswith("error: ") and err.count("\n") == 1
+    assert err.startswith("error: ") and err.count("\n") == 1 and said in err

@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Train the shipped model anew, or go on with a training that was interrupted.
 
     Returns:
-        The exit status: 0 where all went well, 1 where data, weights or folder are not as they should be.
+        The exit status: 0, or 1 where data, weights, folder or a number are not as they should be.
     """
     parser = argparse.ArgumentParser("python -m maskseg_nb.training", description=main.__doc__)
     parser.add_argument("model", choices=["street"], help="what to train")
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
             model = trained.model
             print(trained.evaluation or "", f"\nThe weights are in {trained.path}")
-    except MasksegError as error:
+    except (MasksegError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
