@@ -38,6 +38,7 @@ FIRST = TrainingSettings(
 LAST = replace(
     FIRST,
     steps=600,
+    warm_up=50,
     learning_rate=3e-4,
     sizes=((448, 576), (512, 512), (576, 448), (480, 640), (416, 576)),
     augmentation=Augmentation(area=(0.4, 1.0), mosaic=0.2, paste=0.5),
