@@ -37,7 +37,7 @@ def to_bfloat16(model: MaskRCNN) -> MaskRCNN:
     ):
         part.to(torch.bfloat16, memory_format=torch.channels_last)
         part.register_forward_pre_hook(_inputs_to_bfloat16)
-        part.register_forward_hook(_outputs_to_float32)
+        part.register_forward_hook(outputs_to_float32)
     return model
 
 
@@ -78,7 +78,8 @@ def _inputs_to_bfloat16(module: nn.Module, inputs: Any) -> Any:
     return _cast(inputs, torch.bfloat16)
 
 
-def _outputs_to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+def outputs_to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+    """A forward hook for a part of a network: what comes out of it, in float32."""
     return _cast(outputs, torch.float32)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
+from torchvision.models.detection._utils import BoxCoder
 
 from maskseg_nb import files, load_model, predict, preprocess
 from maskseg_nb.errors import DatasetError, TrainingError
@@ -90,6 +91,31 @@ def test_the_first_loss_is_torchvisions_own(street, whole):
         losses = model([image for image, _ in batch], [target for _, target in batch])
     expected = [float(losses[name].detach()) for name in LOSSES]
     assert whole.losses[0] == pytest.approx(expected, rel=0.05)  # bfloat16 against float32
+
+
+def test_boxes_keep_their_fractions_of_a_pixel(street, monkeypatch):
+    """Under bfloat16 autocast, on any processor: rounded to 8 bits, a box at 300 pixels is off by one."""
+    monkeypatch.setattr("maskseg_nb.training.run.has_native_bfloat16", lambda device: True)
+    seen = set()
+
+    def recorded(name):
+        plain = getattr(BoxCoder, name)
+
+        def call(self, one, other):
+            result = plain(self, one, other)
+            parts = [part if isinstance(part, list | tuple) else [part] for part in (one, other, result)]
+            seen.update((name, values.dtype) for part in parts for values in part)
+            return result
+
+        return call
+
+    for name in ("encode", "decode"):
+        monkeypatch.setattr(BoxCoder, name, recorded(name))
+    made = settings(sizes=((320, 320),))
+    learner = with_categories(street, CATEGORIES).train()
+    batch = [TrainingPictures(DATA, made.sizes, Augmentation.none(), 2, 0)[n] for n in range(2)]
+    Run(learner, made, len(DATA)).take(batch)
+    assert seen == {("encode", torch.float32), ("decode", torch.float32)}
 
 
 def test_the_model_that_was_given_stays_as_it_is(street, whole):

@@ -11,7 +11,7 @@ from torchvision.models.detection import MaskRCNN
 
 from ..errors import TrainingError
 from ..models import prime_roi_pools
-from ..precision import has_native_bfloat16
+from ..precision import has_native_bfloat16, outputs_to_float32
 from .augmentation import Example, seeded
 from .fine_tuning import learning_parts
 from .settings import TrainingSettings
@@ -29,6 +29,9 @@ class Run:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()  # a few pictures are too few for statistics
         prime_roi_pools(learner)
+        for part in (learner.backbone, learner.rpn.head):
+            # Anchors, proposals and targets take these dtypes: in bfloat16 a box would be pixels off.
+            part.register_forward_hook(outputs_to_float32)
         learner.roi_heads.fg_bg_sampler.batch_size_per_image = settings.rois
         learner.to(memory_format=torch.channels_last)
         body, others = learning_parts(learner)
