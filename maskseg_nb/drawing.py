@@ -180,7 +180,7 @@ def fitted(picture: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     height, width = size[:2]
     scale = min(height / picture.shape[0], width / picture.shape[1])
     inner = max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale))
-    method = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
+    method = cv2.INTER_NEAREST_EXACT if scale > 1 else cv2.INTER_AREA
     sheet = np.full((height, width, 3), DARK, np.uint8)
     top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
     resized = cv2.resize(picture, (inner[1], inner[0]), interpolation=method)

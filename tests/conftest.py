@@ -22,8 +22,8 @@ def restaurant() -> tuple[torch.Tensor, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def nothing() -> tuple[torch.Tensor, np.ndarray]:
-    """A photograph in which `street` finds nothing."""
-    return preprocess(sample_photo("cat"))
+    """A picture in which no model finds anything: grey, and as large as the restaurant."""
+    return preprocess(np.full((800, 800, 3), 128, np.uint8))
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,7 @@ def test_the_note_names_the_best_rejected_score(state):
     state.score_threshold, state.hidden_categories = 0.5, state.found_categories
     state.update()
     assert "Every category found is hidden" in state.note()
-    state.picture = "cat (sample)"
+    state.picture = "small.png"
     state.update()
     assert "found nothing of its 4 categories" in state.note()
 

@@ -15,6 +15,7 @@ from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
 from maskseg_nb import preprocess, sample_photo, stages
 from maskseg_nb.follow import anchor_at, cell_of, follow, lost
 from maskseg_nb.trace import trace
+from street_levels import ANCHORS
 
 NEVER = "not among its level's best"
 
@@ -405,7 +406,7 @@ def test_a_place_beyond_the_map_is_its_edge(wide):
     [
         ({"detection": 500}, ValueError, "there is no detection 500: they are 0 to {last}"),
         ({"detection": -1}, ValueError, "there is no detection -1: they are 0 to {last}"),
-        ({"anchor": 30963}, ValueError, "there is no anchor 30963: they are 0 to 30962"),
+        ({"anchor": ANCHORS}, ValueError, f"there is no anchor {ANCHORS}: they are 0 to {ANCHORS - 1}"),
         ({"anchor": -1}, ValueError, "there is no anchor -1"),
         ({"anchor": 5, "label": 0}, ValueError, "label must be 1 to 4, got 0"),
         ({"anchor": 5, "label": 5}, ValueError, "label must be 1 to 4, got 5"),
@@ -420,7 +421,7 @@ def test_a_place_beyond_the_map_is_its_edge(wide):
     ],
 )
 def test_what_does_not_exist_cannot_be_followed(street_trace, what, error, message):
-    assert len(street_trace.dense.anchors) == 30963
+    assert len(street_trace.dense.anchors) == ANCHORS
     with pytest.raises(error, match=re.escape(message.format(last=len(street_trace.prediction) - 1))):
         follow(street_trace, **what)
 
@@ -448,9 +449,9 @@ def test_anchor_at_refuses_a_level_or_shape_that_does_not_exist(street_trace, pl
         anchor_at(street_trace, *place)
 
 
-@pytest.mark.parametrize("anchor", [30963, -1])
+@pytest.mark.parametrize("anchor", [ANCHORS, -1])
 def test_cell_of_refuses_an_anchor_that_does_not_exist(street_trace, anchor):
-    with pytest.raises(ValueError, match=f"there is no anchor {anchor}: they are 0 to 30962"):
+    with pytest.raises(ValueError, match=f"there is no anchor {anchor}: they are 0 to {ANCHORS - 1}"):
         cell_of(street_trace, anchor)
 
 

@@ -18,7 +18,7 @@ from maskseg_nb.follow import cell_of
 from maskseg_nb.inside_controls import ROWS
 from maskseg_nb.stages import SUPPRESSED
 from maskseg_nb.trace import ORDER, Knobs
-from street_levels import CELLS
+from street_levels import ANCHORS, CELLS
 
 BEHIND_BOX = "Detections, Masks"
 BEHIND_RPN = "Proposals, Box scores, Detections, Masks"
@@ -388,7 +388,7 @@ def test_a_hostile_click_changes_nothing_and_the_next_one_is_heard(app):
         ("channel", 96, "channel must be 0 to 95"),
         ("shown", 0, "shown must be 1 to 1000, got 0"),
         ("mask_threshold", NAN, "mask_threshold must be in [0, 1], got nan"),
-        ("followed", (10**9, 0), "there is no anchor 1000000000: they are 0 to 30962"),
+        ("followed", (10**9, 0), f"there is no anchor 1000000000: they are 0 to {ANCHORS - 1}"),
         ("picture", "broken.png", "'broken.png' is not a picture that can be read"),
         ("picture", "<img src=x>", "no picture '<img src=x>' in the list"),
     ],

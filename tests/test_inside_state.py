@@ -20,7 +20,7 @@ from maskseg_nb.panels import View
 from maskseg_nb.pictures import Pictures
 from maskseg_nb.stage_pictures import stage_picture
 from maskseg_nb.trace import ORDER, trace
-from street_levels import ANCHORS, CANDIDATES, SIDE
+from street_levels import ANCHORS, CANDIDATES, CELLS, SIDE
 
 PARTS = ("backbone", "rpn.head", "roi_heads.box_head", "roi_heads.mask_head")
 OWN = {
@@ -237,7 +237,7 @@ def test_a_followed_box_is_forgotten_where_there_are_other_anchors(state, choice
 
 
 def test_where_nothing_is_found_the_best_proposal_is_followed_and_without_one_the_surest_anchor(state):
-    state.picture = "cat (sample)"
+    state.picture = "small.png"
     state.update()
     assert len(state.trace.prediction) == 0
     assert state.journey.proposal.row == 0
@@ -249,7 +249,7 @@ def test_where_nothing_is_found_the_best_proposal_is_followed_and_without_one_th
 
 
 def test_every_stage_is_shown_where_nothing_is_found(state):
-    state.picture, state.knobs = "cat (sample)", {"rpn_score_threshold": 1.0}
+    state.picture, state.knobs = "small.png", {"rpn_score_threshold": 1.0}
     for stage in ORDER:
         state.stage = stage
         state.update()
@@ -267,7 +267,7 @@ def test_a_place_before_the_proposals_is_the_surest_anchor_that_stands_nearest(s
         state.follow_at(x, y)
         anchor, label = state.followed
         at, row, column, which = cell_of(state.trace, anchor)
-        last = (87, 43, 21, 10)[level]
+        last = CELLS[level] - 1
         nearest = [min(int(place / stride + 0.5), last) for place in (y, x)]
         assert (at, [row, column], label) == (level, nearest, 0)
         objectness = [
@@ -304,7 +304,7 @@ def test_a_place_in_a_later_stage_is_the_smallest_box_that_is_drawn_there(state,
 
 
 def test_a_place_without_any_box_on_the_stage_is_refused(state):
-    state.picture = "cat (sample)"
+    state.picture = "small.png"
     state.stage = "masks"
     state.update()
     with pytest.raises(ValueError, match="no box is drawn there"):
@@ -453,7 +453,7 @@ def test_a_backbone_with_two_maps_has_two_levels(one_map):
         ("score_threshold", 1.01, ValueError, r"score_threshold must be in \[0, 1\], got 1.01"),
         ("mask_threshold", float("nan"), ValueError, "mask_threshold must be"),
         ("mask_threshold", None, TypeError, "mask_threshold must be"),
-        ("followed", (30_963, 1), ValueError, "there is no anchor 30963: they are 0 to 30962"),
+        ("followed", (ANCHORS, 1), ValueError, f"there is no anchor {ANCHORS}: they are 0 to {ANCHORS - 1}"),
         ("followed", (-1, 0), ValueError, "there is no anchor -1"),
         ("followed", (5, 5), ValueError, "label must be 1 to 4, got 5"),
         ("followed", (5.0, 1), TypeError, "anchor must be a whole number, got float"),

