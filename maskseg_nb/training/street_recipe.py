@@ -37,7 +37,7 @@ FIRST = TrainingSettings(
 # Then larger ones that look more like photographs, and more steps of fewer pictures.
 LAST = replace(
     FIRST,
-    steps=4400,
+    steps=3500,
     batch_size=2,
     warm_up=100,
     sizes=(*FIRST.sizes, (448, 576), (512, 512), (576, 448)),
