@@ -112,7 +112,7 @@ def test_every_picture_is_segmented_as_by_hand(photos, whole):
         height, width = entry["segmentation"]["size"]
         rings = coco_mask.frPyObjects(same["segmentation"], height, width)
         drawn = coco_mask.decode(coco_mask.merge(rings)).sum()
-        mask = coco_mask.decode(entry["segmentation"])
+        mask = np.ascontiguousarray(coco_mask.decode(entry["segmentation"]))
         edges, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         filled = cv2.drawContours(np.zeros_like(mask), edges, -1, 1, cv2.FILLED)  # polygons have no holes
         assert mask.sum() <= drawn <= 1.02 * filled.sum()
