@@ -26,7 +26,7 @@ from .roi_pooling import pooled, roi_levels
 FATES = ("kept", "too small", "score too low", "suppressed", "over the limit")
 KEPT, TOO_SMALL, LOW_SCORE, SUPPRESSED, OVER_LIMIT = range(len(FATES))
 
-MASKS_AT_ONCE = 25  # through the mask head's last layers, the widest: its peak of memory, not its result
+MASKS_AT_ONCE = 32  # through the mask head's last layers, the widest: its peak of memory, not its result
 SMALLEST_DETECTION = 1e-2  # pixels; torchvision's constant in RoIHeads.postprocess_detections
 
 
@@ -272,7 +272,9 @@ def mask_probabilities(model: MaskRCNN, features: Features, detections: Detectio
         heads.mask_roi_pool, detections.boxes, levels, features.maps, features.strides
     )  # (N, C, 14, 14)
     hidden = heads.mask_head(rois)
-    logits = torch.cat([heads.mask_predictor(part) for part in hidden.split(MASKS_AT_ONCE)])
+    # In parts of one size: a few masks by themselves may take another path, and differ in the last bit.
+    parts = hidden.tensor_split(max(1, math.ceil(len(hidden) / MASKS_AT_ONCE)))
+    logits = torch.cat([heads.mask_predictor(part) for part in parts])
     rows = torch.arange(len(logits), device=logits.device)
     return MaskProbabilities(logits, logits.sigmoid()[rows, detections.labels])
 

@@ -64,6 +64,7 @@ def test_pictures_are_shown_as_they_were_drawn(result):
 
 
 def test_nothing_found_anywhere_is_one_clear_error(street, tmp_path):
-    result = segment_pictures([sample_photo("cat")], tmp_path / "out", street, progress=False)
+    Image.new("RGB", (60, 40), (128, 128, 128)).save(tmp_path / "grey.png")
+    result = segment_pictures([tmp_path / "grey.png"], tmp_path / "out", street, progress=False)
     with pytest.raises(MasksegError, match="nothing was found in any picture; lower the score threshold"):
         show_folder(result)

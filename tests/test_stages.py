@@ -61,6 +61,17 @@ def test_a_full_size_resnet_equals_torchvision_to_the_bit(build, restaurant):
     assert equals_torchvision(seeded(build), restaurant[0]) == 100
 
 
+@pytest.mark.parametrize("count", [1, 26, 33, 47])
+def test_any_number_of_masks_equals_torchvision_with_one_thread_too(street, restaurant, count):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        knobs = {"box_detections_per_img": count, "box_score_threshold": 0.0}
+        assert equals_torchvision(street, restaurant[0], **knobs) == count
+    finally:
+        torch.set_num_threads(threads)
+
+
 valid_knobs = st.fixed_dictionaries(
     {},
     optional={
