@@ -105,12 +105,14 @@ def test_the_command_trains_evaluates_and_writes_a_model(imagenet, tmp_path, cap
     arguments = ["street", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
     assert main([*arguments, "--steps", "1", "1", "--held-out", "2"]) == 0
     out = capsys.readouterr().out
-    assert (
-        out.count("\nAP50 ") == 2 and "stage1/model.safetensors" in out and "stage2/model.safetensors" in out
-    )
-    first, last = (load_model(tmp_path / "out" / f"stage{stage}" / "model.safetensors") for stage in (1, 2))
+    assert out.count("\nAP50 ") == 1 and "out/model.safetensors" in out
+    paths = [tmp_path / "out" / folder / "model.safetensors" for folder in ("stage1", "stage2", "")]
+    first, second, last = map(load_model, paths)
     assert last.categories == CATEGORIES
-    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), last.parameters(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    before, after = (model.roi_heads.box_predictor.cls_score.bias.detach() for model in (second, last))
+    odds = [(bias[1:] - bias[0]).exp() for bias in (before, after)]  # of each category against nothing
+    torch.testing.assert_close(odds[0], 3 * odds[1])
     card = (tmp_path / "out" / "stage2" / "model.md").read_text()
     assert "4 pictures" in card and "On 2 pictures that were held out" in card and "Apache-2.0" in card
 

