@@ -36,13 +36,13 @@ def sent(explorer):
 
 def test_a_control_moves_the_state_its_twin_and_the_picture(explorer):
     controls, before = explorer.controls, sent(explorer)
-    for control, twin, setting in (
-        (controls.score, controls.score_number, "score_threshold"),
-        (controls.mask_number, controls.mask, "mask_threshold"),
-        (controls.alpha, controls.alpha_number, "alpha"),
+    for control, twin, setting, value in (
+        (controls.score, controls.score_number, "score_threshold", 0.2),
+        (controls.mask_number, controls.mask, "mask_threshold", 0.8),
+        (controls.alpha, controls.alpha_number, "alpha", 0.8),
     ):
-        control.value = 0.8
-        assert getattr(explorer.state, setting) == twin.value == 0.8
+        control.value = value
+        assert getattr(explorer.state, setting) == twin.value == value
         now = sent(explorer)
         assert (now != before).any()
         before = now
