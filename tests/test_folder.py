@@ -220,10 +220,11 @@ def test_memory_does_not_grow_with_the_number_of_pictures(photos, street, tmp_pa
     for number in range(30):
         (many / f"{number:03d}.png").write_bytes(data)
     process, sizes = psutil.Process(), []
-    for run in range(3):  # the first fills caches and pools
+    for run in range(4):  # the first two fill caches and pools
         segment_folder(many, tmp_path / str(run), street, formats=["csv"], progress=False)
         sizes.append(process.memory_info().rss)
-    assert (sizes[-1] - sizes[0]) / 60 < 200_000  # bytes a picture; the picture has 252,000
+    # Pools grow and shrink by megabytes: a leak is left in both of the later runs.
+    assert (min(sizes[2:]) - max(sizes[:2])) / 30 < 200_000  # bytes a picture; the picture has 252,000
 
 
 def test_only_so_many_pictures_are_in_hand(photos, street, tmp_path, monkeypatch):
