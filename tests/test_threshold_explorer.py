@@ -99,10 +99,10 @@ def test_a_moved_threshold_runs_no_network_and_draws_no_axes(app, monkeypatch):
     monkeypatch.setattr("maskseg_nb.found.predict", fail)
     monkeypatch.setattr(app, "_draw_plot", fail)
     before = app._canvas.view.value
-    app.controls.score.value = 0.77
+    app.controls.score.value = 0.95
     assert app._message.value == ""
     assert app._canvas.view.value != before
-    assert app.state.score_threshold == app.controls.score_number.value == 0.77
+    assert app.state.score_threshold == app.controls.score_number.value == 0.95
 
 
 def test_controls_and_state_move_each_other_and_reset_sets_back(app):

@@ -133,14 +133,14 @@ def test_it_learns(street, tmp_path):
         street,
         tmp_path,
         one,
-        steps=20,
+        steps=50,
         learning_rate=2e-3,
         augmentation=plain,
         sizes=((64, 96),),
-        save_every=50,
+        save_every=100,
     )
     total = trained.losses.sum(axis=1)
-    assert total[-5:].mean() < 0.6 * total[:3].mean()
+    assert total[-10:].mean() < 0.6 * total[:3].mean()
 
 
 def test_frozen_parts_stay_and_all_others_change(street, tmp_path):
