@@ -14,6 +14,7 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
 from .pyramid import has_pyramid
+from .street import NormedConv2d
 
 
 def to_bfloat16(model: MaskRCNN) -> MaskRCNN:
@@ -58,6 +59,8 @@ def fold_batch_norms(model: nn.Module) -> None:
     torchvision's.
     """
     for module in list(model.modules()):
+        if isinstance(module, NormedConv2d):
+            module.fold()
         children = list(module.named_children())
         for (_, conv), (name, norm) in zip(children, children[1:], strict=False):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, (nn.BatchNorm2d, FrozenBatchNorm2d)):

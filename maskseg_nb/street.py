@@ -45,6 +45,12 @@ class NormedConv2d(nn.Conv2d):
         self.register_buffer("scale", torch.ones(outputs))
         self.register_buffer("shift", torch.zeros(outputs))
 
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Multiply the scale into the weights, for good: they are rounded once, where bits are few."""
+        self.weight *= self.scale[:, None, None, None]
+        self.scale.fill_(1.0)
+
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * self.scale[:, None, None, None]
         learns = torch.is_autocast_enabled(x.device.type) and weight.requires_grad

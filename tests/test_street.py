@@ -33,6 +33,16 @@ def test_a_normed_convolution_is_a_convolution_and_its_norm(groups, stride):
     torch.testing.assert_close(layer.weight.grad, conv.weight.grad, rtol=1e-4, atol=1e-4)
 
 
+@torch.no_grad()
+def test_a_folded_layer_is_the_same_function():
+    layer = randomised(NormedConv2d(8, 16, 3))
+    x = torch.randn(2, 8, 11, 7, generator=torch.Generator().manual_seed(3))
+    before = layer(x)
+    layer.fold()
+    assert (layer.scale == 1).all()
+    torch.testing.assert_close(layer(x), before, rtol=0, atol=0)
+
+
 def test_a_norm_has_nothing_to_learn():
     layer = NormedConv2d(3, 4, 3)
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
