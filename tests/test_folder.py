@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import gc
 import io
 import json
 import os
@@ -9,12 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import psutil
 import pytest
 import torch
@@ -219,12 +222,17 @@ def test_memory_does_not_grow_with_the_number_of_pictures(photos, street, tmp_pa
     data = (photos / "people 0.png").read_bytes()
     for number in range(30):
         (many / f"{number:03d}.png").write_bytes(data)
-    process, sizes = psutil.Process(), []
-    for run in range(4):  # the first two fill caches and pools
-        segment_folder(many, tmp_path / str(run), street, formats=["csv"], progress=False)
-        sizes.append(process.memory_info().rss)
-    # Pools grow and shrink by megabytes: a leak is left in both of the later runs.
-    assert (min(sizes[2:]) - max(sizes[:2])) / 30 < 200_000  # bytes a picture; the picture has 252,000
+    tracemalloc.start()
+    try:
+        held = []
+        for run in range(2):  # the first fills caches
+            segment_folder(many, tmp_path / str(run), street, formats=["csv"], progress=False)
+            gc.collect()
+            tensors = [o.nbytes for o in gc.get_objects() if issubclass(type(o), torch.Tensor)]
+            held.append(sum(tensors) + tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert (held[1] - held[0]) / 30 < 20_000  # bytes a picture; the picture has 252,000
 
 
 def test_only_so_many_pictures_are_in_hand(photos, street, tmp_path, monkeypatch):
