@@ -18,7 +18,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import psutil
-import psutil
 import pytest
 import torch
 from PIL import Image
