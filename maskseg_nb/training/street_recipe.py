@@ -33,7 +33,6 @@ SIZES = (
 FIRST = TrainingSettings(
     steps=2250,
     warm_up=200,
-    input_size=(512, 832),
     sizes=SIZES,
     save_every=250,
     augmentation=Augmentation(mosaic=0.6, paste=0.8),
