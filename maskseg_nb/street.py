@@ -73,10 +73,10 @@ class InvertedResidual(nn.Module):
         self.project = NormedConv2d(hidden, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = F.relu6(self.depthwise(y))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = F.relu6(self.depthwise(y), inplace=True)
         y = self.project(y)
-        return x + y if self.has_shortcut else y
+        return y.add_(x) if self.has_shortcut else y
 
 
 class EfficientNetLite2(nn.Module):
@@ -101,7 +101,7 @@ class EfficientNetLite2(nn.Module):
 
     def forward(self, x: Tensor) -> "OrderedDict[str, Tensor]":
         x = x.contiguous(memory_format=torch.channels_last)  # nearly twice as fast
-        x = F.relu6(self.stem(x))
+        x = F.relu6(self.stem(x), inplace=True)
         maps: OrderedDict[str, Tensor] = OrderedDict()
         for index, block in enumerate(self.blocks):
             x = block(x)

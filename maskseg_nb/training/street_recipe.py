@@ -38,7 +38,7 @@ FIRST = TrainingSettings(
     augmentation=Augmentation(mosaic=0.6, paste=0.8),
 )
 # Then larger ones that look more like photographs, and more steps of fewer pictures.
-LAST = replace(
+SECOND = replace(
     FIRST,
     steps=3500,
     batch_size=2,
@@ -46,6 +46,20 @@ LAST = replace(
     sizes=(*SIZES, (448, 576), (512, 512), (576, 448)),
     augmentation=Augmentation(mosaic=0.4, paste=0.7),
 )
+# And once more from the highest learning rate on, with things up to 640 pixels wide.
+THIRD = replace(
+    SECOND,
+    steps=5600,
+    learning_rate=7e-4,
+    warm_up=200,
+    save_every=500,
+    sizes=(
+        *((352, 480), (416, 416), (416, 544), (544, 416), (448, 576)),
+        *((512, 512), (576, 448), (480, 640), (640, 480)),
+    ),
+    augmentation=Augmentation(mosaic=0.35, paste=0.6),
+)
+STAGES = (FIRST, SECOND, THIRD)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,8 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="a folder with images/ and instances.json")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints, weights and card go")
     parser.add_argument("--held-out", type=int, default=0, help="evaluate on so many of the pictures")
+    steps = [stage.steps for stage in STAGES]
     parser.add_argument(
-        "--steps", type=int, nargs=2, default=(FIRST.steps, LAST.steps), help="of the two stages: %(default)s"
+        "--steps", type=int, nargs=len(steps), default=steps, help="of each stage: %(default)s"
     )
     options = parser.parse_args(arguments)
     try:
@@ -69,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         learned, held_out = split(Part(pictures, by_number), options.held_out, seed=5)
         decoded = PictureList([learned[index] for index in range(len(learned))])  # read once
         model = from_imagenet(pictures.categories)
-        for stage, (settings, steps) in enumerate(zip((FIRST, LAST), options.steps, strict=True), 1):
+        for stage, (settings, steps) in enumerate(zip(STAGES, options.steps, strict=True), 1):
             trained = train(
                 model,
                 decoded,
@@ -77,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
                 replace(settings, steps=steps),
                 held_out=held_out if len(held_out) else None,
                 workers=1,
-                notes=f"Stage {stage} of 2. The body began from the ImageNet weights of "
+                notes=f"Stage {stage} of {len(STAGES)}. The body began from the ImageNet weights of "
                 f"{IMAGENET.replace('_', '-')} (Apache-2.0).",
             )
             model = trained.model
