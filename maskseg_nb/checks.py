@@ -11,7 +11,7 @@ from torchvision.models.detection import MaskRCNN
 
 from .errors import ModelError, quoted
 
-THINNEST = 500  # a model shrinks pictures to 832 pixels (street) or 1333: thinner strips would vanish
+THINNEST = 500  # a model shrinks pictures to 936 pixels (street) or 1333: thinner strips would vanish
 
 
 def check_model(model: MaskRCNN) -> None:

@@ -77,7 +77,7 @@ def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> 
         xlabel="score threshold", ylabel="F1", title="F1 over the score threshold", xlim=(0, 1), ylim=(0, 1)
     )
     axis.grid(alpha=0.3)
-    _as_written(axis.legend(loc="upper right", fontsize=9))
+    _as_written(axis.legend(loc="best", fontsize=9))
     return figure
 
 

@@ -76,7 +76,7 @@ class InsideControls(ChoiceControls):
             self.rows[name] = widgets.HBox([*self.knobs[name], self.defaults[name]])
             for control in self.knobs[name]:
                 control.observe(partial(self._on_knob, name), "value")
-        self._add_knob("shown", "boxes drawn", 1, 200)
+        self._add_knob("shown", "boxes drawn", 1, 300)
         self._add_knob("score_threshold", "score_threshold", 0.0, 1.0)
         self._add_knob("mask_threshold", "mask_threshold", 0.0, 1.0)
 

@@ -14,6 +14,7 @@ from maskseg_nb.follow import follow, lost
 from maskseg_nb.overlay import category_color
 from maskseg_nb.panels import FOLLOWED, RIVAL
 from maskseg_nb.stages import OVER_LIMIT, SUPPRESSED
+from street_levels import PROPOSALS
 
 BLUE = (0, 150, 255)  # before
 
@@ -90,7 +91,7 @@ def test_the_lines_under_the_frames_are_the_journeys_own_numbers(image, street_t
         ),
         (
             f"objectness {start.objectness:.3f}: rank {start.rank} of {start.level_name}",
-            f"kept: proposal #{kept.proposal.row} of 200",
+            f"kept: proposal #{kept.proposal.row} of {PROPOSALS}",
         ),
         (f"read from {found.level_name}", "96 channels of 7 x 7, their mean strength"),
         (

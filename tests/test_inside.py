@@ -18,7 +18,7 @@ from maskseg_nb.follow import cell_of
 from maskseg_nb.inside_controls import ROWS
 from maskseg_nb.stages import SUPPRESSED
 from maskseg_nb.trace import ORDER, Knobs
-from street_levels import ANCHORS, CELLS
+from street_levels import ANCHORS, CELLS, PER_LEVEL, PROPOSALS
 
 BEHIND_BOX = "Detections, Masks"
 BEHIND_RPN = "Proposals, Box scores, Detections, Masks"
@@ -96,7 +96,7 @@ def tree(widget):
 )
 def test_a_knobs_control_moves_state_twin_and_picture_and_the_strip_says_what_ran(app, knob, value, ran):
     app.controls.strip["proposals" if knob.startswith("rpn") else "detections"].value = True
-    app.state.shown = 200
+    app.state.shown = PROPOSALS
     before, status = sent(app), app._status.value
     slider, twin = app.controls.knobs[knob]
     for control, other in ((slider, twin), (twin, slider)):
@@ -108,7 +108,7 @@ def test_a_knobs_control_moves_state_twin_and_picture_and_the_strip_says_what_ra
         assert tuple(marked) == app.trace.rerun_stages and len(marked) == len(ran.split(", "))
         assert (sent(app) != before).any()
         app.controls.reset.click()
-        app.state.shown = 200
+        app.state.shown = PROPOSALS
         assert app.state.knobs == {} and slider.value == twin.value == getattr(Knobs.of(app.model), knob)
         assert (sent(app) == before).all()
 
@@ -160,8 +160,8 @@ def test_a_stage_shows_the_controls_that_are_of_use_there(app):
 def test_beside_each_knob_stands_the_models_own_number(app):
     own = {name: label.value for name, label in app.controls.defaults.items()}
     assert own == {
-        "rpn_pre_nms_top_n": "default 400",
-        "rpn_post_nms_top_n": "default 200",
+        "rpn_pre_nms_top_n": f"default {PER_LEVEL}",
+        "rpn_post_nms_top_n": f"default {PROPOSALS}",
         "rpn_nms_threshold": "default 0.7",
         "rpn_score_threshold": "default 0",
         "rpn_min_size": "default 0.001",

@@ -20,12 +20,12 @@ from maskseg_nb.panels import View
 from maskseg_nb.pictures import Pictures
 from maskseg_nb.stage_pictures import stage_picture
 from maskseg_nb.trace import ORDER, trace
-from street_levels import ANCHORS, CANDIDATES, CELLS, SIDE
+from street_levels import ANCHORS, CANDIDATES, CELLS, PER_LEVEL, PROPOSALS, SIDE
 
 PARTS = ("backbone", "rpn.head", "roi_heads.box_head", "roi_heads.mask_head")
 OWN = {
-    "rpn_pre_nms_top_n": 400,
-    "rpn_post_nms_top_n": 200,
+    "rpn_pre_nms_top_n": PER_LEVEL,
+    "rpn_post_nms_top_n": PROPOSALS,
     "rpn_nms_threshold": 0.7,
     "rpn_score_threshold": 0.0,
     "rpn_min_size": 0.001,

@@ -14,7 +14,7 @@ from maskseg_nb.panels import FATE_COLORS, FOLLOWED, RIVAL, View, level_color
 from maskseg_nb.stage_pictures import feature_pictures, stage_picture
 from maskseg_nb.stages import FATES, KEPT, SUPPRESSED
 from maskseg_nb.trace import ORDER, trace
-from street_levels import ANCHORS, CANDIDATES, CELLS, SIDE
+from street_levels import ANCHORS, CANDIDATES, CELLS, PROPOSALS, SIDE
 
 SCALE = 800 / SIDE  # of the picture to the network's input
 
@@ -242,7 +242,7 @@ def test_a_suppressed_candidate_is_drawn_with_its_rival(street_trace, image):
 
 def test_each_proposal_is_drawn_in_the_colour_of_its_level(street_trace, image):
     journey = follow(street_trace, detection=1)
-    panels = picture(street_trace, image, "box_scores", journey, shown=200)
+    panels = picture(street_trace, image, "box_scores", journey, shown=PROPOSALS)
     boxes = street_trace.proposals.boxes.numpy()
     sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
     levels = np.clip(np.floor(4 + np.log2(sides / 224)), 2, 5).astype(int) - 2
@@ -255,7 +255,7 @@ def test_each_proposal_is_drawn_in_the_colour_of_its_level(street_trace, image):
     one = picture(street_trace, image, "box_scores", journey, shown=1)
     assert has_line(one.left, SCALE * boxes[0], level_color(int(levels[0])), image)
     np.testing.assert_allclose(panels.boxes, SCALE * boxes, atol=1e-3)
-    assert numbers(panels.caption)[:2] == [200, 5]
+    assert numbers(panels.caption)[:2] == [PROPOSALS, 5]
 
 
 def test_the_best_categories_of_the_followed_proposal_are_drawn_where_they_move_it(strict, image):
@@ -389,7 +389,7 @@ def test_a_stage_leaves_its_arguments_unchanged_and_gives_two_panels_of_the_pict
 
 @pytest.mark.parametrize("stage", ORDER)
 @pytest.mark.parametrize(
-    ("knobs", "proposals"), [({}, 200), ({"rpn_score_threshold": 1.0}, 0), ({"rpn_min_size": 999.0}, 0)]
+    ("knobs", "proposals"), [({}, PROPOSALS), ({"rpn_score_threshold": 1.0}, 0), ({"rpn_min_size": 999.0}, 0)]
 )
 def test_a_stage_is_shown_where_nothing_was_detected(nothing_trace, nothing, stage, knobs, proposals):
     run = nothing_trace.rerun(**knobs)

@@ -5,6 +5,7 @@ import pytest
 
 from maskseg_nb import preprocess, sample_photo
 from maskseg_nb.trace import ORDER, Knobs, trace
+from street_levels import PER_LEVEL, PROPOSALS
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_the_first_run_computes_every_stage(first):
 
 def test_the_default_knobs_are_the_models_own(street):
     knobs = Knobs.of(street)
-    assert (knobs.rpn_pre_nms_top_n, knobs.rpn_post_nms_top_n) == (400, 200)
+    assert (knobs.rpn_pre_nms_top_n, knobs.rpn_post_nms_top_n) == (PER_LEVEL, PROPOSALS)
     assert (knobs.box_score_threshold, knobs.box_detections_per_img) == (0.05, 50)
 
 
