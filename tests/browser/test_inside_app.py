@@ -127,7 +127,7 @@ def test_a_knob_of_the_region_proposals_runs_four_stages(app: App, state: Inside
     expect(app.status).to_have_text(re.compile("^Proposals, Box scores, Detections, Masks ran in"))
     state.stage, state.knobs = "proposals", {"rpn_post_nms_top_n": 40}
     app.must_show(state)
-    expect(app.root.get_by_text("default 200")).to_be_visible()
+    expect(app.root.get_by_text(f"default {state.own_knobs['rpn_post_nms_top_n']}")).to_be_visible()
 
 
 def test_a_click_into_the_picture_follows_the_box_there(app: App, state: InsideState):

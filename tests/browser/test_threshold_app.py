@@ -92,16 +92,16 @@ def dot(app: AppInPage) -> tuple[float, float]:
 
 def test_keys_on_the_score_threshold_move_numbers_picture_and_dot(app: AppInPage):
     source, (x, y) = app.picture.get_attribute("src"), dot(app)
-    app.number("Score threshold").fill("0.9")
+    app.number("Score threshold").fill("0.95")
     app.number("Score threshold").press("Enter")
-    must_say(app, by_hand(0.9, 0.5))
+    must_say(app, by_hand(0.95, 0.5))
     expect(app.picture).not_to_have_attribute("src", source or "")
     new_x, new_y = dot(app)
     assert new_x < x and new_y < y  # less recall, more precision: to the left and up
     for _ in range(3):
         app.handle("Score threshold").press("ArrowLeft")
-    expect(app.number("Score threshold")).to_have_value("0.87")
-    must_say(app, by_hand(0.87, 0.5))
+    expect(app.number("Score threshold")).to_have_value("0.92")
+    must_say(app, by_hand(0.92, 0.5))
 
 
 def test_the_iou_threshold_turns_green_masks_red(app: AppInPage):
