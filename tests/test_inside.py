@@ -312,7 +312,7 @@ def test_the_followed_box_is_the_same_one_after_a_knob_lets_it_through(app):
 def test_a_click_follows_what_the_stage_shows_there(app):
     for stage in ("normalised", "features", "dense"):
         app.controls.strip[stage].value = True
-        x, y = {"normalised": (100, 300), "features": (500, 200), "dense": (700, 700)}[stage]
+        x, y = {"normalised": (110, 310), "features": (510, 200), "dense": (710, 710)}[stage]
         click(app, 0, x, y)
         level, row, column, _ = cell_of(app.trace, app.journey.anchor.row)
         assert (level, row, column) == (2, int(y / 800 * CELLS[2] + 0.5), int(x / 800 * CELLS[2] + 0.5))

@@ -21,6 +21,7 @@ from maskseg_nb import Explorer, Inside, MasksegError, ModelError, load_model, p
 from maskseg_nb.explorer_state import ExplorerState
 from maskseg_nb.inside_state import InsideState
 from maskseg_nb.pictures import Pictures
+from street_levels import PROPOSALS
 
 NAN, INF = float("nan"), float("inf")
 SAMPLES = ("astronaut (sample)", "restaurant (sample)")
@@ -531,7 +532,7 @@ def test_no_memory_for_the_network_is_said_with_what_to_lower_and_all_of_it_is_f
     failing = fail_at("roi_heads.mask_head", error)
     app.controls.picture.value = "astronaut (sample)"
     failing.stop()
-    assert LOWER in app._message.value and "rpn_post_nms_top_n (now 200)" in app._message.value
+    assert LOWER in app._message.value and f"rpn_post_nms_top_n (now {PROPOSALS})" in app._message.value
     got(app._message.value)
     error.__traceback__ = None  # this test's own hold on it
     gc.collect()
@@ -587,7 +588,7 @@ def test_no_memory_for_a_knob_leaves_it_as_it_was(folder, street, fail_at):
     app.controls.knobs["rpn_post_nms_top_n"][0].value = 150
     failing.stop()
     assert "lower rpn_post_nms_top_n (now 150)" in app._message.value
-    assert app.state.knobs == {} and app.controls.knobs["rpn_post_nms_top_n"][1].value == 200
+    assert app.state.knobs == {} and app.controls.knobs["rpn_post_nms_top_n"][1].value == PROPOSALS
     app._message.value = ""
     assert same(before, screen(app))
 
