@@ -133,8 +133,9 @@ def test_street_finds_the_astronaut_and_her_outline(street, size):
     corners = np.round(np.array(ASTRONAUT) * [width / 512, height / 512]).astype(np.int32)
     outline = cv2.fillPoly(np.zeros((height, width), np.uint8), [corners], 1).astype(bool)
 
-    surest = instances.masks[instances.names.index("person")]
-    assert iou(surest, outline) >= 0.75
+    people = [mask for mask, name in zip(instances.masks, instances.names, strict=True) if name == "person"]
+    assert len(people) == (1 if size else 2)  # at the photograph's own size a dark corner is one, too
+    assert iou(people[0], outline) >= 0.75
 
 
 def test_the_surest_motorcycle_that_street_finds_is_the_whole_one(street):

@@ -169,10 +169,11 @@ def test_the_objectness_of_a_level_is_the_best_of_each_cell(street_trace, image,
 def test_the_followed_anchor_is_drawn_on_its_own_levels_heat_only(street_trace, image):
     """The pink of the line is no colour of the heat."""
     journey = follow(street_trace, detection=0)
+    assert journey.anchor.level == 4
     along = outlines(image.shape, [journey.anchor.box], 2)
     for level in range(5):
         right = picture(street_trace, image, "dense", journey, level=level).right
-        assert (right[along] == FOLLOWED).all(axis=-1).any() == (level == journey.anchor.level)
+        assert (right[along] == FOLLOWED).all(axis=-1).any() == (level == 4)
 
 
 # Proposals.

@@ -15,6 +15,7 @@ from maskseg_nb import load_model
 from maskseg_nb.canvas import BLOCK
 from maskseg_nb.inside_state import InsideState
 from maskseg_nb.pictures import Pictures
+from street_levels import PROPOSALS
 
 NOTEBOOK = "inside.ipynb"
 CELL = 'from maskseg_nb import Inside\n\ninside = Inside(model="street")\ninside'
@@ -127,7 +128,7 @@ def test_a_knob_of_the_region_proposals_runs_four_stages(app: App, state: Inside
     expect(app.status).to_have_text(re.compile("^Proposals, Box scores, Detections, Masks ran in"))
     state.stage, state.knobs = "proposals", {"rpn_post_nms_top_n": 40}
     app.must_show(state)
-    expect(app.root.get_by_text(f"default {state.own_knobs['rpn_post_nms_top_n']}")).to_be_visible()
+    expect(app.root.get_by_text(f"default {PROPOSALS}")).to_be_visible()
 
 
 def test_a_click_into_the_picture_follows_the_box_there(app: App, state: InsideState):
