@@ -2,6 +2,7 @@
 
 import math
 import sys
+from itertools import pairwise
 
 import pytest
 import torch
@@ -103,19 +104,19 @@ def test_without_the_package_the_command_to_install_it_is_said():
 def test_the_command_trains_evaluates_and_writes_a_model(imagenet, tmp_path, capsys):
     write_coco(ShapesDataset(6), tmp_path / "data", progress=False)
     arguments = ["street", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
-    assert main([*arguments, "--steps", "1", "1", "1", "--held-out", "2"]) == 0
+    assert main([*arguments, "--steps", "1", "1", "1", "1", "--held-out", "2"]) == 0
     out = capsys.readouterr().out
     assert out.count("\nAP50 ") == 1 and "out/model.safetensors" in out
-    folders = ("stage1", "stage2", "stage3", "")
-    first, second, third, last = (load_model(tmp_path / "out" / f / "model.safetensors") for f in folders)
+    folders = ("stage1", "stage2", "stage3", "stage4", "")
+    *stages, last = (load_model(tmp_path / "out" / folder / "model.safetensors") for folder in folders)
     assert last.categories == CATEGORIES
-    for one, next_one in ((first, second), (second, third)):
+    for one, next_one in pairwise(stages):
         pairs = zip(one.parameters(), next_one.parameters(), strict=True)
         assert any(not torch.equal(a, b) for a, b in pairs)
-    before, after = (model.roi_heads.box_predictor.cls_score.bias.detach() for model in (third, last))
+    before, after = (model.roi_heads.box_predictor.cls_score.bias.detach() for model in (stages[-1], last))
     odds = [(bias[1:] - bias[0]).exp() for bias in (before, after)]  # of each category against nothing
-    torch.testing.assert_close(odds[0], 3 * odds[1])
-    card = (tmp_path / "out" / "stage3" / "model.md").read_text()
+    torch.testing.assert_close(odds[0], 9 * odds[1])
+    card = (tmp_path / "out" / "stage4" / "model.md").read_text()
     assert "4 pictures" in card and "On 2 pictures that were held out" in card and "Apache-2.0" in card
 
 
@@ -124,7 +125,7 @@ def test_the_command_trains_evaluates_and_writes_a_model(imagenet, tmp_path, cap
     [
         ("none", [], "instances.json"),
         ("data", ["--held-out", "2"], "held_out must be 0 to 1, got 2"),
-        ("data", ["--steps", "0", "1", "1"], "steps must be a whole number of at least 1, got 0"),
+        ("data", ["--steps", "0", "1", "1", "1"], "steps must be a whole number of at least 1, got 0"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_status_1(imagenet, tmp_path, capsys, data, options, said):

@@ -1,0 +1,62 @@
+"""`python -m bench.street FOLDER`: how good and how fast the shipped model is at several input sizes.
+
+The folder is the one that it was trained on; the 86 pictures that its recipe holds out are evaluated.
+"""
+
+import sys
+import time
+from pathlib import Path
+from statistics import mean, median
+
+from torchvision.models.detection import MaskRCNN
+
+from maskseg_nb import evaluate, load_model, predict, preprocess
+from maskseg_nb.training.street_recipe import learned_and_held_out
+from maskseg_nb.truth import Part
+
+from .measure import print_machine
+
+HELD_OUT = 86
+TIMED = 20
+# (short side, longest side, proposals)
+INPUTS = ((512, 832, 300), (544, 884, 300), (576, 936, 200), (576, 936, 300), (640, 1040, 300))
+
+
+def main(folder: Path) -> None:
+    """Print a row for what the model has been set to, and one for each of `INPUTS`."""
+    _, held_out = learned_and_held_out(folder, HELD_OUT)
+    model = load_model("street")
+    own = (model.transform.min_size[0], model.transform.max_size, model.rpn._post_nms_top_n["testing"])
+    print_machine()
+    print(f"street on {len(held_out)} photographs that were held out: AP50 of masks, seconds a photograph")
+    names = model.categories[1:]
+    print(f"{'input, proposals':<20}", *(f"{name:>11}" for name in (*names, "mean", "boxes", "seconds")))
+    for inputs in (own, *(row for row in INPUTS if row != own)):
+        set_inputs(model, *inputs)
+        seconds = seconds_a_picture(model, held_out)
+        result = evaluate(model, held_out, progress=False)
+        figures = [result.per_category[name]["AP50"] for name in names]
+        figures += [mean(figures), result.boxes["AP50"], seconds]
+        print(f"{'{} {}, {}'.format(*inputs):<20}", *(f"{figure:>11.3f}" for figure in figures), flush=True)
+
+
+def set_inputs(model: MaskRCNN, short: int, longest: int, proposals: int) -> None:
+    """Let a model resize its pictures so, and look at so many proposals, of twice the candidates a map."""
+    model.transform.min_size, model.transform.max_size = (short,), longest
+    model.rpn._pre_nms_top_n["testing"] = 2 * proposals
+    model.rpn._post_nms_top_n["testing"] = proposals
+
+
+def seconds_a_picture(model: MaskRCNN, pictures: Part) -> float:
+    """What `predict` takes, the median of some pictures, each at its own size."""
+    tensors = [preprocess(pictures[index][0], None)[0] for index in range(min(TIMED, len(pictures)))]
+    predict(model, tensors[0])  # the first run fills caches
+    times = []
+    for tensor in tensors:
+        start = time.perf_counter()
+        predict(model, tensor)
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+main(Path(sys.argv[1]))
