@@ -136,7 +136,7 @@ def street(num_classes: int = 5) -> MaskRCNN:
         num_classes: Categories and the background; the shipped weights have 5.
     """
     backbone = LiteFPN()
-    model = MaskRCNN(
+    return MaskRCNN(
         backbone,
         num_classes=None,  # the four smaller heads below take its place
         min_size=576,
@@ -157,4 +157,3 @@ def street(num_classes: int = 5) -> MaskRCNN:
         mask_head=MaskRCNNHeads(backbone.out_channels, (128,) * 4, 1),
         mask_predictor=MaskRCNNPredictor(128, 128, num_classes),
     )
-    return model.to(memory_format=torch.channels_last)  # as the body's maps: faster, above all in the heads

@@ -37,7 +37,7 @@ def sent(explorer):
 def test_a_control_moves_the_state_its_twin_and_the_picture(explorer):
     controls, before = explorer.controls, sent(explorer)
     for control, twin, setting, value in (
-        (controls.score, controls.score_number, "score_threshold", 0.2),
+        (controls.score, controls.score_number, "score_threshold", 0.9),
         (controls.mask_number, controls.mask, "mask_threshold", 0.8),
         (controls.alpha, controls.alpha_number, "alpha", 0.8),
     ):

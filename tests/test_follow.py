@@ -139,7 +139,7 @@ def whole(request, street_trace, restaurant):
 
 def test_every_detection_came_from_the_anchor_that_its_journey_names(whole):
     run, reference = whole
-    assert len(run.prediction) > 30
+    assert len(run.prediction) > 20
     for row in range(len(run.prediction)):
         journey = follow(run, detection=row)
         start = journey.anchor
@@ -188,7 +188,7 @@ def strict(street_trace, restaurant):
     """Knobs with which every fate occurs, and the reference for what no knob touches."""
     knobs = {"rpn_pre_nms_top_n": 250, "rpn_post_nms_top_n": 120, "rpn_min_size": 12.0}
     knobs |= {"rpn_score_threshold": 0.02, "rpn_nms_threshold": 0.6}
-    knobs |= {"box_score_threshold": 0.02, "box_detections_per_img": 20, "box_nms_threshold": 0.45}
+    knobs |= {"box_score_threshold": 0.02, "box_detections_per_img": 10, "box_nms_threshold": 0.45}
     return street_trace.rerun(**knobs), Reference(street_trace, restaurant[0])
 
 
@@ -285,7 +285,7 @@ def test_every_pair_of_proposal_and_category_is_told_its_true_fate(strict, monke
     scores = run.box_scores.scores[:, 1:].reshape(-1).numpy()
     labels = np.tile(np.arange(1, classes + 1), len(run.proposals.boxes))
     dropped = np.where(scores <= 0.021, "score too low", np.where(sides(boxes) < 20, "too small", ""))
-    fates, kept = fates_of(boxes, scores, labels, dropped, 0.45, 20)
+    fates, kept = fates_of(boxes, scores, labels, dropped, 0.45, 10)
     assert {fate for fate, _ in fates} == set(stages.FATES)
     for pair, (fate, blamed) in enumerate(fates):
         proposal, label = pair // classes, int(labels[pair])
@@ -313,9 +313,9 @@ def test_every_pair_of_proposal_and_category_is_told_its_true_fate(strict, monke
             said, threshold = number(r"score too low: ([\d.]+) <= ([\d.]+)", step.reason)
             assert said == pytest.approx(float(scores[pair]), abs=0.00051) and threshold == 0.021
         elif fate == "over the limit":
-            assert step.reason == "over the limit of 20 detections"
+            assert step.reason == "over the limit of 10 detections"
         else:
-            assert step.reason == f"kept: detection #{step.row} of 20"
+            assert step.reason == f"kept: detection #{step.row} of 10"
 
 
 def test_a_box_is_followed_as_its_most_probable_category_where_none_is_named(street_trace):
@@ -482,7 +482,7 @@ def test_a_kept_box_tells_its_whole_way_in_seven_lines(strict):
         "proposal": f"kept: proposal #{proposal} of 120",
         "RoIAlign": f"reads {fpn_level(run.proposals.boxes[proposal])}",
         "box": f"head    {run.prediction.categories[label]} {scores[label]:.3f}, background {scores[0]:.3f}",
-        "detection": "kept: detection #4 of 20",
+        "detection": "kept: detection #4 of 10",
         "mask": f"28 x 28, read from {fpn_level(run.detections.boxes[4])}",
     }
 

@@ -204,10 +204,10 @@ def test_without_a_choice_the_best_detection_is_followed_whatever_the_knobs(stat
 
 
 def test_a_followed_box_is_kept_over_a_knob_and_tells_what_becomes_of_it(state):
-    anchor, label = list(state.offered().values())[1]  # the second detection
+    anchor, label = list(state.offered().values())[2]  # the third detection
     state.followed = anchor, label
     state.update()
-    assert state.journey.detection.row == 1
+    assert state.journey.detection.row == 2
     ends = []
     for knobs in (
         {"box_detections_per_img": 1},

@@ -131,7 +131,7 @@ def test_one_channel_is_shown_cell_by_cell(street_trace, image):
 
 
 def test_the_anchors_of_all_levels_at_one_place_are_drawn_and_nothing_else(street_trace, image):
-    journey = follow(street_trace, detection=0)
+    journey = follow(street_trace, detection=1)
     shown = picture(street_trace, image, "dense", journey)
     anchors, levels = street_trace.dense.anchors, street_trace.dense.levels
     centers = (anchors[:, :2] + anchors[:, 2:]) / 2
@@ -168,7 +168,7 @@ def test_the_objectness_of_a_level_is_the_best_of_each_cell(street_trace, image,
 
 def test_the_followed_anchor_is_drawn_on_its_own_levels_heat_only(street_trace, image):
     """The pink of the line is no colour of the heat."""
-    journey = follow(street_trace, detection=0)
+    journey = follow(street_trace, detection=1)
     assert journey.anchor.level == 4
     along = outlines(image.shape, [journey.anchor.box], 2)
     for level in range(5):
@@ -241,7 +241,7 @@ def test_a_suppressed_candidate_is_drawn_with_its_rival(street_trace, image):
 
 
 def test_each_proposal_is_drawn_in_the_colour_of_its_level(street_trace, image):
-    journey = follow(street_trace, detection=1)
+    journey = follow(street_trace, detection=0)
     panels = picture(street_trace, image, "box_scores", journey, shown=PROPOSALS)
     boxes = street_trace.proposals.boxes.numpy()
     sides = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))

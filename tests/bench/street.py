@@ -5,12 +5,15 @@ The folder is the one that it was trained on; the 86 pictures that its recipe ho
 
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
 
+import numpy as np
 from torchvision.models.detection import MaskRCNN
 
-from maskseg_nb import evaluate, load_model, predict, preprocess
+from maskseg_nb import Evaluation, evaluate, load_model, predict, preprocess
+from maskseg_nb.matching import Outcome
 from maskseg_nb.training.street_recipe import learned_and_held_out
 from maskseg_nb.truth import Part
 
@@ -31,13 +34,31 @@ def main(folder: Path) -> None:
     print(f"street on {len(held_out)} photographs that were held out: AP50 of masks, seconds a photograph")
     names = model.categories[1:]
     print(f"{'input, proposals':<20}", *(f"{name:>11}" for name in (*names, "mean", "boxes", "seconds")))
+    results = []
     for inputs in (own, *(row for row in INPUTS if row != own)):
         set_inputs(model, *inputs)
         seconds = seconds_a_picture(model, held_out)
         result = evaluate(model, held_out, progress=False)
+        results.append(result)
         figures = [result.per_category[name]["AP50"] for name in names]
         figures += [mean(figures), result.boxes["AP50"], seconds]
         print(f"{'{} {}, {}'.format(*inputs):<20}", *(f"{figure:>11.3f}" for figure in figures), flush=True)
+    print_sureness(results[0])
+
+
+def print_sureness(result: Evaluation) -> None:
+    """How many of the instances with such a score are right, masks, IoU 0.5: at best as many as it says."""
+    scores, right = [], []
+    for picture in result.pictures:
+        outcomes = np.array(picture.match.outcomes, object)
+        judged = outcomes != Outcome.NOT_JUDGED
+        scores.append(picture.found.scores[judged])
+        right.append(outcomes[judged] == Outcome.TRUE_POSITIVE)
+    every, hits = np.concatenate(scores), np.concatenate(right)
+    print("instances of that score, how many there are, their mean score, the part that is right")
+    for least, below in pairwise((0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 1.01)):
+        rows = (every >= least) & (every < below)
+        print(f"  from {least:.2f}{rows.sum():>8}{every[rows].mean():>8.2f}{hits[rows].mean():>8.2f}")
 
 
 def set_inputs(model: MaskRCNN, short: int, longest: int, proposals: int) -> None:
