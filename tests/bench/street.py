@@ -43,6 +43,7 @@ def main(folder: Path) -> None:
         figures = [result.per_category[name]["AP50"] for name in names]
         figures += [mean(figures), result.boxes["AP50"], seconds]
         print(f"{'{} {}, {}'.format(*inputs):<20}", *(f"{figure:>11.3f}" for figure in figures), flush=True)
+    print(results[0])
     print_sureness(results[0])
 
 
