@@ -13,7 +13,6 @@ import numpy as np
 from torchvision.models.detection import MaskRCNN
 
 from maskseg_nb import Evaluation, evaluate, load_model, predict, preprocess
-from maskseg_nb.matching import Outcome
 from maskseg_nb.training.street_recipe import learned_and_held_out
 from maskseg_nb.truth import Part
 
@@ -26,40 +25,41 @@ INPUTS = ((512, 832, 300), (544, 884, 300), (576, 936, 200), (576, 936, 300), (6
 
 
 def main(folder: Path) -> None:
-    """Print a row for what the model has been set to, and one for each of `INPUTS`."""
+    """Print a row for what the model has been set to, and one for each of `INPUTS`; then all of the first."""
     _, held_out = learned_and_held_out(folder, HELD_OUT)
     model = load_model("street")
     own = (model.transform.min_size[0], model.transform.max_size, model.rpn._post_nms_top_n["testing"])
     print_machine()
     print(f"street on {len(held_out)} photographs that were held out: AP50 of masks, seconds a photograph")
-    names = model.categories[1:]
-    print(f"{'input, proposals':<20}", *(f"{name:>11}" for name in (*names, "mean", "boxes", "seconds")))
-    results = []
-    for inputs in (own, *(row for row in INPUTS if row != own)):
-        set_inputs(model, *inputs)
-        seconds = seconds_a_picture(model, held_out)
-        result = evaluate(model, held_out, progress=False)
-        results.append(result)
-        figures = [result.per_category[name]["AP50"] for name in names]
-        figures += [mean(figures), result.boxes["AP50"], seconds]
-        print(f"{'{} {}, {}'.format(*inputs):<20}", *(f"{figure:>11.3f}" for figure in figures), flush=True)
-    print(results[0])
-    print_sureness(results[0])
+    names = (*model.categories[1:], "mean", "boxes", "seconds")
+    print(f"{'input, proposals':<20}", *(f"{name:>11}" for name in names))
+    result = print_row(model, held_out, own)
+    for inputs in INPUTS:
+        if inputs != own:
+            print_row(model, held_out, inputs)
+    print(result)
+    print_sureness(result)
+
+
+def print_row(model: MaskRCNN, pictures: Part, inputs: tuple[int, int, int]) -> Evaluation:
+    """Set the model's inputs, evaluate it, and print how good and how fast it is."""
+    set_inputs(model, *inputs)
+    seconds = seconds_a_picture(model, pictures)
+    result = evaluate(model, pictures, progress=False)
+    figures = [result.per_category[name]["AP50"] for name in model.categories[1:]]
+    figures += [mean(figures), result.boxes["AP50"], seconds]
+    print(f"{'{} {}, {}'.format(*inputs):<20}", *(f"{figure:>11.3f}" for figure in figures), flush=True)
+    return result
 
 
 def print_sureness(result: Evaluation) -> None:
     """How many of the instances with such a score are right, masks, IoU 0.5: at best as many as it says."""
-    scores, right = [], []
-    for picture in result.pictures:
-        outcomes = np.array(picture.match.outcomes, object)
-        judged = outcomes != Outcome.NOT_JUDGED
-        scores.append(picture.found.scores[judged])
-        right.append(outcomes[judged] == Outcome.TRUE_POSITIVE)
-    every, hits = np.concatenate(scores), np.concatenate(right)
+    curve = result.curve()
+    right = np.diff(curve.recall * curve.objects, prepend=0)  # one where an object more is found
     print("instances of that score, how many there are, their mean score, the part that is right")
     for least, below in pairwise((0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 1.01)):
-        rows = (every >= least) & (every < below)
-        print(f"  from {least:.2f}{rows.sum():>8}{every[rows].mean():>8.2f}{hits[rows].mean():>8.2f}")
+        rows = (curve.scores >= least) & (curve.scores < below)
+        print(f"  from {least:.2f}{rows.sum():>8}{curve.scores[rows].mean():>8.2f}{right[rows].mean():>8.2f}")
 
 
 def set_inputs(model: MaskRCNN, short: int, longest: int, proposals: int) -> None:
