@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
 def _pictures(given: list[Path]) -> list[Path]:
     """Files as they are, folders' pictures in their place; two samples where nothing is given."""
     if not given:
-        return [sample_photo("astronaut"), sample_photo("motorcycle")]
+        return [sample_photo("restaurant"), sample_photo("motorcycle")]
     return [path for place in given for path in (pictures_in(place) if place.is_dir() else [place])]
 
 

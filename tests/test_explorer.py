@@ -98,7 +98,7 @@ def test_nothing_above_the_threshold_is_said_on_the_picture(explorer):
     assert (explorer.blended == explorer.image).all()  # the note is on the screen, not in the array
 
 
-PICTURES = ("astronaut (sample)", "gray.png")
+PICTURES = ("restaurant (sample)", "gray.png")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_code_shown_gives_exactly_the_picture_on_screen(explorer, picture, i
 
 @pytest.mark.parametrize("input_size", INPUT_SIZES)
 def test_the_code_for_an_upload_starts_from_the_explorers_image(explorer, input_size):
-    upload(explorer, "mine.png", sample_photo("astronaut").read_bytes())
+    upload(explorer, "mine.png", sample_photo("restaurant").read_bytes())
     explorer.state.input_size = input_size
     assert explorer.state.picture == "mine.png (upload)"
     namespace = {"explorer": explorer}
@@ -144,7 +144,7 @@ def test_a_fault_of_our_own_is_said_and_the_controls_come_back(explorer, monkeyp
     explorer.controls.picture.value = "cat (sample)"
     assert "unexpected RuntimeError: out of &lt;b&gt;luck" in explorer._message.value
     assert not explorer.controls.alpha.disabled
-    assert explorer.controls.picture.value == "astronaut (sample)"
+    assert explorer.controls.picture.value == "restaurant (sample)"
 
 
 def test_the_controls_are_locked_while_the_network_runs(explorer):
@@ -166,7 +166,7 @@ def test_refresh_finds_a_new_picture_and_survives_a_lost_one(explorer, tmp_path)
     (tmp_path / "new.png").unlink()
     explorer.controls.refresh.click()
     assert "No pictures in" in explorer._message.value
-    assert explorer.state.picture == explorer.controls.picture.value == "astronaut (sample)"
+    assert explorer.state.picture == explorer.controls.picture.value == "restaurant (sample)"
 
 
 def test_an_explorer_of_no_folder_says_so(tmp_path):
@@ -177,12 +177,12 @@ def test_an_explorer_of_no_folder_says_so(tmp_path):
 def test_save_writes_the_picture_and_overwrites_nothing(explorer, tmp_path):
     for _ in range(2):
         explorer.controls.save.click()
-    names = sorted(path.name for path in tmp_path.glob("astronaut*"))
-    assert names == ["astronaut-segmented-2.png", "astronaut-segmented.png"]
+    names = sorted(path.name for path in tmp_path.glob("restaurant*"))
+    assert names == ["restaurant-segmented-2.png", "restaurant-segmented.png"]
     for name in names:
         written = cv2.imread(str(tmp_path / name), cv2.IMREAD_COLOR_RGB)
         np.testing.assert_array_equal(written, explorer.blended)
-    assert "astronaut-segmented-2.png" in explorer._message.value
+    assert "restaurant-segmented-2.png" in explorer._message.value
 
 
 def test_the_save_panel_is_closed_until_it_is_asked_for(explorer):
@@ -204,12 +204,12 @@ def test_chosen_formats_go_into_the_chosen_folder_and_overwrite_nothing(explorer
     panel.folder.value = str(tmp_path / "new")
     for ending in ("", "-2"):
         explorer.controls.save.click()
-        assert (tmp_path / "new" / f"astronaut{ending}.csv").exists()
+        assert (tmp_path / "new" / f"restaurant{ending}.csv").exists()
     names = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert len(names) == 2 * (3 + len(explorer.instances))
-    assert "astronaut-2.instances.png" in explorer._message.value
+    assert "restaurant-2.instances.png" in explorer._message.value
     assert f"and {len(names) // 2 - 1} more" in explorer._message.value
-    written = cv2.imread(str(tmp_path / "new" / "astronaut.instances.png"), cv2.IMREAD_UNCHANGED)
+    written = cv2.imread(str(tmp_path / "new" / "restaurant.instances.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(written, instance_map(explorer.instances))
 
 
@@ -230,7 +230,7 @@ def test_nothing_chosen_and_a_folder_that_cannot_be_are_said(explorer, tmp_path)
 def test_an_empty_folder_is_said_and_the_samples_are_offered(tmp_path, street):
     explorer = Explorer(tmp_path, street)
     assert "No pictures in" in explorer._message.value
-    assert explorer.state.picture == "astronaut (sample)"
+    assert explorer.state.picture == "restaurant (sample)"
 
 
 def test_a_folder_begins_with_its_own_first_picture(tmp_path, street):

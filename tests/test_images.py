@@ -288,7 +288,7 @@ def test_every_sample_is_a_photograph_on_this_machine():
 
 
 def test_an_unknown_sample_is_a_value_error_that_lists_the_known():
-    with pytest.raises(ValueError, match="name must be one of astronaut, .*, got 'dog'"):
+    with pytest.raises(ValueError, match="name must be one of restaurant, .*, got 'dog'"):
         sample_photo("dog")
 
 
