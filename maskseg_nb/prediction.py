@@ -262,7 +262,7 @@ class Instances:
         return [
             {
                 "category": name,
-                "score": round(float(score), 4),
+                "score": float(score),
                 "box": tuple(int(side) for side in np.rint(box)),
                 "area": int(area),
                 "percent": 100 * int(area) / (height * width),

@@ -1,11 +1,14 @@
 """`Prediction` and `Instances`: what is kept, and that masks land where torchvision puts them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from maskseg_nb import Instances, Prediction
+from maskseg_nb.app_parts import instances_table
 from predictions import CATEGORIES, made_up
 
 
@@ -106,6 +109,15 @@ def test_the_table_gives_area_in_pixels_and_percent():
     ]
     assert str(instances).splitlines()[1].split() == "car 0.88 box (5, 5, 15, 15) 20 pixels (2.0 %)".split()
     assert np.argwhere(instances.masks[0]).min(axis=0).tolist() == [7, 8]
+
+
+def test_a_score_is_rounded_once_and_so_reads_the_same_everywhere():
+    instances = made_up(1).select(score_threshold=0)
+    instances = replace(instances, scores=np.array([0.93496], np.float32))  # to four digits 0.935, then 0.94
+    name = instances.names[0]
+    assert instances.tags == (f"{name} 0.93",)
+    assert str(instances).splitlines()[1].split()[:2] == [name, "0.93"]
+    assert "<td>0.93</td>" in instances_table(instances, [(0, 0, 0)])
 
 
 def test_a_prediction_of_100_detections_weighs_less_than_a_megabyte():
