@@ -1,4 +1,4 @@
-"""Lines, text and heat onto pixels. All but `paste_tag` return a new picture."""
+"""Lines, text and heat onto pixels. All but `paste_tags` return a new picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def draw_boxes(
         colors: One for each box.
         dashed: Dashed lines, the field's sign for "before"; solid is "after".
         thickness: In pixels; None fits the picture's size.
-        tags: A short text for each of the first boxes, at the upper left corner.
+        tags: A short text for each of the first boxes, as `tag_boxes` writes them.
 
     Returns:
         uint8 (H, W, 3), RGB.
@@ -47,64 +47,63 @@ def draw_boxes(
             continue
         for a, b in _dashes(start, end, width):
             cv2.line(drawn, a, b, color, width, cv2.LINE_AA, 4)
-    size = max(12, round(max(image.shape) / 45))
-    for text, box, color in reversed(list(zip(tags, np.asarray(boxes), colors, strict=False))):
-        paste_tag(drawn, text, int(box[0]), int(box[1]), size, color)
-    return drawn
+    return tag_boxes(drawn, list(zip(np.asarray(boxes), tags, colors, strict=False)))
 
 
-def paste_tag(drawn: np.ndarray, text: str, x: int, y: int, size: int, color: Color) -> None:
-    """Write a tag into `drawn` itself, standing on (x, y) or, at an edge, as near as it fits whole."""
-    tag = text_tag(text, size, color)
-    height, width = min(tag.shape[0], drawn.shape[0]), min(tag.shape[1], drawn.shape[1])
-    left = min(max(x, 0), drawn.shape[1] - width)
-    top = min(max(y - height, 0), drawn.shape[0] - height)
-    drawn[top : top + height, left : left + width] = tag[:height, :width]
-
-
-def heat_map(image: np.ndarray, heat: np.ndarray, alpha: float = 0.6) -> np.ndarray:
-    """Lay values over a picture as colours, dark violet for 0 to yellow for 1 (matplotlib's inferno).
+def tag_boxes(image: np.ndarray, tags: Sequence[tuple[np.ndarray, str, Color]]) -> np.ndarray:
+    """Write tags at the upper left corners of boxes, the first ones first.
 
     Args:
         image: uint8 (H, W, 3), RGB.
-        heat: float (h, w), [0, 1]: each value covers a block of the picture, the whole map all of it.
-        alpha: Weight of the colours, [0, 1].
+        tags: For each a box, x1 y1 x2 y2 in pixels, a short text and a colour.
 
     Returns:
         uint8 (H, W, 3), RGB.
     """
     check_image(image)
-    size = (image.shape[1], image.shape[0])
-    blocks = cv2.resize(false_colors(heat), size, interpolation=cv2.INTER_NEAREST)
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(grey, 1 - alpha, blocks, alpha, 0)
+    drawn = image.copy()
+    places = [(int(x1), int(y1), int(y2)) for (x1, y1, _, y2), _, _ in tags]
+    size = max(12, round(max(image.shape) / 45))
+    paste_tags(drawn, [text for _, text, _ in tags], places, [color for _, _, color in tags], size)
+    return drawn
 
 
-def false_colors(values: np.ndarray) -> np.ndarray:
-    """float (h, w), [0, 1], as colours: uint8 (h, w, 3), RGB."""
-    grey = np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
-    return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-
-
-def mosaic(maps: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
-    """Maps beside each other, each stretched from its own least to its own greatest value.
+def paste_tags(
+    drawn: np.ndarray,
+    texts: Sequence[str],
+    places: Sequence[tuple[int, int, int]],
+    colors: Sequence[Color],
+    size: int,
+    centred: bool = False,
+) -> None:
+    """Write tags into `drawn` itself, the first ones first; each moves down where another already is.
 
     Args:
-        maps: float (N, h, w).
-        columns: How many in a row.
-        gap: Cells of black between two.
-
-    Returns:
-        uint8 (rows * (h + gap) - gap, columns * (w + gap) - gap, 3), RGB.
+        drawn: uint8 (H, W, 3), RGB.
+        texts: Where one is empty there is no tag.
+        places: x, y and the lowest top for each. It stands on (x, y) or, at an edge, as near as it fits
+            whole.
+        colors: One for each text.
+        size: Of the letters, in pixels.
+        centred: x is a tag's middle, not its left edge.
     """
-    count, height, width = maps.shape
-    rows = -(-count // columns)
-    sheet = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), np.uint8)
-    for index, values in enumerate(maps):
-        top, left = index // columns * (height + gap), index % columns * (width + gap)
-        span = float(values.max() - values.min()) or 1.0
-        sheet[top : top + height, left : left + width] = false_colors((values - values.min()) / span)
-    return sheet
+    taken: list[tuple[int, int, int, int]] = []
+    for text, (x, y, lowest), color in zip(texts, places, colors, strict=False):
+        if not text:
+            continue
+        tag = text_tag(text, size, color)
+        height, width = min(tag.shape[0], drawn.shape[0]), min(tag.shape[1], drawn.shape[1])
+        left = min(max(x - (width // 2 if centred else 0), 0), drawn.shape[1] - width)
+        top = min(max(y - height, 0), drawn.shape[0] - height)
+        lowest = min(max(lowest, top), drawn.shape[0] - height)
+        while any(_overlap((top, left, height, width), other) for other in taken) and top < lowest:
+            top = min(top + height, lowest)
+        taken.append((top, left, height, width))
+        drawn[top : top + height, left : left + width] = tag[:height, :width]
+
+
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
 def draw_note(image: np.ndarray, text: str) -> np.ndarray:
@@ -194,34 +193,6 @@ def draw_grid(image: np.ndarray, down: float, across: float) -> np.ndarray:
     lined[np.arange(0, image.shape[0], down).astype(int)] = 255
     lined[:, np.arange(0, image.shape[1], across).astype(int)] = 255
     return cv2.addWeighted(image, 0.6, lined, 0.4, 0)
-
-
-def mask_over_crop(crop: Crop, box: np.ndarray, probs: np.ndarray, threshold: float) -> np.ndarray:
-    """A box's mask probabilities, cell by cell, over its crop, and the line of the threshold.
-
-    Args:
-        crop: Around the box.
-        box: (4,), x1 y1 x2 y2 in pixels of the whole picture.
-        probs: float32 (M, M), [0, 1].
-        threshold: Where the line runs.
-
-    Returns:
-        uint8 (h, w, 3), RGB, as `crop.image`.
-    """
-    height, width = crop.image.shape[:2]
-    left, top, right, bottom = crop.boxes(box)[0]
-    side = len(probs)
-    # Cell i of the mask reaches from left + i / M to left + (i + 1) / M of the box.
-    matrix = np.array([[(right - left) / side, 0, left], [0, (bottom - top) / side, top]])
-    matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5  # from the corners of pixels to their centres
-    cells = cv2.warpAffine(probs, matrix, (width, height), flags=cv2.INTER_NEAREST, borderValue=-1)
-    smooth = cv2.warpAffine(probs, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=0)
-    heat = heat_map(crop.image, cells, 0.65)
-    shown = np.where(cells[..., None] >= 0, heat, crop.image)
-    contours, _ = cv2.findContours(
-        (smooth > threshold).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
-    )
-    return cv2.drawContours(shown, contours, -1, (255, 255, 255), line_width(shown), cv2.LINE_AA)
 
 
 def line_width(image: np.ndarray) -> int:

@@ -1,5 +1,6 @@
 """What an evaluation found, as matplotlib Figures."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -70,7 +71,8 @@ def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> 
     axis = figure.subplots()
     for row, (name, curve) in enumerate(_curves(evaluation, categories)):
         best, color = int(curve.f1.argmax()), f"C{row}"
-        label = f"{name}: best {curve.f1[best]:.2f} at {curve.scores[best]:.2f}"
+        threshold = math.floor(1000 * curve.scores[best]) / 1000  # rounded up it would lose the instance
+        label = f"{name}: best {curve.f1[best]:.2f} at {threshold:.3f}"
         axis.step(curve.scores, curve.f1, where="post", color=color, label=label, lw=1.8)
         axis.plot([curve.scores[best]], [curve.f1[best]], "o", color=color, markeredgecolor="black")
     axis.set(

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .drawing import DARK, Color, Crop, draw_boxes, false_colors, fitted, mask_over_crop
+from .drawing import DARK, Color, Crop, draw_boxes, fitted
+from .heat import false_colors, mask_over_crop
 from .journey import Journey, Rival
 from .overlay import category_color
 from .panels import FOLLOWED, RIVAL

@@ -5,7 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,8 @@ def segment_pictures(
         score_threshold, mask_threshold: As in `Prediction.select`.
         alpha, overlap, formats: As in `export`.
         executor: Any of `concurrent.futures`, or Dask's `client.get_executor()`; None works here, on a
-            picture a processor core.
+            picture a processor core. Processes have to be spawned, not forked:
+            `ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))`.
         resume: False does all pictures again.
         progress: Show a progress bar.
 
@@ -111,6 +112,7 @@ def segment_pictures(
     start = time.perf_counter()
     check_formats(formats)
     options = Options(score_threshold, mask_threshold, alpha, overlap, tuple(formats))
+    _check_executor(executor)
     here = executor is None or isinstance(executor, ThreadPoolExecutor)
     if not here and not isinstance(model, (str, os.PathLike)):
         raise TypeError("model must be a name or path where an executor's processes have to load it")
@@ -156,3 +158,13 @@ def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
             f"no pictures in {quoted(folder)}; it needs files such as {', '.join(SUFFIXES[:4])}"
         )
     return paths
+
+
+def _check_executor(executor: Executor | None) -> None:
+    """Refuse forked processes: they inherit torch's locks without the threads that would open them."""
+    context = getattr(executor, "_mp_context", None)
+    if isinstance(executor, ProcessPoolExecutor) and context and context.get_start_method() == "fork":
+        raise ValueError(
+            "executor must spawn its processes, got one that forks them, and torch would wait for ever; use "
+            'ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))'
+        )

@@ -6,7 +6,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from .drawing import check_image, line_width, text_tag
+from .drawing import check_image, line_width, paste_tags
 from .errors import quoted
 from .prediction import Instances, check_fraction, check_instances
 
@@ -158,20 +158,8 @@ def draw_tags(drawn: np.ndarray, instances: Instances, texts: Sequence[str], col
         colors: uint8 (M, 3), RGB.
     """
     size = max(13, round(max(drawn.shape) / 42))
-    taken: list[tuple[int, int, int, int]] = []
-    for index, text in enumerate(texts):
-        if not text:
-            continue
-        tag = text_tag(text, size, tuple(colors[index].tolist()))
-        height, width = min(tag.shape[0], drawn.shape[0]), min(tag.shape[1], drawn.shape[1])
-        x, y = _highest_point(instances, index)
-        left = min(max(x - width // 2, 0), drawn.shape[1] - width)
-        top = min(max(y - height, 0), drawn.shape[0] - height)
-        lowest = min(max(int(instances.boxes[index, 3]), top), drawn.shape[0] - height)
-        while any(_overlap((top, left, height, width), other) for other in taken) and top < lowest:
-            top = min(top + height, lowest)
-        taken.append((top, left, height, width))
-        drawn[top : top + height, left : left + width] = tag[:height, :width]
+    places = [(*_highest_point(instances, row), int(instances.boxes[row, 3])) for row in range(len(texts))]
+    paste_tags(drawn, texts, places, list(map(tuple, colors.tolist())), size, centred=True)
 
 
 def _highest_point(instances: Instances, index: int) -> tuple[int, int]:
@@ -183,10 +171,6 @@ def _highest_point(instances: Instances, index: int) -> tuple[int, int]:
         return int((x1 + x2) / 2), int(y1)
     row = int(rows.argmax())
     return left + int(np.flatnonzero(crop[row]).mean()), top + row
-
-
-def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
-    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
 @lru_cache(maxsize=3)

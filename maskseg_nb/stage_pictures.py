@@ -3,24 +3,14 @@
 Dashed boxes are before a decision, solid ones after it. The box that is followed is pink everywhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from torch import Tensor
 
-from .drawing import (
-    Color,
-    Crop,
-    draw_boxes,
-    draw_grid,
-    false_colors,
-    fitted,
-    heat_map,
-    line_width,
-    mask_over_crop,
-    mosaic,
-)
+from .drawing import Color, Crop, draw_boxes, draw_grid, fitted, line_width, tag_boxes
 from .follow import anchor_at
+from .heat import false_colors, heat_map, mask_over_crop, mosaic
 from .journey import Journey, Rival
 from .overlay import draw_instances
 from .panels import FATE_COLORS, FOLLOWED, RIVAL, StagePicture, View, level_color
@@ -28,7 +18,7 @@ from .stages import FATES, KEPT, LOW_SCORE, count_fates
 from .trace import Trace
 
 STRONGEST = 16  # channels shown where none is chosen
-TAGGED = 8  # detections that are named: more tags would cover each other
+TAGGED = 10  # detections that are named: more tags would hide the picture
 
 
 def stage_picture(trace: Trace, image: np.ndarray, stage: str, journey: Journey, view: View) -> StagePicture:
@@ -188,10 +178,13 @@ def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
         f"#{row} {name} {score:.2f}"
         for row, (name, score) in enumerate(zip(names, prediction.scores, strict=True))
     ]
-    right = draw_boxes(right, prediction.boxes, colors, tags=tags[:TAGGED])
+    right = draw_boxes(right, prediction.boxes, colors)
+    named = list(zip(prediction.boxes, tags, colors, strict=True))[:TAGGED]
     if journey.detection:
         step = journey.detection
-        left, right = _follow_on(left, right, step.box, step.rival, step.row)
+        left, right = _follow_on(left, right, step.box, step.rival, step.row, named)
+    else:
+        right = tag_boxes(right, named)
     caption = (
         f"{len(scores):,} pairs of proposal and category ({len(scores) // (classes - 1)} x {classes - 1}): "
         + _counted(found.fates)
@@ -255,20 +248,22 @@ _DRAW: dict[str, Callable[[Trace, np.ndarray, Journey, View], StagePicture]] = {
 
 
 def _follow_on(
-    left: np.ndarray, right: np.ndarray, box: np.ndarray, rival: Rival | None, row: int | None
+    left: np.ndarray,
+    right: np.ndarray,
+    box: np.ndarray,
+    rival: Rival | None,
+    row: int | None,
+    tags: Sequence[tuple[np.ndarray, str, Color]] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """The followed box, dashed before and solid after; where it lost, what suppressed it and the IoU."""
     thick = 2 * line_width(left)
     left = draw_boxes(left, box[None], [FOLLOWED], dashed=True, thickness=thick)
-    if row is not None:
-        return left, draw_boxes(right, box[None], [FOLLOWED], thickness=thick)
-    right = draw_boxes(right, box[None], [FOLLOWED], dashed=True, thickness=thick)
-    if rival:
+    right = draw_boxes(right, box[None], [FOLLOWED], dashed=row is None, thickness=thick)
+    if row is None and rival:
+        right = draw_boxes(right, rival.box[None], [RIVAL], thickness=thick)
         name = f"#{rival.number}, " if rival.number is not None else ""
-        right = draw_boxes(
-            right, rival.box[None], [RIVAL], thickness=thick, tags=[f"{name}IoU {rival.iou:.2f}"]
-        )
-    return left, right
+        tags = [(rival.box, f"{name}IoU {rival.iou:.2f}", RIVAL), *tags]
+    return left, tag_boxes(right, tags)
 
 
 def _counted(fates: Tensor) -> str:

@@ -10,15 +10,12 @@ from maskseg_nb.drawing import (
     Crop,
     draw_boxes,
     draw_grid,
-    false_colors,
     fitted,
-    heat_map,
     line_width,
-    mask_over_crop,
-    mosaic,
-    paste_tag,
+    paste_tags,
     text_tag,
 )
+from maskseg_nb.heat import false_colors, heat_map, mask_over_crop, mosaic
 from maskseg_nb.prediction import Prediction
 from predictions import CATEGORIES
 
@@ -94,10 +91,13 @@ def test_the_first_box_lies_on_top(black):
         assert tuple(drawn[40, 60]) == tuple(drawn[40, 100]) == first[0]
 
 
-def test_the_first_tag_lies_on_top(black):
-    drawn = draw_boxes(black, np.array([BOX, BOX]), [RED, GREEN], tags=["first", "second, which is longer"])
-    tag = text_tag("first", 12, RED)
-    np.testing.assert_array_equal(drawn[20 - tag.shape[0] : 20, 30 : 30 + tag.shape[1]], tag)
+def test_the_first_tag_stands_on_its_box_and_the_second_moves_below_it(black):
+    drawn = draw_boxes(black, np.array([BOX, BOX]), [RED, GREEN], tags=["first", "second, longer"])
+    bottom = 20
+    for text, color in (("first", RED), ("second, longer", GREEN)):
+        tag = text_tag(text, 12, color)
+        np.testing.assert_array_equal(drawn[bottom - tag.shape[0] : bottom, 30 : 30 + tag.shape[1]], tag)
+        bottom += tag.shape[0]
 
 
 @pytest.mark.parametrize("dashed", [False, True])
@@ -157,7 +157,7 @@ def test_a_tag_stands_on_its_place_and_stays_whole_at_an_edge(black, place, expe
     height, width = tag.shape[:2]
     left = expected[0] if expected[0] is not None else 160 - width
     bottom = expected[1] if expected[1] is not None else height
-    paste_tag(black, "person", *place, 13, GREEN)
+    paste_tags(black, ["person"], [(*place, 0)], [GREEN], 13)
     np.testing.assert_array_equal(black[bottom - height : bottom, left : left + width], tag)
     black[bottom - height : bottom, left : left + width] = 0
     assert not black.any()
@@ -165,7 +165,7 @@ def test_a_tag_stands_on_its_place_and_stays_whole_at_an_edge(black, place, expe
 
 def test_a_tag_larger_than_the_picture_is_cut():
     small = np.zeros((8, 20, 3), np.uint8)
-    paste_tag(small, "a very long name", 3, 3, 13, GREEN)
+    paste_tags(small, ["a very long name"], [(3, 3, 8)], [GREEN], 13)
     np.testing.assert_array_equal(small, text_tag("a very long name", 13, GREEN)[:8, :20])
 
 

@@ -1,5 +1,7 @@
 """Figures are read back: lines, texts and pixels against what was measured."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -51,7 +53,11 @@ def test_f1_names_its_best(evaluation):
     person = evaluation.curve("person")
     best = int(person.f1.argmax())
     figure = show_f1(evaluation)
-    assert texts(figure) == [f"person: best {person.f1[best]:.2f} at {person.scores[best]:.2f}"]
+    (text,) = texts(figure)
+    name, f1, threshold = re.fullmatch(r"(\w+): best (\S+) at (\S+)", text).groups()
+    assert name == "person" and f1 == f"{person.f1[best]:.2f}"
+    precision, recall = person.at(float(threshold))  # as it is written, it loses nobody
+    assert 2 * precision * recall / (precision + recall) == pytest.approx(person.f1[best])
     assert figure.axes[0].lines[1].get_ydata()[0] == person.f1.max()
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 import tracemalloc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 
 import cv2
@@ -202,6 +202,14 @@ def test_a_model_object_cannot_go_to_other_processes(photos, street, tmp_path):
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         with pytest.raises(TypeError, match="model must be a name or path"):
             segment_folder(photos, tmp_path / "out", street, executor=executor)
+
+
+@pytest.mark.skipif("fork" not in get_all_start_methods(), reason="nobody forks here")
+def test_forked_processes_are_refused_instead_of_waiting_for_ever(photos, tmp_path):
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as executor:
+        with pytest.raises(ValueError, match="executor must spawn its processes"):
+            segment_folder(photos, tmp_path / "out", "street", executor=executor)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_network_has_as_many_threads_afterwards_as_before(photos, whole, tmp_path):

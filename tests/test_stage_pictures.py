@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from maskseg_nb import draw_instances, preprocess, sample_photo
-from maskseg_nb.drawing import DARK, draw_boxes, false_colors
+from maskseg_nb.drawing import DARK, draw_boxes, text_tag
 from maskseg_nb.follow import follow, lost
+from maskseg_nb.heat import false_colors
 from maskseg_nb.panels import FATE_COLORS, FOLLOWED, RIVAL, View, level_color
-from maskseg_nb.stage_pictures import feature_pictures, stage_picture
+from maskseg_nb.stage_pictures import TAGGED, feature_pictures, stage_picture
 from maskseg_nb.stages import FATES, KEPT, SUPPRESSED
 from maskseg_nb.trace import ORDER, trace
 from street_levels import ANCHORS, CANDIDATES, CELLS, PROPOSALS, SIDE
@@ -288,6 +289,16 @@ def test_every_fate_of_the_pairs_is_counted(strict, image):
     assert said_fates(caption) == {name: count for name, count in counts.items() if count}
     assert numbers(caption)[:3] == [480, 120, 4]
     assert numbers(caption)[-2:] == [15, 15]
+
+
+def test_every_tag_of_a_detection_can_be_read_whole(street_trace, image):
+    panels = picture(street_trace, image, "detections", follow(street_trace, detection=0))
+    found = street_trace.prediction
+    size = max(12, round(max(image.shape) / 45))
+    for row in range(TAGGED):
+        text = f"#{row} {found.categories[found.labels[row]]} {found.scores[row]:.2f}"
+        apart = cv2.matchTemplate(panels.right, text_tag(text, size, FATE_COLORS[KEPT]), cv2.TM_SQDIFF)
+        assert apart.min() < 1000, text  # a pixel that differs is 65,025
 
 
 def test_each_detection_is_drawn_with_its_proposal_and_nothing_else(strict, image):

@@ -1,6 +1,7 @@
 """A training to be watched: how the losses fall, and what the network says about one picture by now."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -11,13 +12,14 @@ from torchvision.models.detection import MaskRCNN
 from ..figures import figure_png
 from ..images import preprocess
 from ..overlay import draw_instances
-from ..prediction import check_fraction
+from ..prediction import Prediction, check_fraction
 from ..segmentation import predict
 from . import Progress
 from .run import LOSSES
 
 LEAST_SECONDS = 2.0  # between two drawings
 SHARE = 0.1  # of the time that drawing may take
+LEAST_SIDE = 600  # pixels, the longest side of the picture that is drawn on
 SMOOTH = 20  # steps that a line's point is the mean of
 # torchvision's names, and what each one asks.
 QUESTIONS = {
@@ -101,12 +103,20 @@ def show_training(
         drawn, title = image, "Not tried yet"
         if model is not None:
             tensor, _ = preprocess(image, size=(image.shape[0], image.shape[1]))
-            instances = predict(model, tensor).select(score_threshold=score_threshold)
-            drawn = draw_instances(image, instances)
+            large, prediction = _enlarged(image, predict(model, tensor))
+            instances = prediction.select(score_threshold=score_threshold)
+            drawn = draw_instances(large, instances)
             title = f"Found at a score of {score_threshold:.2f} or more: {len(instances)}"
         place.imshow(drawn)
         place.set_title(title, parse_math=False)
     return figure
+
+
+def _enlarged(image: np.ndarray, prediction: Prediction) -> tuple[np.ndarray, Prediction]:
+    """Both a whole number of times as large, so that tags do not hide what they name in a small picture."""
+    times = -(-LEAST_SIDE // max(image.shape[:2]))
+    large = image.repeat(times, axis=0).repeat(times, axis=1)
+    return large, replace(prediction, boxes=times * prediction.boxes, image_size=large.shape[:2])
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
