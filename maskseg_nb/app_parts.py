@@ -31,7 +31,7 @@ STYLE_SHEET = """<style>
 .maskseg th { font-weight: 600; text-align: right; padding: 1px 10px; }
 .maskseg td { text-align: right; padding: 1px 10px; border-top: 1px solid var(--jp-border-color2); }
 .maskseg th:nth-child(2), .maskseg td:nth-child(2) { text-align: left; }
-.maskseg-table { max-height: 190px; overflow-y: auto; }
+.maskseg-table { max-height: 250px; overflow-y: auto; }
 .maskseg pre { background: var(--jp-layout-color2); color: var(--jp-ui-font-color1); padding: 8px;
   overflow-x: auto; user-select: text; }
 .maskseg-swatch { display: inline-block; width: 14px; height: 14px; border: 1px solid #0008;

@@ -274,4 +274,4 @@ def test_text_is_readable_in_either_theme(app: App, theme: str):
     score = f"{kept(RESTAURANT).scores[0]:.2f}"
     for text in (app.status, app.root.get_by_role("cell", name=score).first):
         assert contrast(text) > 4.5  # the least that WCAG asks for
-    app.screenshot(f"explorer-{theme.lower()}.png", height=1060)  # the whole table is to be on it
+    app.screenshot(f"explorer-{theme.lower()}.png", height=1100)  # the whole table is to be on it
