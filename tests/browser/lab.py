@@ -231,7 +231,12 @@ def shown_pixels(picture: Locator) -> np.ndarray:
     """What the browser decoded of an <img>, whatever its file says: uint8 (H, W, 3), RGB."""
     address = picture.evaluate(
         """async picture => {
-            await picture.decode();
+            for (let source; source !== picture.src; ) {
+                source = picture.src;
+                await picture.decode().catch(error => {
+                    if (source === picture.src) throw error;  // else another picture came while it decoded
+                });
+            }
             const canvas = document.createElement('canvas');
             [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
             canvas.getContext('2d').drawImage(picture, 0, 0);
