@@ -1,4 +1,4 @@
-"""Lines, text and heat onto pixels. All but `paste_tags` return a new picture."""
+"""Lines and text onto pixels. All but `paste_tags` return a new picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def draw_boxes(
             continue
         for a, b in _dashes(start, end, width):
             cv2.line(drawn, a, b, color, width, cv2.LINE_AA, 4)
-    return tag_boxes(drawn, list(zip(np.asarray(boxes), tags, colors, strict=False)))
+    return tag_boxes(drawn, list(zip(boxes, tags, colors, strict=False))) if tags else drawn
 
 
 def tag_boxes(image: np.ndarray, tags: Sequence[tuple[np.ndarray, str, Color]]) -> np.ndarray:
@@ -88,7 +88,7 @@ def paste_tags(
         centred: x is a tag's middle, not its left edge.
     """
     taken: list[tuple[int, int, int, int]] = []
-    for text, (x, y, lowest), color in zip(texts, places, colors, strict=False):
+    for text, (x, y, lowest), color in zip(texts, places, colors, strict=True):
         if not text:
             continue
         tag = text_tag(text, size, color)

@@ -11,7 +11,7 @@ from torch import Tensor
 from .drawing import Color, Crop, draw_boxes, draw_grid, fitted, line_width, tag_boxes
 from .follow import anchor_at
 from .heat import false_colors, heat_map, mask_over_crop, mosaic
-from .journey import Journey, Rival
+from .journey import DetectionStep, Journey, ProposalStep
 from .overlay import draw_instances
 from .panels import FATE_COLORS, FOLLOWED, RIVAL, StagePicture, View, level_color
 from .stages import FATES, KEPT, LOW_SCORE, count_fates
@@ -121,7 +121,7 @@ def _proposals(trace: Trace, image: np.ndarray, journey: Journey, view: View) ->
     left = draw_boxes(image, before, [FATE_COLORS[fate] for fate in fates], dashed=True)
     after = trace.on_picture(proposals.boxes[: view.shown])
     right = draw_boxes(image, after, [FATE_COLORS[KEPT]] * len(after))
-    left, right = _follow_on(left, right, journey.proposal.box, journey.proposal.rival, journey.proposal.row)
+    left, right = _follow_on(left, right, journey.proposal)
     caption = (
         f"{len(proposals.candidates):,} candidates, each level's best: "
         + _counted(proposals.fates)
@@ -180,11 +180,7 @@ def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     ]
     right = draw_boxes(right, prediction.boxes, colors)
     named = list(zip(prediction.boxes, tags, colors, strict=True))[:TAGGED]
-    if journey.detection:
-        step = journey.detection
-        left, right = _follow_on(left, right, step.box, step.rival, step.row, named)
-    else:
-        right = tag_boxes(right, named)
+    left, right = _follow_on(left, right, journey.detection, named)
     caption = (
         f"{len(scores):,} pairs of proposal and category ({len(scores) // (classes - 1)} x {classes - 1}): "
         + _counted(found.fates)
@@ -250,20 +246,23 @@ _DRAW: dict[str, Callable[[Trace, np.ndarray, Journey, View], StagePicture]] = {
 def _follow_on(
     left: np.ndarray,
     right: np.ndarray,
-    box: np.ndarray,
-    rival: Rival | None,
-    row: int | None,
+    step: ProposalStep | DetectionStep | None,
     tags: Sequence[tuple[np.ndarray, str, Color]] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The followed box, dashed before and solid after; where it lost, what suppressed it and the IoU."""
+    """The followed box, dashed before and solid after; where it lost, what suppressed it and the IoU.
+
+    Tags come last, so that no line crosses them. Without a step they are all.
+    """
     thick = 2 * line_width(left)
-    left = draw_boxes(left, box[None], [FOLLOWED], dashed=True, thickness=thick)
-    right = draw_boxes(right, box[None], [FOLLOWED], dashed=row is None, thickness=thick)
-    if row is None and rival:
+    if step:
+        left = draw_boxes(left, step.box[None], [FOLLOWED], dashed=True, thickness=thick)
+        right = draw_boxes(right, step.box[None], [FOLLOWED], dashed=step.row is None, thickness=thick)
+    if step and step.rival:
+        rival = step.rival
         right = draw_boxes(right, rival.box[None], [RIVAL], thickness=thick)
         name = f"#{rival.number}, " if rival.number is not None else ""
         tags = [(rival.box, f"{name}IoU {rival.iou:.2f}", RIVAL), *tags]
-    return left, tag_boxes(right, tags)
+    return left, tag_boxes(right, tags) if tags else right
 
 
 def _counted(fates: Tensor) -> str:

@@ -4,10 +4,9 @@ The folder is the one that it was trained on; the 86 pictures that its recipe ho
 """
 
 import sys
-import time
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 
 import numpy as np
 from torchvision.models.detection import MaskRCNN
@@ -16,7 +15,7 @@ from maskseg_nb import Evaluation, evaluate, load_model, predict, preprocess
 from maskseg_nb.training.street_recipe import learned_and_held_out
 from maskseg_nb.truth import Part
 
-from .measure import print_machine
+from .measure import median_ms, print_machine
 
 HELD_OUT = 86
 TIMED = 20
@@ -71,14 +70,8 @@ def set_inputs(model: MaskRCNN, short: int, longest: int, proposals: int) -> Non
 
 def seconds_a_picture(model: MaskRCNN, pictures: Part) -> float:
     """What `predict` takes, the median of some pictures, each at its own size."""
-    tensors = [preprocess(pictures[index][0], None)[0] for index in range(min(TIMED, len(pictures)))]
-    predict(model, tensors[0])  # the first run fills caches
-    times = []
-    for tensor in tensors:
-        start = time.perf_counter()
-        predict(model, tensor)
-        times.append(time.perf_counter() - start)
-    return median(times)
+    tensors = cycle([preprocess(pictures[index][0], None)[0] for index in range(TIMED)])
+    return median_ms(lambda: predict(model, next(tensors)), TIMED) / 1000
 
 
 main(Path(sys.argv[1]))
