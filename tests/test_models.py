@@ -5,9 +5,11 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import socket
 import threading
 import time
+from collections import OrderedDict
 from dataclasses import replace
 
 import cv2
@@ -23,6 +25,7 @@ from torchvision.models.detection import (
     maskrcnn_resnet50_fpn,
     maskrcnn_resnet50_fpn_v2,
 )
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 from maskseg_nb import MODELS, ModelError, load_model, predict, preprocess, sample_photo
@@ -75,11 +78,10 @@ def official_name(name):
     return MODELS[name].download.path.name
 
 
-def publish_at(address, name, monkeypatch, sha256_prefix=None):
+def publish_at(address, name, monkeypatch):
     """Let a model of the table be downloaded from another address."""
     known = MODELS[name]
-    prefix = sha256_prefix or known.download.sha256_prefix
-    download = Download(f"{address}/{official_name(name)}", prefix)
+    download = Download(f"{address}/{official_name(name)}", known.download.sha256_prefix)
     monkeypatch.setitem(MODELS, name, replace(known, download=download))
 
 
@@ -222,19 +224,65 @@ def published(tmp_path):
         thread.join()
 
 
-def random_weights(build):
-    """A state dict whose every number matters: also those of the norms, which start as 0 and 1."""
-    torch.manual_seed(0)
-    model = build(weights=None, weights_backbone=None)
+def numbers_that_matter(model):
+    """Random weights also in the norms, which start as 0 and 1."""
     for name, module in model.named_modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if "BatchNorm" in type(module).__name__:
             nn.init.normal_(module.running_mean, std=0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.1)
             # The last norm of a residual block is small, lest sixteen blocks grow beyond float32.
             nn.init.uniform_(module.weight, 0.5, 1.0)
             module.weight.data *= 0.2 if name.endswith("bn3") else 1
+    return model
+
+
+def as_in_2019(path, categories=91):
+    """Save a `maskrcnn_resnet50_fpn` as torchvision 0.3 did: its layers' names, torch's format of that time.
+
+    Names and shapes are those that the code of torchvision 0.3.0 and 0.11.1 gives: 307, of which 26 are
+    others today. Its frozen norms had no eps at all.
+    """
+    torch.manual_seed(0)
+    today = numbers_that_matter(
+        MaskRCNN(resnet_fpn_backbone(backbone_name="resnet50", weights=None), categories)
+    )
+    state = OrderedDict()
+    for key, weight in today.state_dict().items():
+        key = re.sub(r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.0\.", r"\1.", key)
+        key = re.sub(
+            r"^roi_heads\.mask_head\.(\d)\.0\.",
+            lambda m: f"roi_heads.mask_head.mask_fcn{int(m[1]) + 1}.",
+            key,
+        )
+        state[key.replace("rpn.head.conv.0.0.", "rpn.head.conv.")] = weight
+    assert len(state) == 307 and len(state.keys() - today.state_dict().keys()) == 26
+    assert {"rpn.head.conv.bias", "roi_heads.mask_head.mask_fcn4.weight"} < state.keys()
+    assert {"backbone.fpn.inner_blocks.0.weight", "backbone.fpn.layer_blocks.3.bias"} < state.keys()
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    return today.state_dict()
+
+
+def as_in_2022(path):
+    """Save a `maskrcnn_resnet50_fpn_v2`: it came with torchvision 0.13, and its names have stayed."""
+    torch.manual_seed(0)
+    model = numbers_that_matter(maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None))
+    torch.save(model.state_dict(), path)
     return model.state_dict()
+
+
+def publish(name, save, published, monkeypatch):
+    """Serve a stand-in under the official name with its own digest, to us and to torchvision; its weights."""
+    folder, address = published
+    weights = {"coco": MaskRCNN_ResNet50_FPN_Weights, "coco_v2": MaskRCNN_ResNet50_FPN_V2_Weights}[name]
+    state = save(folder / "stand-in.pth")
+    with (folder / "stand-in.pth").open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    url = re.sub(r"^.*/(.*)-[0-9a-f]+\.pth$", rf"{address}/\1-{digest[:8]}.pth", weights.COCO_V1.url)
+    (folder / "stand-in.pth").rename(folder / url.rsplit("/", 1)[1])
+    monkeypatch.setattr(weights.COCO_V1.value, "url", url)
+    monkeypatch.setitem(MODELS, name, replace(MODELS[name], download=Download.from_url(url)))
+    return state
 
 
 def cut_down(model):
@@ -248,25 +296,25 @@ def cut_down(model):
 
 
 @pytest.mark.parametrize(
-    "name, build, norm, eps",
+    "name, save, build, norm, eps",
     [
-        ("coco", maskrcnn_resnet50_fpn, FrozenBatchNorm2d, 0.0),
-        ("coco_v2", maskrcnn_resnet50_fpn_v2, nn.BatchNorm2d, 1e-5),
+        ("coco", as_in_2019, maskrcnn_resnet50_fpn, FrozenBatchNorm2d, 0.0),
+        ("coco_v2", as_in_2022, maskrcnn_resnet50_fpn_v2, nn.BatchNorm2d, 1e-5),
     ],
 )
-def test_a_downloaded_model_is_torchvisions_own_to_the_bit(name, build, norm, eps, published, monkeypatch):
-    folder, address = published
-    file = folder / official_name(name)
-    torch.save(random_weights(build), file)
-    with file.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    publish_at(address, name, monkeypatch, sha256_prefix=digest[:8])
-
+def test_a_published_model_is_torchvisions_own_to_the_bit(
+    name, save, build, norm, eps, published, tmp_path, monkeypatch
+):
+    state = publish(name, save, published, monkeypatch)
     model = load_model(name)
-    # torchvision finds the file under its official name in the cache, and does not look at the digest.
-    assert MODELS[name].download.path.is_file()
-    official = build(weights="DEFAULT", progress=False).eval()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torchvisions"))  # it downloads for itself
+    official = build(weights="COCO_V1", progress=False).eval()
 
+    assert model.state_dict().keys() == official.state_dict().keys() == state.keys()
+    for key, weight in model.state_dict().items():
+        assert torch.equal(weight, state[key]) and torch.equal(weight, official.state_dict()[key]), key
+    for ours, theirs in zip(model.modules(), official.modules(), strict=True):
+        assert getattr(ours, "eps", None) == getattr(theirs, "eps", None)
     norms = [module for module in model.modules() if "BatchNorm" in type(module).__name__]
     assert len(norms) >= 53  # ResNet-50 has as many
     assert all(type(module) is norm and module.eps == eps for module in norms)
@@ -280,6 +328,14 @@ def test_a_downloaded_model_is_torchvisions_own_to_the_bit(name, build, norm, ep
     for key in ("boxes", "labels", "scores", "masks"):
         assert ours[key].isfinite().all()
         assert torch.equal(ours[key], theirs[key]), key
+
+
+def test_no_name_is_the_documented_model_without_a_warning(published, monkeypatch):
+    monkeypatch.delenv(MODEL_VARIABLE)
+    state = publish("coco", as_in_2019, published, monkeypatch)
+    model = load_model()  # a warning would be an error
+    assert model.name == "coco"
+    assert all(torch.equal(weight, state[key]) for key, weight in model.state_dict().items())
 
 
 # Checkpoints of one's own
@@ -318,6 +374,13 @@ def test_a_fine_tuned_resnet_keeps_the_norms_that_it_was_trained_with(tmp_path):
     torch.save(tuned.state_dict(), tmp_path / "mine.pth")
     norms = [m for m in load_model(tmp_path / "mine.pth").modules() if "BatchNorm" in type(m).__name__]
     assert norms and all(type(norm) is nn.BatchNorm2d and norm.eps == 1e-5 for norm in norms)
+
+
+def test_a_checkpoint_of_before_torchvision_0_13_has_other_names_and_is_loaded_by_path(tmp_path):
+    state = as_in_2019(tmp_path / "mine.pth", categories=3)
+    model = load_model(tmp_path / "mine.pth")
+    assert len(model.categories) == 3 and model.state_dict().keys() == state.keys()
+    assert all(torch.equal(weight, state[key]) for key, weight in model.state_dict().items())
 
 
 # RoI pools: torchvision fixes their scales by the first picture that a model sees
