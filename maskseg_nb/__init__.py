@@ -34,7 +34,7 @@ from .label_maps import instance_map, semantic_map  # noqa: E402
 from .match_drawing import draw_match  # noqa: E402
 from .matching import Match, Outcome, match  # noqa: E402
 from .measures import measure  # noqa: E402
-from .models import MODELS, load_model  # noqa: E402
+from .models import load_model  # noqa: E402
 from .overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask  # noqa: E402
 from .prediction import Instances, Prediction  # noqa: E402
 from .segmentation import predict, segment_image  # noqa: E402
@@ -47,6 +47,7 @@ from .training.chart import TrainingChart, show_training  # noqa: E402
 from .training.fine_tuning import with_categories  # noqa: E402
 from .training.settings import TrainingSettings  # noqa: E402
 from .truth import PictureList, Truth, split  # noqa: E402
+from .zoo import MODELS  # noqa: E402
 
 __all__ = [
     "FORMATS",

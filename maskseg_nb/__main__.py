@@ -10,8 +10,8 @@ from .errors import MasksegError, quoted
 from .export_formats import FORMATS
 from .folder import pictures_in, segment_pictures
 from .images import sample_photo
-from .models import MODELS
 from .prediction import check_fraction
+from .zoo import MODELS
 
 EXAMPLES = """examples:
   maskseg-nb                                   two sample photographs

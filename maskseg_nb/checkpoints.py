@@ -1,182 +1,33 @@
-"""Weights files: found in torch hub's folder, downloaded there, checked, and only then opened.
+"""Weights files opened: only tensors and plain containers come out, whatever the file holds."""
 
-torchvision's own route unpickles whatever lies in the cache, checks a digest only while it downloads, and
-waits for ever on a stalled server. Here the order is: whole digest first, then `weights_only=True`.
-"""
-
-import contextlib
-import errno
-import glob
-import hashlib
-import http.client
+import argparse
+import collections
 import io
 import os
-import re
-import tempfile
+import pickletools
 import threading
-import time
-import urllib.error
-import urllib.request
+import types
 import warnings
 import zipfile
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from .errors import MAX_MESSAGE, ModelError, quoted, shortened
+from .bundles import mask_rcnns_in
+from .download import MAX_BYTES, Download, fetch
+from .errors import ModelError, quoted, shortened
+from .out_of_memory import is_out_of_memory
 
-CONNECT_SECONDS = 20.0  # for the name, the connection and the first byte together
-READ_SECONDS = 20.0  # for each further piece
-ABANDONED_SECONDS = 600.0  # a live download writes far more often
-MAX_BYTES = 2 * 2**30  # of a weights file, and of the tensors that it unpacks to
+MAX_TENSORS = 10_000  # in a file; a Mask R-CNN has some 300, with an optimiser's memory some 1,000
+MAX_PICKLE = 2 * 2**20  # bytes that say which tensors there are; of 1,000 they are 0.2 MB
 _CHUNK = 2**20
 _DTYPES = (
     *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
     *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool),
 )
-
-
-@dataclass(frozen=True)
-class Download:
-    """Where published weights are, and how the SHA-256 of their file begins."""
-
-    url: str
-    sha256_prefix: str
-
-    @classmethod
-    def from_url(cls, url: str) -> "Download":
-        """torchvision's file names end in the first digits of their SHA-256: `name-bf2d0c1e.pth`."""
-        match = re.search(r"-([0-9a-f]{8,64})\.pth$", url)
-        if match is None:
-            raise ValueError(f"url must end in -<sha256 prefix>.pth, got {quoted(url)}")
-        return cls(url, match[1])
-
-    @property
-    def path(self) -> Path:
-        """The file in torch hub's folder: where torchvision, too, looks for it."""
-        return Path(torch.hub.get_dir()) / "checkpoints" / PurePosixPath(urlsplit(self.url).path).name
-
-
-def fetch(download: Download) -> bytes:
-    """A published weights file, downloaded where it is not cached yet.
-
-    A cached file whose SHA-256 is another is renamed to `*.bad` and fetched once more. Bytes come back, and
-    not a path: what was checked is what will be read, whatever becomes of the file.
-
-    Raises:
-        ModelError: The file can be neither found nor downloaded, or is not the published one.
-    """
-    path = download.path
-    try:
-        _remove_abandoned(path)
-        data = _cached(download)
-        if data is None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _download(download, path)
-            data = _cached(download)
-        if data is None:
-            raise OSError("another program changes the file meanwhile")
-    except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
-        raise ModelError(_cannot_be_downloaded(path, error)) from None
-    return data
-
-
-def _cached(download: Download) -> bytes | None:
-    """What the cache holds, if it is the published file; anything else is set aside as `*.bad`."""
-    path = download.path
-    if not path.is_file():
-        return None
-    with contextlib.suppress(FileNotFoundError):  # another process has just set it aside
-        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
-        if hashlib.sha256(data).hexdigest().startswith(download.sha256_prefix):
-            return data
-        path.replace(_bad(path))
-    return None
-
-
-def _bad(path: Path) -> Path:
-    return path.with_name(path.name + ".bad")
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Delete what killed downloads left behind, and nothing that may still be written to."""
-    for partial in path.parent.glob(glob.escape(path.name) + "*.partial"):
-        with contextlib.suppress(OSError):  # another process was faster, or the folder is read-only
-            if time.time() - partial.stat().st_mtime > ABANDONED_SECONDS:
-                partial.unlink()
-
-
-def _cannot_be_downloaded(path: Path, error: Exception) -> str:
-    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-    if isinstance(error, http.client.IncompleteRead):
-        reason = "the connection ended too early"
-    before, after = "put the file into ", " by hand"
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        before, after = "make room on the disk of ", ""
-    elif getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS):
-        before, after = "set TORCH_HOME to a folder that you may write to, instead of ", ""
-    damaged = "; the cached file was damaged and is now *.bad" if _bad(path).exists() else ""
-    before = f"{path.name} cannot be downloaded ({quoted(reason, 60)}){damaged}; {before}"
-    after += ', or use load_model("street")'
-    return before + quoted(path.parent, MAX_MESSAGE - len(before) - len(after)) + after
-
-
-def _download(download: Download, path: Path) -> None:
-    """Stream to a temporary file in the same folder; only a whole, checked file gets the real name."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
-    try:
-        digest = hashlib.sha256()
-        with os.fdopen(handle, "wb") as file, _open(download.url) as response:
-            if response.headers.get_content_type() == "text/html":
-                raise OSError("a web page came instead, of a proxy or a log-in")
-            total = response.length or 0  # None where the server does not say
-            with tqdm(total=total or None, unit="B", unit_scale=True, desc=path.name) as bar:
-                while chunk := response.read1(_CHUNK):
-                    if bar.n + len(chunk) > MAX_BYTES:
-                        raise OSError("the server sends more than any known weights file holds")
-                    digest.update(chunk)
-                    file.write(chunk)
-                    bar.update(len(chunk))
-                if total and bar.n < total:
-                    raise OSError(f"the connection ended after {bar.n:,} of {total:,} bytes")
-            file.flush()
-            os.fsync(file.fileno())
-        if not digest.hexdigest().startswith(download.sha256_prefix):
-            raise OSError("what came is not the published file: its SHA-256 differs")
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):  # after os.replace there is none
-            os.unlink(partial)
-
-
-def _open(url: str) -> http.client.HTTPResponse:
-    """`urlopen` with one deadline over name look-up and all addresses; its own timeout is for each."""
-    result: list[http.client.HTTPResponse | BaseException] = []
-
-    def connect() -> None:
-        try:
-            result.append(urllib.request.urlopen(url, timeout=READ_SECONDS))
-        except BaseException as error:  # handed to the caller's thread
-            result.append(error)
-
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(CONNECT_SECONDS)
-    if not result:
-        raise OSError(f"no answer within {CONNECT_SECONDS:.0f} s")
-    if isinstance(result[0], urllib.error.HTTPError):
-        result[0].close()  # a 404 comes with a body, and so with an open connection
-    if isinstance(result[0], (http.client.HTTPException, ValueError)):  # ValueError: where it redirects to
-        raise OSError(f"no proper HTTP answer: {result[0]}")
-    if isinstance(result[0], BaseException):
-        raise result[0]
-    return result[0]
 
 
 def read_published(download: Download) -> dict[str, Tensor]:
@@ -195,6 +46,29 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         ModelError: The file is missing, damaged, or holds more than a flat dict of tensors.
     """
+    content, metadata = _content(path)
+    return _checked(content, quoted(path.name)), metadata
+
+
+def read_mask_rcnn(path: Path) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+    """Read a Mask R-CNN's weights as people save them: see bundles.py; else as `read_state`.
+
+    Returns:
+        state, metadata: As `read_state`.
+        notes: Says which was taken where the file holds several.
+    """
+    content, metadata = _content(path)
+    name, notes = quoted(path.name), []
+    found = mask_rcnns_in(content)
+    if len(found) > 1:
+        first, *others = (quoted(place or "its top", 60) for place in found)
+        notes.append(
+            f"{name} holds several Mask R-CNNs: taken is {first}; to take {others[0]}, save it alone"
+        )
+    return _checked(next(iter(found.values()), content), name), metadata, notes
+
+
+def _content(path: Path) -> tuple[object, dict[str, str]]:
     name = quoted(path.name)
     try:
         if not path.is_file():
@@ -203,10 +77,12 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             raise ModelError(f"{name} is larger than {MAX_BYTES // 2**30} GB, more than a Mask R-CNN needs")
         if path.suffix != ".safetensors":
             with path.open("rb") as opened:  # once: nobody can put another file there between two looks
-                return _checked(_unpickled(opened, name), name), {}
+                return _unpickled(opened, name), {}
         with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            return _checked({key: file.get_tensor(key) for key in file.keys()}, name), metadata
+            keys = list(file.keys())
+            if len(keys) > MAX_TENSORS:
+                raise ModelError(_too_many(name))
+            return {key: file.get_tensor(key) for key in keys}, dict(file.metadata() or {})
     except OSError as error:
         reason = error.strerror or shortened(str(error), 100)
         raise ModelError(f"{name} cannot be opened: {reason}; give a file that you may read") from None
@@ -214,15 +90,73 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelError(f"{name} is not a whole safetensors file: {error}; copy it again") from None
 
 
+class _Nothing:
+    """Stands in for what a bundle holds beside its weights: nothing is called, and nothing kept."""
+
+    def __new__(cls, *_: object, **__: object) -> "_Nothing":
+        return object.__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+class _PlainDict:
+    """Becomes an ordinary dict, whatever kind of dict was saved."""
+
+    def __new__(cls, *_: object) -> Any:
+        return {}
+
+
+class _PlainList:
+    """Becomes an ordinary list."""
+
+    def __new__(cls, *_: object) -> Any:
+        return []
+
+
+def _names(*things: type) -> tuple[str, ...]:
+    return tuple(f"{thing.__module__}.{thing.__qualname__}" for thing in things)
+
+
+# What training loops put beside the weights. These names, and no others, are read as one of the stand-ins.
+_BESIDE = {
+    _Nothing: (
+        *_names(argparse.Namespace, types.SimpleNamespace, bool, int, float, str),
+        *(
+            f"{module}.{kind}"
+            for module in ("pathlib", "pathlib._local")
+            for kind in ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
+        ),
+        *("numpy.dtype", "numpy.ndarray"),
+        *(
+            f"numpy.{core}.multiarray.{name}"
+            for core in ("core", "_core")
+            for name in ("scalar", "_reconstruct")
+        ),
+        *("datetime.datetime", "datetime.date", "datetime.timedelta", "torch.torch_version.TorchVersion"),
+    ),
+    _PlainDict: (
+        *_names(dict, collections.defaultdict),
+        *("lightning.fabric.utilities.data.AttributeDict", "lightning_fabric.utilities.data.AttributeDict"),
+        *("pytorch_lightning.utilities.parsing.AttributeDict", "easydict.EasyDict"),
+    ),
+    _PlainList: _names(list, collections.deque),
+}
+_STAND_INS: list[Any] = [(stand_in, name) for stand_in, names in _BESIDE.items() for name in names]
+_allowing = threading.Lock()  # torch's list of allowed names is the whole process's
+
+
 def _unpickled(file: BinaryIO, name: str) -> object:
     """What a torch file holds; only tensors and plain containers can come out."""
     _check_unpacked_size(file, name)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _allowing, torch.serialization.safe_globals(_STAND_INS):
             warnings.simplefilter("ignore")  # torch's own, of TorchScript and old formats
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files make torch.load raise a dozen kinds
         verdict = "cannot be read"
+        if is_out_of_memory(error):
+            raise ModelError(f"{name} does not fit into memory; close other programs") from None
         if "TorchScript" in str(error):
             verdict = "refused, it is a TorchScript program"
         elif "nsupported" in str(error):
@@ -252,23 +186,51 @@ def _is_finite(tensor: Tensor) -> bool:
 
 
 def _is_plain(key: object, tensor: object) -> bool:
-    """A named tensor of ordinary numbers that lie in memory: not sparse, quantised or on the meta device."""
-    if not isinstance(key, str) or not isinstance(tensor, Tensor):
+    """A named tensor of ordinary numbers that lie in memory: not sparse, nested, quantised or on "meta"."""
+    if not isinstance(key, str) or not isinstance(tensor, Tensor) or tensor.is_nested:
         return False
     return tensor.layout == torch.strided and tensor.device.type == "cpu" and tensor.dtype in _DTYPES
 
 
+def _too_many(name: str) -> str:
+    return f"{name} holds far more tensors than a Mask R-CNN, with some 300, needs: not opened"
+
+
 def _check_unpacked_size(file: BinaryIO, name: str) -> None:
-    """Refuse a zip that unpacks to far more than it weighs; torch itself stores tensors uncompressed."""
+    """Refuse what takes far longer, or far more memory, to unpack than a Mask R-CNN.
+
+    That is a zip that unpacks to far more than it weighs (torch itself stores tensors uncompressed), and a
+    pickle that lists tensors without end: torch reads that list in Python.
+    """
     size = file.seek(0, os.SEEK_END)
     try:
         if not zipfile.is_zipfile(file):
-            return  # torch's older format: one pickle, no compression
+            _check_old_format(file, name)
+            return
         with zipfile.ZipFile(file) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
+            members = archive.infolist()
+    except ModelError:
+        raise
     except Exception as error:  # zipfile raises half a dozen kinds
         raise ModelError(f"{name} is damaged: {error}; copy it again") from None
     finally:
         file.seek(0)
+    unpacked = sum(member.file_size for member in members)
     if unpacked > 2 * size + _CHUNK:
         raise ModelError(f"{name} unpacks to {unpacked:,} bytes, far more than it weighs: not opened")
+    pickles = sum(member.file_size for member in members if member.filename.endswith("data.pkl"))
+    if len(members) > MAX_TENSORS or pickles > MAX_PICKLE:
+        raise ModelError(_too_many(name))
+
+
+def _check_old_format(file: BinaryIO, name: str) -> None:
+    """torch's format until 2020: five pickles, the fourth with the content, and then the tensors' numbers."""
+    file.seek(0)
+    head = io.BytesIO(file.read(MAX_PICKLE))
+    try:
+        for _ in range(5):
+            for _ in pickletools.genops(head):
+                pass
+    except Exception:  # no pickles, which torch.load will say; or they go on behind the head
+        if head.tell() == MAX_PICKLE:
+            raise ModelError(_too_many(name)) from None

@@ -6,7 +6,7 @@ detections and no error.
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
 from .errors import ModelError, quoted
@@ -14,8 +14,17 @@ from .errors import ModelError, quoted
 THINNEST = 500  # a model shrinks pictures to 936 pixels (street) or 1333: thinner strips would vanish
 
 
-def check_model(model: MaskRCNN) -> None:
-    """Raise TypeError or ValueError unless `model` is a Mask R-CNN in eval mode that takes float32."""
+def check_model(model: nn.Module) -> MaskRCNN:
+    """The Mask R-CNN itself, out of DataParallel, torch.compile's wrapper and the like.
+
+    Raises:
+        TypeError, ValueError: It is no Mask R-CNN in eval mode that takes float32.
+    """
+    while not isinstance(model, MaskRCNN):
+        inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
+        if not isinstance(inner, nn.Module):
+            break
+        model = inner
     if not isinstance(model, MaskRCNN) or not model.roi_heads.has_mask():
         raise TypeError(f"model must be a torchvision MaskRCNN, got {type(model).__name__}")
     if any(module.training for module in model.modules()):  # one part is enough to change what the rest says
@@ -29,6 +38,7 @@ def check_model(model: MaskRCNN) -> None:
             f"model must have float32 weights, got {first.dtype}; call model.float(), or load_model() "
             'with precision="bfloat16"'
         )
+    return model
 
 
 def check_tensor(tensor: Tensor) -> None:

@@ -12,8 +12,8 @@ from traitlets import Enum, Unicode
 from .app_state import AppState
 from .errors import ImageError
 from .images import preprocess
-from .models import MODELS
 from .pictures import Pictures
+from .zoo import MODELS
 
 INPUT_SIZES: dict[str, tuple[int, int] | None] = {
     "800 x 800, as documented": (800, 800),

@@ -14,10 +14,11 @@ import torch
 from jupyter_core.paths import jupyter_path
 from packaging.requirements import Requirement
 
-from .checkpoints import Download
+from .download import Download
 from .memory import free_bytes
-from .models import MODEL_VARIABLE, MODELS, shipped_weights
+from .models import MODEL_VARIABLE
 from .precision import has_native_bfloat16
+from .zoo import MODELS, shipped_weights
 
 DISTRIBUTION = "maskseg-nb"
 NEEDED_MEMORY = 2 * 10**9  # bytes: a ResNet model, its peak over one picture, and the notebook's own

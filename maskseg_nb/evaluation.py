@@ -12,10 +12,10 @@ from .coco_figures import FIGURES, CocoFigures
 from .errors import DatasetError, quoted
 from .found import Found, FoundFile, fingerprint, picture_key
 from .matching import Match, Outcome, match_rows, overlaps
-from .models import categories_of
 from .precision_recall import Curve, curve
 from .prediction import check_fraction
 from .truth import Dataset
+from .zoo import categories_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,6 @@ from .app_state import Fraction
 from .choice import INPUT_SIZES, Choice
 from .errors import shortened
 from .label_maps import semantic_map
-from .models import MODELS
 from .overlay import (
     draw_instances,
     draw_semantic_map,
@@ -26,6 +25,7 @@ from .overlay import (
 from .pictures import Pictures
 from .prediction import Instances, Prediction
 from .segmentation import predict
+from .zoo import MODELS
 
 # Style -> (function of the public API, what it draws, options).
 STYLES: dict[str, tuple[Callable[..., np.ndarray], str, dict[str, Any]]] = {

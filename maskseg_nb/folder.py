@@ -21,7 +21,8 @@ from .folder_records import Record, Records, prepare, write_tables
 from .folder_work import Options, run
 from .found import fingerprint
 from .images import SUFFIXES
-from .models import categories_of, load_model
+from .models import load_model
+from .zoo import categories_of
 
 
 @dataclass(frozen=True)

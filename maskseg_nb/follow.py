@@ -12,10 +12,10 @@ from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign, box_iou, clip_boxes_to_image
 
 from .journey import AnchorStep, DetectionStep, Journey, MaskStep, ProposalStep, Rival
-from .models import categories_of
 from .roi_pooling import pooled, roi_levels
 from .stages import FATES, KEPT, OVER_LIMIT, SUPPRESSED, TOO_SMALL
 from .trace import Trace
+from .zoo import categories_of
 
 
 def follow(

@@ -15,11 +15,11 @@ from torchvision.models.detection import MaskRCNN
 from .errors import DatasetError, quoted
 from .images import preprocess
 from .matching import instance_rles, labels_by_name
-from .models import categories_of
 from .prediction import Instances
 from .segmentation import predict
 from .trace import Knobs
 from .truth import decode_masks
+from .zoo import categories_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,14 +13,13 @@ from torchvision.models.detection import MaskRCNN
 
 from .app_parts import swatch
 from .canvas import Canvas
-from .checks import check_model
 from .clickable import ClickableImage
 from .figures import show_side_by_side
 from .film import FRAMES, TILE
 from .inside_controls import TITLES, InsideControls
 from .inside_state import InsideState
 from .journey import Journey
-from .models import load_model
+from .models import as_model, load_model
 from .picture_app import PictureApp
 from .pictures import Pictures
 from .trace import Trace
@@ -49,9 +48,7 @@ class Inside(PictureApp):
     ) -> None:
         super().__init__()
         pictures = Pictures(folder)
-        loaded = load_model(model) if model is None or isinstance(model, (str, os.PathLike)) else model
-        check_model(loaded)
-        self.state = InsideState(pictures, loaded, load_model)
+        self.state = InsideState(pictures, as_model(model), load_model)
         wrong = self.state.begin()
         self.controls = InsideControls(self.state, self._set)
         clickable = ClickableImage()

@@ -1,5 +1,6 @@
 """The threshold explorer: drag a threshold, and see the picture, precision and recall move together."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,6 @@ from torchvision.models.detection import MaskRCNN
 from .app import App
 from .app_parts import STYLE_SHEET, knob, swatch, wrapping_row
 from .canvas import DPI, Canvas
-from .checks import check_model
 from .controls import Controls
 from .datasets import voc_photograph
 from .errors import DatasetError
@@ -22,7 +22,7 @@ from .evaluation_figures import draw_curve
 from .figures import show_side_by_side
 from .match_drawing import LEGEND
 from .matching import Outcome
-from .models import load_model
+from .models import as_model
 from .threshold_state import LEAST_IOU, ThresholdState
 from .truth import Dataset
 
@@ -74,11 +74,11 @@ class ThresholdExplorer(App):
     state: ThresholdState
     controls: ThresholdControls
 
-    def __init__(self, model: MaskRCNN | str | None = None, dataset: Dataset | None = None) -> None:
+    def __init__(
+        self, model: MaskRCNN | str | os.PathLike[str] | None = None, dataset: Dataset | None = None
+    ) -> None:
         super().__init__()
-        loaded = load_model(model) if model is None or isinstance(model, str) else model
-        check_model(loaded)
-        self.state = ThresholdState(loaded, voc_photograph() if dataset is None else dataset)
+        self.state = ThresholdState(as_model(model), voc_photograph() if dataset is None else dataset)
         if not len(self.state.dataset) or not self.state.judged:
             raise DatasetError("the dataset has no picture, or no category that the model knows")
         self.state.update()

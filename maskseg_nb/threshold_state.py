@@ -10,10 +10,10 @@ from .app_state import AppState, Fraction
 from .found import Found
 from .match_drawing import draw_match
 from .matching import Match, curve_of, match
-from .models import categories_of
 from .precision_recall import Curve
 from .prediction import Instances
 from .truth import Dataset, Truth
+from .zoo import categories_of
 
 LEAST_IOU = 0.05
 

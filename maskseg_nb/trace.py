@@ -14,9 +14,9 @@ from torchvision.models.detection.transform import resize_boxes
 from . import stages
 from .checks import check_model, check_tensor
 from .errors import shortened
-from .models import categories_of
 from .out_of_memory import within_memory
 from .prediction import Prediction
+from .zoo import categories_of
 
 Stage = TypeVar("Stage")
 
@@ -163,7 +163,7 @@ def trace(model: MaskRCNN, tensor: Tensor, **knobs: Any) -> Trace:
         ValueError: `model` is in training mode, `tensor` has another shape or range, a knob is out of range.
         ModelError: There is not enough memory.
     """
-    check_model(model)
+    model = check_model(model)
     check_tensor(tensor)
     chosen = _changed(Knobs.of(model), knobs)
     return within_memory(lambda: _trace(model, tensor, chosen), _too_much(tensor.shape[-2:], chosen))

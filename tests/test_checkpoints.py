@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from loopback import empty_cache, no_address, send, serving
-from maskseg_nb.checkpoints import Download, fetch, read_published, read_state
+from maskseg_nb.checkpoints import read_published, read_state
+from maskseg_nb.download import Download, fetch
 
 PUBLISHED = random.Random(0).randbytes(3_000_000)  # more than one piece of a download
 DIGEST = hashlib.sha256(PUBLISHED).hexdigest()

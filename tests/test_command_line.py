@@ -16,7 +16,7 @@ from PIL import Image
 import maskseg_nb
 from maskseg_nb import MODELS, load_image, predict, preprocess, sample_photo
 from maskseg_nb.__main__ import _parser, main
-from maskseg_nb.checkpoints import Download
+from maskseg_nb.download import Download
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,10 @@ import torch
 from nbclient import NotebookClient
 
 from maskseg_nb import doctor, load_model
-from maskseg_nb.checkpoints import Download
 from maskseg_nb.doctor import examine
-from maskseg_nb.models import MODEL_VARIABLE, MODELS
+from maskseg_nb.download import Download
+from maskseg_nb.models import MODEL_VARIABLE
+from maskseg_nb.zoo import MODELS
 
 MODULE = sys.modules["maskseg_nb.doctor"]  # the function stands before it in the package
 

@@ -3,21 +3,19 @@
 import functools
 import hashlib
 import http.server
-import json
 import os
 import re
 import socket
 import threading
 import time
-from collections import OrderedDict
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 from torchvision.models.detection import (
     MaskRCNN,
     MaskRCNN_ResNet50_FPN_V2_Weights,
@@ -25,13 +23,15 @@ from torchvision.models.detection import (
     maskrcnn_resnet50_fpn,
     maskrcnn_resnet50_fpn_v2,
 )
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 from maskseg_nb import MODELS, ModelError, load_model, predict, preprocess, sample_photo
-from maskseg_nb.checkpoints import Download, read_state
-from maskseg_nb.models import MODEL_VARIABLE, categories_of, prime_roi_pools, shipped_weights
+from maskseg_nb.checkpoints import read_state
+from maskseg_nb.download import Download
+from maskseg_nb.models import MODEL_VARIABLE
 from maskseg_nb.street import street as build_street
+from maskseg_nb.zoo import categories_of, prime_roi_pools, shipped_weights
+from published_models import as_in_2019, as_in_2022
 
 # The outline of the woman in skimage's astronaut.png: hair, neck, collar ring, suit and both sleeves, without
 # the helmet in front of her. Drawn by hand on an enlarged print of the photo; x, y in its 512 x 512 pixels.
@@ -161,7 +161,8 @@ def test_no_name_takes_the_environment_variable(street, monkeypatch, tmp_path):
     assert load_model().name == "street"
     torch.save(street.state_dict(), tmp_path / "mine.pth")
     monkeypatch.setenv(MODEL_VARIABLE, str(tmp_path / "mine.pth"))
-    assert load_model().name == "mine.pth"
+    with pytest.warns(match="does not say how it was trained"):
+        assert load_model().name == "mine.pth"
     assert load_model("street").name == "street"  # an argument comes first
 
 
@@ -222,53 +223,6 @@ def published(tmp_path):
         yield folder, f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-def numbers_that_matter(model):
-    """Random weights also in the norms, which start as 0 and 1."""
-    for name, module in model.named_modules():
-        if "BatchNorm" in type(module).__name__:
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
-            # The last norm of a residual block is small, lest sixteen blocks grow beyond float32.
-            nn.init.uniform_(module.weight, 0.5, 1.0)
-            module.weight.data *= 0.2 if name.endswith("bn3") else 1
-    return model
-
-
-def as_in_2019(path, categories=91):
-    """Save a `maskrcnn_resnet50_fpn` as torchvision 0.3 did: its layers' names, torch's format of that time.
-
-    Names and shapes are those that the code of torchvision 0.3.0 and 0.11.1 gives: 307, of which 26 are
-    others today. Its frozen norms had no eps at all.
-    """
-    torch.manual_seed(0)
-    today = numbers_that_matter(
-        MaskRCNN(resnet_fpn_backbone(backbone_name="resnet50", weights=None), categories)
-    )
-    state = OrderedDict()
-    for key, weight in today.state_dict().items():
-        key = re.sub(r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.0\.", r"\1.", key)
-        key = re.sub(
-            r"^roi_heads\.mask_head\.(\d)\.0\.",
-            lambda m: f"roi_heads.mask_head.mask_fcn{int(m[1]) + 1}.",
-            key,
-        )
-        state[key.replace("rpn.head.conv.0.0.", "rpn.head.conv.")] = weight
-    assert len(state) == 307 and len(state.keys() - today.state_dict().keys()) == 26
-    assert {"rpn.head.conv.bias", "roi_heads.mask_head.mask_fcn4.weight"} < state.keys()
-    assert {"backbone.fpn.inner_blocks.0.weight", "backbone.fpn.layer_blocks.3.bias"} < state.keys()
-    torch.save(state, path, _use_new_zipfile_serialization=False)
-    return today.state_dict()
-
-
-def as_in_2022(path):
-    """Save a `maskrcnn_resnet50_fpn_v2`: it came with torchvision 0.13, and its names have stayed."""
-    torch.manual_seed(0)
-    model = numbers_that_matter(maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None))
-    torch.save(model.state_dict(), path)
-    return model.state_dict()
 
 
 def publish(name, save, published, monkeypatch):
@@ -338,49 +292,62 @@ def test_no_name_is_the_documented_model_without_a_warning(published, monkeypatc
     assert all(torch.equal(weight, state[key]) for key, weight in model.state_dict().items())
 
 
-# Checkpoints of one's own
+# What one says to load_model
+
+
+def test_a_model_of_the_table_takes_an_input_size_and_a_limit():
+    model = load_model("street", min_size=320, max_size=480, detections_per_img=300)
+    assert (model.transform.min_size, model.transform.max_size) == ((320,), 480)
+    assert model.roi_heads.detections_per_img == 300
+    assert load_model("street").roi_heads.detections_per_img == 50  # of this call only
 
 
 @pytest.mark.parametrize(
-    "file_name, categories, expected",
+    "said, error, match",
     [
-        ("mine.pth", None, ("__background__", "1", "2")),
-        ("mine.safetensors", None, ("__background__", "1", "2")),
-        ("mine.safetensors", "__background__,cat,dog", ("__background__", "cat", "dog")),
         (
-            "mine.safetensors",
-            json.dumps(["__background__", "salt, pepper", "ħ"]),
-            ("__background__", "salt, pepper", "ħ"),
+            {"categories": ["cat"]},
+            ValueError,
+            "categories is for a checkpoint of your own; 'street'",
         ),
+        ({"anchors": (8, 16, 32, 64, 128)}, ValueError, "anchors is for a checkpoint of your own"),
+        ({"norm_eps": 0.0}, ValueError, "norm_eps is for a checkpoint of your own"),
+        ({"min_size": 10}, ValueError, "from 32 to 4096 pixels, the smaller first, got 10 and 936"),
+        ({"min_size": 1000}, ValueError, "got 1000 and 936"),
+        ({"max_size": 2.5}, TypeError, "whole numbers of pixels, got '2.5'"),
+        ({"detections_per_img": 0}, ValueError, "a whole number from 1 on, got '0'"),
     ],
 )
-@pytest.mark.parametrize("as_name", [str, lambda path: path])
-def test_a_fine_tuned_street_has_its_own_categories(file_name, categories, expected, as_name, tmp_path):
-    torch.manual_seed(0)
-    tuned, path = build_street(3).eval(), tmp_path / file_name
-    if path.suffix == ".pth":
-        torch.save(tuned.state_dict(), path)
-    else:
-        save_file(tuned.state_dict(), path, metadata={"categories": categories} if categories else None)
-    model = load_model(as_name(path))
-    assert model.categories == categories_of(model) == expected
-    assert model.name == file_name and not model.training
-    assert model.state_dict().keys() == tuned.state_dict().keys()
-    assert all(torch.equal(tensor, model.state_dict()[key]) for key, tensor in tuned.state_dict().items())
+def test_what_does_not_fit_a_model_of_the_table_is_refused(said, error, match):
+    with pytest.raises(error, match=match):
+        load_model("street", **said)
 
 
-def test_a_fine_tuned_resnet_keeps_the_norms_that_it_was_trained_with(tmp_path):
-    tuned = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3)
-    torch.save(tuned.state_dict(), tmp_path / "mine.pth")
-    norms = [m for m in load_model(tmp_path / "mine.pth").modules() if "BatchNorm" in type(m).__name__]
-    assert norms and all(type(norm) is nn.BatchNorm2d and norm.eps == 1e-5 for norm in norms)
+def test_too_little_memory_is_a_model_error(monkeypatch):
+    def lacking(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("maskseg_nb.models.read_state", lacking)
+    with pytest.raises(ModelError, match="does not fit into memory; close other programs"):
+        load_model("street")
 
 
-def test_a_checkpoint_of_before_torchvision_0_13_has_other_names_and_is_loaded_by_path(tmp_path):
-    state = as_in_2019(tmp_path / "mine.pth", categories=3)
-    model = load_model(tmp_path / "mine.pth")
-    assert len(model.categories) == 3 and model.state_dict().keys() == state.keys()
-    assert all(torch.equal(weight, state[key]) for key, weight in model.state_dict().items())
+# Wrappers, as torch makes them
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, of wrappers on a CPU
+@pytest.mark.parametrize(
+    "wrap",
+    [nn.DataParallel, AveragedModel, torch.compile, lambda model: torch.compile(nn.DataParallel(model))],
+    ids=["DataParallel", "AveragedModel", "compiled", "compiled DataParallel"],
+)
+def test_a_wrapped_model_says_the_same_as_the_model_in_it(street, wrap):
+    assert same(predict(wrap(street).eval(), photo()), predict(street, photo()))
+
+
+def test_a_wrapper_around_something_else_is_a_type_error():
+    with pytest.raises(TypeError, match="model must be a torchvision MaskRCNN, got Linear"):
+        predict(nn.DataParallel(nn.Linear(2, 2)), photo())
 
 
 # RoI pools: torchvision fixes their scales by the first picture that a model sees

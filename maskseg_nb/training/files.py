@@ -13,6 +13,7 @@ from torchvision.models.detection import MaskRCNN
 from ..checkpoints import read_state
 from ..errors import ModelError, TrainingError, quoted
 from ..files import write_whole
+from ..own_model import metadata_of
 from .model_card import flat
 from .run import Run
 
@@ -97,13 +98,8 @@ def save_weights(model: MaskRCNN, folder: Path) -> Path:
     Raises:
         TrainingError: It cannot be written.
     """
-    path, transform = folder / WEIGHTS, model.transform
-    metadata = {
-        "categories": json.dumps(list(model.categories)),
-        "min_size": str(transform.min_size[-1]),
-        "max_size": str(transform.max_size),
-    }
-    _write(path, {name: _half(value) for name, value in model.state_dict().items()}, metadata)
+    path = folder / WEIGHTS
+    _write(path, {name: _half(value) for name, value in model.state_dict().items()}, metadata_of(model))
     return path
 
 

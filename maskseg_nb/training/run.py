@@ -10,8 +10,8 @@ from torch.optim.swa_utils import AveragedModel
 from torchvision.models.detection import MaskRCNN
 
 from ..errors import TrainingError
-from ..models import prime_roi_pools
 from ..precision import has_native_bfloat16, outputs_to_float32
+from ..zoo import prime_roi_pools
 from .augmentation import Example, seeded
 from .fine_tuning import learning_parts
 from .settings import TrainingSettings

@@ -15,9 +15,9 @@ from ..checkpoints import read_state
 from ..datasets import CocoDataset
 from ..errors import MasksegError, ModelError
 from ..evaluation import evaluate
-from ..models import MODELS
 from ..street import EfficientNetLite2, NormedConv2d, street
 from ..truth import Part, PictureList, split
+from ..zoo import MODELS
 from . import train
 from .augmentation import Augmentation, seeded
 from .files import save_weights

@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 
 from maskseg_nb import ModelError, load_model
-from maskseg_nb.checkpoints import MAX_BYTES, read_state
+from maskseg_nb.checkpoints import read_state
+from maskseg_nb.download import MAX_BYTES
 from maskseg_nb.street import street as build_street
 
 SCORES = "roi_heads.box_predictor.cls_score.weight"
@@ -198,7 +199,7 @@ def test_anything_but_a_flat_dict_of_ordinary_tensors(thing, tmp_path, got):
 )
 def test_category_names_that_do_not_fit(categories, tmp_path, got):
     save_file(_tuned(), tmp_path / "w.safetensors", metadata={"categories": categories})
-    said = "names . categories and has weights for 3|has unreadable category names; save it again"
+    said = "names . categories and has weights for 3|unreadable category names; save it again"
     got(refusal(tmp_path / "w.safetensors", said))
 
 
