@@ -1,4 +1,4 @@
-# make lab | demo | test | torture | bench: each sets up .venv first, where it is missing or pyproject.toml has changed.
+# make lab | demo | test | torture | bench | verify-models: each sets up .venv first, where it is missing or pyproject.toml has changed.
 PYTHON ?= python3
 # On small shared machines threads that spin while they wait cost more than they save: seconds a picture.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -8,7 +8,7 @@ PHOTO ?=
 HEADLESS := $(if $(and $(filter Linux,$(shell uname)),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)),--no-browser)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab demo test torture bench notebooks clean
+.PHONY: lab demo test torture bench verify-models notebooks clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_explore.ipynb \
@@ -29,6 +29,10 @@ torture: .venv/installed
 
 bench: .venv/installed-bench
 	PYTHONPATH=tests $(BIN)/python -m bench
+
+# Needs a network: the published COCO weights, against torchvision's own loading of them.
+verify-models: .venv/installed
+	$(BIN)/python tests/verify_models.py
 
 # Run every notebook with the shipped model and store its outputs, as the tests compare them.
 notebooks: .venv/installed
