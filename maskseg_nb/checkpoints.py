@@ -22,7 +22,7 @@ from .errors import ModelError, quoted, shortened
 from .out_of_memory import is_out_of_memory
 
 MAX_TENSORS = 10_000  # in a file; a Mask R-CNN has some 300, with an optimiser's memory some 1,000
-MAX_PICKLE = 2 * 2**20  # bytes that say which tensors there are; of 1,000 they are 0.2 MB
+MAX_LIST = 2 * 2**20  # bytes that say which tensors there are; of 1,000 they are 0.2 MB
 _CHUNK = 2**20
 _DTYPES = (
     *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
@@ -78,10 +78,12 @@ def _content(path: Path) -> tuple[object, dict[str, str]]:
         if path.suffix != ".safetensors":
             with path.open("rb") as opened:  # once: nobody can put another file there between two looks
                 return _unpickled(opened, name), {}
+        with path.open("rb") as opened:
+            listed = int.from_bytes(opened.read(8), "little")  # bytes of the list that the file begins with
+        if MAX_LIST < listed < path.stat().st_size:
+            raise ModelError(_too_many(name))
         with safe_open(path, framework="pt") as file:
             keys = list(file.keys())
-            if len(keys) > MAX_TENSORS:
-                raise ModelError(_too_many(name))
             return {key: file.get_tensor(key) for key in keys}, dict(file.metadata() or {})
     except OSError as error:
         reason = error.strerror or shortened(str(error), 100)
@@ -219,18 +221,18 @@ def _check_unpacked_size(file: BinaryIO, name: str) -> None:
     if unpacked > 2 * size + _CHUNK:
         raise ModelError(f"{name} unpacks to {unpacked:,} bytes, far more than it weighs: not opened")
     pickles = sum(member.file_size for member in members if member.filename.endswith("data.pkl"))
-    if len(members) > MAX_TENSORS or pickles > MAX_PICKLE:
+    if len(members) > MAX_TENSORS or pickles > MAX_LIST:
         raise ModelError(_too_many(name))
 
 
 def _check_old_format(file: BinaryIO, name: str) -> None:
     """torch's format until 2020: five pickles, the fourth with the content, and then the tensors' numbers."""
     file.seek(0)
-    head = io.BytesIO(file.read(MAX_PICKLE))
+    head = io.BytesIO(file.read(MAX_LIST))
     try:
         for _ in range(5):
             for _ in pickletools.genops(head):
                 pass
     except Exception:  # no pickles, which torch.load will say; or they go on behind the head
-        if head.tell() == MAX_PICKLE:
+        if head.tell() == MAX_LIST:
             raise ModelError(_too_many(name)) from None

@@ -166,7 +166,7 @@ def test_processes_give_the_same_bytes(photos, whole, tmp_path):
 def dask():
     from distributed import Client, LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
         with Client(cluster) as client:
             yield client
 

@@ -1,4 +1,4 @@
-"""`make verify-models` on stand-ins from this machine: it sees what is wrong, and says where it cannot look."""
+"""`make verify-models` on stand-ins: it sees what is wrong, and says where it cannot look."""
 
 import re
 from dataclasses import replace

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from lab import (
     BROWSERS,
@@ -42,6 +42,7 @@ def chromium() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
+    expect.set_options(timeout=MINUTE / 2)  # a busy machine is slow, and not wrong
     with sync_playwright() as playwright:
         browser = launch_chromium(playwright, executable)
         yield browser

@@ -203,7 +203,7 @@ class AppInPage:
 
     def wait_for_panels(self, *pictures: np.ndarray) -> None:
         """Wait until the panels show these, as far as a JPEG can."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + MINUTE / 2000
         while True:
             levels = [difference(*pair) for pair in zip(self.panels(), pictures, strict=True)]
             if max(levels) < DECODERS:

@@ -360,7 +360,7 @@ def test_two_threads_on_every_control_end_in_what_a_fresh_app_shows(app_class, f
         thread.join(300)
         assert not thread.is_alive(), "a deadlock"
     assert not failures
-    assert app._message.value == "" or app._message.value.count("<") == 2
+    assert app._message.value.count("<") in (0, 2)  # nothing or a piece of news, or an error in its element
     assert "unexpected" not in app._message.value and "Running" not in app._status.value
     app._render()  # the message of the last refusal goes
     fresh = app_class(folder, street)

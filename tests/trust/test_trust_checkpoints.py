@@ -1,5 +1,6 @@
 """Checkpoints from anywhere: none of them runs code, and each that is no Mask R-CNN says so in one line."""
 
+import argparse
 import functools
 import json
 import os
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 
 from maskseg_nb import ModelError, load_model
-from maskseg_nb.checkpoints import read_state
+from maskseg_nb.checkpoints import MAX_TENSORS, read_state
 from maskseg_nb.download import MAX_BYTES
 from maskseg_nb.street import street as build_street
 
@@ -73,6 +74,34 @@ def test_a_poisoned_pickle(legacy, tmp_path, got):
         torch.save({"w": Poison(canary)}, path)
     got(refusal(path, "refused, it holds more than tensors; give a file saved with torch.save"))
     assert not canary.exists()
+
+
+@pytest.mark.expects("ModelError; nothing of what lies beside the weights runs")
+@pytest.mark.parametrize("legacy", [False, True])
+def test_poison_beside_good_weights(legacy, tmp_path, got):
+    canary = tmp_path / "canary"
+    bundle = {"model": tuned(), "args": argparse.Namespace(lr=0.1, hook=Poison(canary))}
+    torch.save(bundle, tmp_path / "w.pth", _use_new_zipfile_serialization=not legacy)
+    got(refusal(tmp_path / "w.pth", "refused, it holds more than tensors"))
+    assert not canary.exists()
+
+
+class Named(argparse.Namespace):
+    """Pickled under the name of what may be read, with a state that an ordinary loader would run."""
+
+    def __reduce__(self):
+        return argparse.Namespace, (), {"__class__": "x", "run": "y"}
+
+
+@pytest.mark.expects("the weights; what has an allowed name is not made, nor its state set")
+def test_what_lies_beside_the_weights_is_never_made(tmp_path, monkeypatch, got):
+    made = []
+    torch.save({"model": tuned(), "args": Named()}, tmp_path / "w.pth")
+    monkeypatch.setattr(argparse.Namespace, "__init__", lambda self, **_: made.append(self))
+    with pytest.warns(match="does not say how it was trained"):
+        model = load_model(tmp_path / "w.pth")
+    assert len(model.categories) == 3 and made == []
+    got("3 categories, no Namespace made")
 
 
 @pytest.mark.expects("ModelError that asks for a state dict")
@@ -133,6 +162,26 @@ def test_a_file_larger_than_any_mask_rcnn(tmp_path, got):
     got(refusal(path, "larger than 2 GB"))
 
 
+def as_views(count):
+    """So many tensors of one storage: a small file with a long list."""
+    one = torch.zeros(count)
+    return {f"layer.{number}": one[number : number + 1] for number in range(count)}
+
+
+@pytest.mark.expects("ModelError before the list is read")
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "one file a tensor"])
+def test_a_list_of_tensors_without_end(kind, tmp_path, monkeypatch, got):
+    path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
+    if kind == "safetensors":
+        save_file({name: tensor.clone() for name, tensor in as_views(40_000).items()}, path)
+    elif kind == "one file a tensor":
+        torch.save([torch.zeros(1) for _ in range(MAX_TENSORS + 1)], path)
+    else:
+        torch.save(as_views(40_000), path, _use_new_zipfile_serialization=kind == "zip")
+    monkeypatch.setattr(torch, "load", None)  # nobody may call it
+    got(refusal(path, "holds far more tensors than a Mask R-CNN, with some 300, needs: not opened"))
+
+
 # Weights that are none of this network's
 
 
@@ -179,6 +228,9 @@ def test_weights_that_are_not_finite(suffix, value, tmp_path, got):
         pytest.param(lambda: {"w": 0.5}, id="number"),
         pytest.param(lambda: {1: torch.zeros(2)}, id="key that is no name"),
         pytest.param(lambda: {"w": torch.eye(3).to_sparse()}, id="sparse"),
+        pytest.param(
+            lambda: {"w": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])}, id="nested"
+        ),
         pytest.param(lambda: {"w": torch.empty(3, device="meta")}, id="meta"),
         pytest.param(lambda: {"w": torch.zeros(3, dtype=torch.complex64)}, id="complex"),
         pytest.param(lambda: {"w": torch.empty(3, dtype=torch.bits8)}, id="bits8"),

@@ -233,8 +233,16 @@ def test_progress_is_shown(publish, capsys):
     assert download.path.name in shown and "100%" in shown
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of SIGINT: what a shell starts with `&` ignores it, and so would this process."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.expects("KeyboardInterrupt at once, no file; the next try succeeds")
-def test_an_interrupt_in_the_middle_of_a_download(publish, cache):
+def test_an_interrupt_in_the_middle_of_a_download(publish, cache, interruptible):
     def interrupt_at_half(handler):
         cut_at_half(handler)
         while not names_in(cache):  # until the reader has begun to write
