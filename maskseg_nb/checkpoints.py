@@ -88,6 +88,11 @@ def _content(path: Path) -> tuple[object, dict[str, str]]:
     except OSError as error:
         reason = error.strerror or shortened(str(error), 100)
         raise ModelError(f"{name} cannot be opened: {reason}; give a file that you may read") from None
+    except RuntimeError as error:  # torch maps the file, too, which takes a descriptor of its own
+        if is_out_of_memory(error):
+            raise ModelError(f"{name} does not fit into memory; close other programs") from None
+        reason = shortened(str(error).rpartition(": ")[2], 100)
+        raise ModelError(f"{name} cannot be opened: {reason}; close other files or programs") from None
     except (SafetensorError, ValueError) as error:
         raise ModelError(f"{name} is not a whole safetensors file: {error}; copy it again") from None
 

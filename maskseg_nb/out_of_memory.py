@@ -14,7 +14,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether it is memory that was lacking: torch has an error of its own for it, but not on a CPU."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    said = ("can't allocate memory", "out of memory", "insufficient memory")  # torch, its back ends, OpenCV
+    said = (
+        *("can't allocate memory", "out of memory", "insufficient memory"),  # torch, its back ends, OpenCV
+        *("cannot allocate memory", "could not create a primitive"),  # a file mapped into memory, oneDNN
+    )
     return any(words in str(error).lower() for words in said)
 
 

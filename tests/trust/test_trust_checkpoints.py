@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import resource
 import struct
 import warnings
 import zipfile
@@ -317,6 +318,35 @@ def test_a_file_that_may_not_be_read(suffix, tmp_path, monkeypatch, got):
     monkeypatch.setattr("maskseg_nb.checkpoints.safe_open", refuse)
     monkeypatch.setattr(type(path), "open", refuse)
     got(refusal(path, "cannot be opened: Permission denied; give a file that you may read"))
+
+
+@pytest.mark.expects("ModelError that gives the reason, at each number of free descriptors")
+def test_too_few_free_descriptors(tmp_path, got):
+    path = tmp_path / "w.safetensors"
+    save_file(STATE, path)
+    _, most = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held, said = [], []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, most))
+    try:
+        while True:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        pass
+    try:
+        for _ in range(5):
+            try:
+                read_state(path)
+                break
+            except ModelError as error:
+                said.append(str(error))
+            os.close(held.pop())
+    finally:
+        for handle in held:
+            os.close(handle)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert said and all("'w.safetensors' cannot be opened: Too many open files" in text for text in said)
+    assert len(said) < 5  # in the end it was read
+    got(f"{len(said)} refusals, then read")
 
 
 @pytest.mark.expects("the file that was checked is read, or ModelError")
