@@ -15,8 +15,8 @@ from .datasets import CocoDataset
 from .encoding import encoded
 from .errors import DatasetError, quoted
 from .files import umask
+from .instances import Instances
 from .matching import instance_rles
-from .prediction import Instances
 from .truth import Dataset, Truth, decode_masks, encode_masks
 
 

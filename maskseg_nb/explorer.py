@@ -22,10 +22,11 @@ from .explorer_controls import ExplorerControls
 from .explorer_state import ExplorerState
 from .export import check_formats, export_free, save_png
 from .figures import show_side_by_side
+from .instances import Instances
 from .models import load_model
 from .picture_app import PictureApp
 from .pictures import Pictures
-from .prediction import Instances, Prediction
+from .prediction import Prediction
 from .save_panel import PICTURE
 from .visible import as_html, visible
 

@@ -15,6 +15,7 @@ from traitlets import Bool, Enum, Tuple, validate
 from .app_state import Fraction
 from .choice import INPUT_SIZES, Choice
 from .errors import shortened
+from .instances import Instances
 from .label_maps import semantic_map
 from .models import MODELS
 from .overlay import (
@@ -24,7 +25,7 @@ from .overlay import (
     overlay_segmentation_mask,
 )
 from .pictures import Pictures
-from .prediction import Instances, Prediction
+from .prediction import Prediction
 from .segmentation import predict
 
 # Style -> (function of the public API, what it draws, options).

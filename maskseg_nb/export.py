@@ -11,7 +11,7 @@ from .encoding import encoded
 from .errors import ImageError, MasksegError, quoted
 from .export_formats import FORMATS, Files, safe_name
 from .files import write_new, write_whole
-from .prediction import Instances, check_instances
+from .instances import Instances, check_instances
 
 
 class TakenError(MasksegError):

@@ -12,10 +12,10 @@ from .coco_format import as_polygons, coco_entries, write_coco_results
 from .contours import polygons
 from .encoding import encoded
 from .figures import figure_png, show_side_by_side
+from .instances import Instances
 from .label_maps import instance_map, semantic_map
 from .measures import COLUMNS, measure
 from .overlay import draw_instances
-from .prediction import Instances
 
 Files = dict[str, bytes]  # what follows the picture's own name -> content
 Format = Callable[[np.ndarray, Instances, str, float, str], Files]

@@ -14,9 +14,9 @@ from torchvision.models.detection import MaskRCNN
 
 from .errors import DatasetError, quoted
 from .images import preprocess
+from .instances import Instances
 from .matching import instance_rles, labels_by_name
 from .models import categories_of
-from .prediction import Instances
 from .segmentation import predict
 from .trace import Knobs
 from .truth import decode_masks

@@ -1,13 +1,10 @@
-"""What the network said, and what the thresholds kept: two frozen dataclasses.
-
-Float masks are the network's output; bool masks are a decision. Neither holds a full-size mask: a detection
-is a box and a small square of mask probabilities, and is pasted into the picture when somebody asks.
+"""What the network said. No full-size mask is held: a detection is a box and a small square of mask
+probabilities, and is pasted into the picture when somebody asks.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +12,8 @@ import torch.nn.functional as F
 
 from .checks import check_array, check_detections, check_size, value_range
 from .errors import quoted, shortened
+from .instances import FEWER, Instances, blank_masks
 from .memory import check_fits
-
-_FEWER = "raise the score threshold"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +83,7 @@ class Prediction:
         Raises:
             MasksegError: That would be more than 4 GiB, or more than the free memory.
         """
-        _check_masks_fit(len(self), self.image_size, np.float32)
-        pasted = _zeros((len(self), 1, *self.image_size), torch.float32)
+        pasted = blank_masks(len(self), self.image_size, torch.float32)[:, None]
         for canvas, (crop, top, left) in zip(pasted[:, 0], self._crops(), strict=True):
             height, width = crop.shape
             canvas[top : top + height, left : left + width] = crop
@@ -100,7 +95,7 @@ class Prediction:
         score_threshold: float = 0.5,
         mask_threshold: float = 0.5,
         categories: Iterable[str] | None = None,
-    ) -> "Instances":
+    ) -> Instances:
         """Keep the confident detections and binarise their masks.
 
         Args:
@@ -122,7 +117,7 @@ class Prediction:
             keep &= np.isin(self.labels, self._label_ids(categories))
         kept = self[keep]
         sides = kept.boxes[:, 2:].astype(np.float64) - kept.boxes[:, :2]
-        check_fits(int(sides.prod(axis=1).sum()), f"masks of {len(kept)} large boxes", _FEWER)
+        check_fits(int(sides.prod(axis=1).sum()), f"masks of {len(kept)} large boxes", FEWER)
         crops, corners = [], []
         for crop, top, left in kept._crops():
             crops.append(crop > mask_threshold)
@@ -170,130 +165,9 @@ class Prediction:
             yield whole[0, 0, top - y1 : bottom - y1, left - x1 : right - x1].numpy(), top, left
 
 
-@dataclass(frozen=True, eq=False)
-class Instances:
-    """What the thresholds kept of a prediction, by falling score.
-
-    Attributes:
-        boxes: float32 (M, 4), x1 y1 x2 y2 in pixels.
-        labels: int64 (M,), indices into `categories`.
-        scores: float32 (M,), [0, 1].
-        crops: M bool arrays (h, w): each mask inside its own rectangle.
-        corners: int64 (M, 2), top and left pixel of each crop.
-        indices: int64 (M,), the row of the Prediction that each came from.
-        image_size: (height, width) in pixels.
-        categories: Names indexed by label, [0] the background.
-    """
-
-    boxes: np.ndarray
-    labels: np.ndarray
-    scores: np.ndarray
-    crops: tuple[np.ndarray, ...]
-    corners: np.ndarray
-    indices: np.ndarray
-    image_size: tuple[int, int]
-    categories: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        for name in ("boxes", "labels", "crops", "corners", "indices"):
-            count = len(getattr(self, name))
-            if count != len(self.scores):
-                raise ValueError(f"{name} must have one entry per score, got {count} for {len(self.scores)}")
-        check_size(self.image_size)
-        check_detections(self.boxes, self.labels, self.scores, self.categories)
-        if not all(isinstance(c, np.ndarray) and c.dtype == bool and c.ndim == 2 for c in self.crops):
-            raise TypeError("crops must be bool arrays (h, w)")
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def first(self, count: int) -> "Instances":
-        """The surest ones alone, as a raised score threshold leaves them."""
-        rows = ("boxes", "labels", "scores", "crops", "corners", "indices")
-        return replace(self, **{name: getattr(self, name)[:count] for name in rows})
-
-    def __repr__(self) -> str:
-        height, width = self.image_size
-        return f"Instances({len(self)} in {height} x {width})"
-
-    def __str__(self) -> str:
-        lines = [
-            f"{row['category']:<12} {row['score']:.2f}   box {row['box']}   "
-            f"{row['area']:,} pixels ({row['percent']:.1f} %)"
-            for row in self.table()
-        ]
-        return "\n".join([repr(self), *lines])
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Each instance's category name."""
-        return tuple(self.categories[label] for label in self.labels)
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Each instance's category and score, as "person 0.98"."""
-        return tuple(f"{name} {score:.2f}" for name, score in zip(self.names, self.scores, strict=True))
-
-    @property
-    def windows(self) -> list[tuple[slice, slice]]:
-        """Where each crop lies: `image[instances.windows[i]]` is the part under `instances.crops[i]`."""
-        return [
-            (slice(top, top + crop.shape[0]), slice(left, left + crop.shape[1]))
-            for crop, (top, left) in zip(self.crops, self.corners.tolist(), strict=True)
-        ]
-
-    @property
-    def masks(self) -> np.ndarray:
-        """Full-size masks, bool (M, H, W), built anew at each call; refused where they would not fit."""
-        _check_masks_fit(len(self), self.image_size, bool)
-        masks = _zeros((len(self), *self.image_size), torch.bool)
-        for mask, window, crop in zip(masks, self.windows, self.crops, strict=True):
-            mask[window] = crop
-        return masks
-
-    @property
-    def areas(self) -> np.ndarray:
-        """int64 (M,), pixels inside each mask."""
-        return np.array([np.count_nonzero(crop) for crop in self.crops], np.int64)
-
-    def table(self) -> list[dict[str, Any]]:
-        """A row per instance: category, score, box (x1 y1 x2 y2, whole pixels), area (pixels), percent."""
-        height, width = self.image_size
-        return [
-            {
-                "category": name,
-                "score": float(score),
-                "box": tuple(int(side) for side in np.rint(box)),
-                "area": int(area),
-                "percent": 100 * int(area) / (height * width),
-            }
-            for name, score, box, area in zip(self.names, self.scores, self.boxes, self.areas, strict=True)
-        ]
-
-
 def check_fraction(name: str, value: float) -> None:
     """Raise TypeError or ValueError unless `value` is a number in [0, 1]."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number in [0, 1], got {type(value).__name__}")
     if not 0 <= value <= 1:  # NaN fails too
         raise ValueError(f"{name} must be in [0, 1], got {shortened(str(value), 40)}")
-
-
-def check_instances(instances: Any) -> None:
-    """Raise TypeError unless they are what `Prediction.select` returns."""
-    if not isinstance(instances, Instances):
-        raise TypeError(f"instances must be what Prediction.select() returns, got {type(instances).__name__}")
-
-
-def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> np.ndarray:
-    """By torch: NumPy asks for huge pages, for which a busy system may search half a second."""
-    return torch.zeros(shape, dtype=dtype).numpy()
-
-
-def _check_masks_fit(count: int, image_size: tuple[int, int], dtype: type) -> None:
-    height, width = image_size
-    check_fits(
-        count * height * width * np.dtype(dtype).itemsize,
-        f"{count} masks of {height} x {width} pixels",
-        f"{_FEWER}, or use the crops of select(), each as large as its box",
-    )

@@ -8,11 +8,11 @@ from traitlets import Int, validate
 
 from .app_state import AppState, Fraction
 from .found import Found
+from .instances import Instances
 from .match_drawing import draw_match
 from .matching import Match, curve_of, match
 from .models import categories_of
 from .precision_recall import Curve
-from .prediction import Instances
 from .truth import Dataset, Truth
 
 LEAST_IOU = 0.05

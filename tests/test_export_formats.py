@@ -20,9 +20,9 @@ from maskseg_nb.contours import polygons
 from maskseg_nb.errors import MasksegError
 from maskseg_nb.export import contents, export
 from maskseg_nb.export_formats import FORMATS, safe_name
+from maskseg_nb.instances import Instances
 from maskseg_nb.label_maps import OVERLAPS, instance_map, semantic_map
 from maskseg_nb.measures import COLUMNS, measure
-from maskseg_nb.prediction import Instances
 from predictions import made_up
 
 SIZE = (60, 80)
