@@ -2,8 +2,9 @@
 probabilities, and is pasted into the picture when somebody asks.
 """
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Real
 
 import numpy as np
@@ -28,6 +29,8 @@ class Prediction:
             for torchvision's heads.
         image_size: (height, width) in pixels.
         categories: Names indexed by label, [0] the background.
+        frames: float64 (N, 4), x1 y1 x2 y2 in pixels: what each mask, with a zero around it, is spread over
+            after `to_size`. None for torchvision's own rule: whole pixels, a little more than the box.
     """
 
     boxes: np.ndarray
@@ -36,6 +39,7 @@ class Prediction:
     mask_probs: np.ndarray
     image_size: tuple[int, int]
     categories: tuple[str, ...]
+    frames: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_size(self.image_size)
@@ -50,6 +54,8 @@ class Prediction:
             raise ValueError(f"boxes must be pixels in or beside the picture, got {got}")
         if (self.boxes[:, 2:] < self.boxes[:, :2]).any():
             raise ValueError("boxes must be x1 y1 x2 y2, with x1 <= x2 and y1 <= y2")
+        if self.frames is not None and self.frames.shape != (count, 4):
+            raise ValueError(f"frames must have shape ({count}, 4), got {self.frames.shape}")
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -63,6 +69,7 @@ class Prediction:
             self.mask_probs[keep],
             self.image_size,
             self.categories,
+            None if self.frames is None else self.frames[keep],
         )
 
     def __repr__(self) -> str:
@@ -73,6 +80,27 @@ class Prediction:
         rows = [(f.name, getattr(self, f.name)) for f in fields(self)[:4]]
         lines = [f"{name:<11}{array.dtype!s:<8} {array.shape}" for name, array in rows]
         return "\n".join([repr(self), *lines])
+
+    def to_size(self, image_size: tuple[int, int]) -> "Prediction":
+        """The same detections in another size's pixels: back onto the photograph that `preprocess` resized.
+
+        Args:
+            image_size: (height, width) in pixels, such as `load_image("photo.jpg").shape[:2]`.
+
+        Returns:
+            The same rows. Boxes are scaled, and each mask lies where it lay: read off its own M x M
+            probabilities at the middle of every new pixel, not enlarged from the old ones.
+
+        Raises:
+            ValueError: `image_size` is not two whole numbers above 0.
+        """
+        check_size(image_size)
+        if image_size == self.image_size:
+            return self
+        (height, width), (old_height, old_width) = image_size, self.image_size
+        scale = np.array([width / old_width, height / old_height] * 2)
+        boxes = (self.boxes * scale).astype(self.boxes.dtype)
+        return replace(self, boxes=boxes, image_size=(height, width), frames=self._frames() * scale)
 
     def masks(self) -> np.ndarray:
         """Paste every mask into a picture of its own, as torchvision's `paste_masks_in_image` does.
@@ -143,26 +171,46 @@ class Prediction:
                 raise ValueError(f"no category {quoted(name)}; this model knows {known[:150]}")
         return [label for label, name in enumerate(self.categories) if label and name in names]
 
-    def _crops(self) -> Iterable[tuple[np.ndarray, int, int]]:
-        """Each mask at the picture's scale: (float32 (h, w), top, left), cut at the picture's edge.
+    def _frames(self) -> np.ndarray:
+        """What each mask, with a zero around it, is spread over: (N, 4), x1 y1 x2 y2 in pixels.
 
         torchvision's rule to the letter: one pixel of zeros is added around the M x M square, the box grows
-        by the same share, its corners are rounded down to whole pixels, and the square is stretched over it
-        bilinearly (roi_heads.py: expand_boxes, expand_masks, paste_mask_in_image).
+        by the same share, and its corners are rounded down to whole pixels (roi_heads.py: expand_boxes,
+        expand_masks, paste_mask_in_image).
         """
+        if self.frames is not None:
+            return self.frames
         side = self.mask_probs.shape[-1]
-        height, width = self.image_size
         centre = (self.boxes[:, 2:] + self.boxes[:, :2]) * np.float32(0.5)  # (N, 2) as x, y
         half = (self.boxes[:, 2:] - self.boxes[:, :2]) * np.float32(0.5) * np.float32((side + 2) / side)
         starts, ends = (centre - half).astype(np.int64), (centre + half).astype(np.int64)
+        return np.concatenate([starts, ends + 1], axis=1)
+
+    def _crops(self) -> Iterable[tuple[np.ndarray, int, int]]:
+        """Each mask at the picture's scale: (float32 (h, w), top, left), cut at the picture's edge."""
+        height, width = self.image_size
         probs = np.array(self.mask_probs, np.float32, order="C")  # torch takes no reversed or read-only array
         padded = F.pad(torch.from_numpy(probs), (1, 1, 1, 1))  # (N, M + 2, M + 2)
-        for square, (x1, y1), (x2, y2) in zip(padded, starts.tolist(), ends.tolist(), strict=True):
-            size = (max(y2 - y1 + 1, 1), max(x2 - x1 + 1, 1))
-            whole = F.interpolate(square[None, None], size=size, mode="bilinear", align_corners=False)
-            top, left = max(y1, 0), max(x1, 0)
-            bottom, right = min(y2 + 1, height), min(x2 + 1, width)
-            yield whole[0, 0, top - y1 : bottom - y1, left - x1 : right - x1].numpy(), top, left
+        for square, (x1, y1, x2, y2) in zip(padded, self._frames().tolist(), strict=True):
+            top, left = max(math.floor(y1), 0), max(math.floor(x1), 0)
+            bottom, right = min(math.ceil(y2), height), min(math.ceil(x2), width)
+            if self.frames is None:
+                size = (y2 - y1, x2 - x1)
+                whole = F.interpolate(square[None, None], size=size, mode="bilinear", align_corners=False)
+                yield whole[0, 0, top - y1 : bottom - y1, left - x1 : right - x1].numpy(), top, left
+            else:
+                rows, columns = _weights(top, bottom, y1, y2, square), _weights(left, right, x1, x2, square)
+                yield np.minimum(rows @ square.numpy() @ columns.T, 1), top, left
+
+
+def _weights(first: int, end: int, low: float, high: float, square: torch.Tensor) -> np.ndarray:
+    """How much each row of a square counts in each pixel, spread bilinearly from `low` to `high`.
+
+    `F.interpolate` does the same between whole pixels only. Returns float32 (end - first, M + 2).
+    """
+    side = len(square)
+    places = (np.arange(first, end) + 0.5 - low) / (high - low) * side - 0.5
+    return np.maximum(1 - np.abs(places[:, None] - np.arange(side)), 0).astype(np.float32)
 
 
 def check_fraction(name: str, value: float) -> None:
