@@ -139,6 +139,7 @@ def _write(picture: Picture, found: Instances | str, out: Path, options: Options
     if picture.image is None or isinstance(found, str):
         record = Record(picture.name, picture.stamp, settings, str(found), [0, 0], [], [])
     else:
+        found = found.with_pixels()
         formats = [name for name in options.formats if name not in MERGED]
         files = contents(
             picture.image, found, picture.name, formats, alpha=options.alpha, overlap=options.overlap

@@ -54,9 +54,17 @@ class Instances:
         return len(self.scores)
 
     def first(self, count: int) -> "Instances":
-        """The surest ones alone, as a raised score threshold leaves them."""
-        rows = ("boxes", "labels", "scores", "crops", "corners", "indices")
-        return replace(self, **{name: getattr(self, name)[:count] for name in rows})
+        """Those with the highest scores alone, as a raised score threshold leaves them."""
+        return self._rows(np.arange(len(self))[:count])
+
+    def with_pixels(self) -> "Instances":
+        """Those that have a pixel at all: a high mask threshold can leave some an empty mask."""
+        return self._rows(np.flatnonzero(self.areas))
+
+    def _rows(self, rows: np.ndarray) -> "Instances":
+        arrays = ("boxes", "labels", "scores", "corners", "indices")
+        picked = {name: getattr(self, name)[rows] for name in arrays}
+        return replace(self, crops=tuple(self.crops[row] for row in rows), **picked)
 
     def __repr__(self) -> str:
         height, width = self.image_size

@@ -16,7 +16,6 @@ from pycocotools.cocoeval import COCOeval
 from scipy.ndimage import binary_fill_holes
 
 from maskseg_nb import CocoDataset, draw_instances, evaluate, load_model
-from maskseg_nb.contours import polygons
 from maskseg_nb.errors import MasksegError
 from maskseg_nb.export import contents, export
 from maskseg_nb.export_formats import FORMATS, safe_name
@@ -247,41 +246,6 @@ def test_more_than_255_instances_take_16_bits(tmp_path):
     shown = np.asarray(Image.open(path))
     assert shown.max() == 300 and np.array_equal(shown, instance_map(found))
     assert instance_map(found).dtype == np.uint16
-
-
-# Polygons
-
-
-def area(ring):
-    x, y = np.array(ring).T
-    return abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2
-
-
-@pytest.mark.parametrize("seed", range(25))
-def test_polygons_are_the_mask_exactly(seed):
-    random = np.random.default_rng(seed)
-    mask = random.random((23, 31)) < random.uniform(0.2, 0.8)
-    regions = polygons(mask, (4, 9))
-    assert sum(area(r.outer) - sum(map(area, r.holes)) for r in regions) == mask.sum()
-    rings = [[[*ring.tolist(), ring[0].tolist()] for ring in (r.outer, *r.holes)] for r in regions]
-    whole = np.zeros((40, 50), bool)
-    whole[4:27, 9:40] = mask
-    assert np.array_equal(drawn(rings, whole.shape), whole)
-    for region in regions:
-        for ring in (region.outer, *region.holes):
-            sides = np.abs(np.roll(ring, -1, axis=0) - ring)
-            assert (sides.min(axis=1) == 0).all() and (sides.max(axis=1) > 0).all()  # along the pixels
-
-
-def test_a_pixel_is_a_square_and_a_frame_has_a_hole():
-    (pixel,) = polygons(np.ones((1, 1), bool), (5, 7))
-    assert sorted(map(tuple, pixel.outer.tolist())) == [(7, 5), (7, 6), (8, 5), (8, 6)] and not pixel.holes
-    frame = np.ones((5, 6), bool)
-    frame[1:4, 1:5] = False
-    (region,) = polygons(frame)
-    assert len(region.outer) == 4 and len(region.holes) == 1
-    assert sorted(map(tuple, region.holes[0].tolist())) == [(1, 1), (1, 4), (5, 1), (5, 4)]
-    assert polygons(np.zeros((3, 3), bool)) == []
 
 
 # Measures
