@@ -20,7 +20,7 @@ from .canvas import Canvas
 from .errors import quoted
 from .explorer_controls import ExplorerControls
 from .explorer_state import ExplorerState
-from .export import check_formats, export_free, save_png
+from .export import check_formats, export_free, make_folder, save_png
 from .figures import show_side_by_side
 from .instances import Instances
 from .models import load_model
@@ -100,7 +100,7 @@ class Explorer(PictureApp):
 
         Args:
             formats: "picture", which is the segmented picture in the style on screen, and names of `FORMATS`.
-            folder: Where to; None takes the pictures' folder.
+            folder: Where to, made where it is missing; None takes the pictures' folder.
 
         Returns:
             The files' paths.
@@ -119,6 +119,7 @@ class Explorer(PictureApp):
             instances = state.photo_instances()
             blended = state.photo_blended(instances) if PICTURE in formats else None
         target = Path(folder) if folder is not None else pictures.folder
+        make_folder(target)
         name, stem = pictures.file_name(label), pictures.stem(label)
         saved = [] if blended is None else [save_png(blended, target, f"{stem}-segmented")]
         if others:

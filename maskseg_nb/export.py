@@ -79,12 +79,17 @@ def export_free(
 
 def _write(files: Files, folder: Path, stem: str, overwrite: bool) -> list[Path]:
     paths = {folder / f"{stem}{ending}": data for ending, data in files.items()}
+    make_folder(folder)
+    write_files(paths, overwrite=overwrite)
+    return list(paths)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing; ImageError where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(folder, error) from None
-    write_files(paths, overwrite=overwrite)
-    return list(paths)
 
 
 def write_files(files: dict[Path, bytes], *, overwrite: bool) -> None:
