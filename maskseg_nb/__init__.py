@@ -30,13 +30,14 @@ from .folder_figure import show_folder  # noqa: E402
 from .follow import follow  # noqa: E402
 from .images import SAMPLES, load_image, preprocess, sample_photo  # noqa: E402
 from .inside import Inside  # noqa: E402
+from .instances import Instances  # noqa: E402
 from .label_maps import instance_map, semantic_map  # noqa: E402
 from .match_drawing import draw_match  # noqa: E402
 from .matching import Match, Outcome, match  # noqa: E402
 from .measures import measure  # noqa: E402
 from .models import load_model  # noqa: E402
 from .overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask  # noqa: E402
-from .prediction import Instances, Prediction  # noqa: E402
+from .prediction import Prediction  # noqa: E402
 from .segmentation import predict, segment_image  # noqa: E402
 from .shapes import ShapesDataset  # noqa: E402
 from .threshold_explorer import ThresholdExplorer  # noqa: E402

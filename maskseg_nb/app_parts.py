@@ -7,7 +7,7 @@ from urllib.parse import quote
 import ipywidgets as widgets
 
 from .errors import shortened
-from .prediction import Instances
+from .instances import Instances
 from .visible import as_html, visible
 
 # ipywidgets draws the arrow of a Dropdown black, in the dark theme too.

@@ -30,7 +30,8 @@ class Choice(AppState):
         load_model: Called with a name from the table when another model is chosen.
 
     Attributes:
-        image: uint8 (H, W, 3), RGB: the picture, at the size that the network saw.
+        photo: uint8 (H, W, 3), RGB: the picture, at its own size.
+        image: uint8 (H, W, 3), RGB: the same, at the size that the network saw.
         output: What the network said.
         network_ms: How long the network took, in milliseconds.
     """
@@ -42,6 +43,7 @@ class Choice(AppState):
     CHOICES = ("picture", "model_name", "input_size")  # a change runs the network
     SETTINGS: tuple[str, ...] = CHOICES  # and the knobs, whose change does not
 
+    photo: np.ndarray
     image: np.ndarray
     output: Any
 
@@ -64,6 +66,11 @@ class Choice(AppState):
     def model(self) -> MaskRCNN:
         """The model behind the present picture."""
         return self._models[self._ran_for[1] if self._ran_for else self.model_name]
+
+    @property
+    def picture_shown(self) -> str:
+        """The picture behind `image`: `picture`, unless another was chosen and the network has not run."""
+        return self._ran_for[0] if self._ran_for else self.picture
 
     @property
     def needs_network(self) -> bool:
@@ -106,7 +113,8 @@ class Choice(AppState):
                 try:
                     if model_name not in self._models:
                         self._models[model_name] = self._load_model(model_name)
-                    tensor, image = preprocess(self.pictures.image(picture), INPUT_SIZES[input_size])
+                    photo = self.pictures.image(picture)
+                    tensor, image = preprocess(photo, INPUT_SIZES[input_size])
                     start = time.perf_counter()
                     output = self._run(self._models[model_name], tensor)
                     took = 1000 * (time.perf_counter() - start)
@@ -115,7 +123,8 @@ class Choice(AppState):
                         self._restore(self._ran_for)
                     raise
                 # Together, so that an interrupt cannot leave one picture with what was found in another.
-                self.output, self.image, self._ran_for, self.network_ms = output, image, wanted, took
+                self.output, self.photo, self.image = output, photo, image
+                self._ran_for, self.network_ms = wanted, took
 
     def _restore(self, choice: tuple[str, str, str]) -> None:
         self._restoring = True  # who hears of the first of them must not run the network for the others

@@ -4,19 +4,20 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from tqdm.auto import tqdm
 
-from .contours import polygons
+from .contours import rings_without_holes
 from .datasets import CocoDataset
 from .encoding import encoded
 from .errors import DatasetError, quoted
 from .files import umask
+from .instances import Instances
 from .matching import instance_rles
-from .prediction import Instances
 from .truth import Dataset, Truth, decode_masks, encode_masks
 
 
@@ -26,7 +27,8 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
     The folder appears whole or not at all: it is written under another name and then renamed.
 
     Args:
-        dataset: Pictures with their truth. Annotations are numbered anew, from 1.
+        dataset: Pictures with their truth. Annotations are numbered from 1; those whose mask has no pixel
+            are left out, with a warning. A picture whose number is taken gets another.
         folder: A new folder; its parent exists.
         progress: Show a progress bar.
 
@@ -42,7 +44,7 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
     try:
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".partial", dir=target.parent))
         try:
-            _write(dataset, partial, progress)
+            empty = _write(dataset, partial, progress)
             partial.chmod(0o777 & ~umask())
             partial.rename(target)
         except BaseException:
@@ -51,6 +53,10 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DatasetError(f"{quoted(target)} cannot be written: {reason}; give another folder") from None
+    if empty:
+        warnings.warn(
+            f"left out {empty} annotations without a pixel in their mask; outline them again", stacklevel=2
+        )
     return CocoDataset(target / "images", target / "instances.json")
 
 
@@ -72,24 +78,41 @@ def coco_categories(categories: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{"id": label, "name": name} for label, name in enumerate(categories) if label]
 
 
-def _write(dataset: Dataset, folder: Path, progress: bool) -> None:
+def _head(what: str) -> dict[str, Any]:
+    """The entries of COCO's format that are about the file itself; pycocotools insists on `info`."""
+    return {"info": {"description": f"{what}, written by maskseg_nb"}, "licenses": []}
+
+
+def _write(dataset: Dataset, folder: Path, progress: bool) -> int:
+    """Returns how many annotations were left out, as no pixel is in their mask."""
     (folder / "images").mkdir()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    taken: set[int] = set()
+    empty = 0
     for index in tqdm(range(len(dataset)), desc="Writing", unit="picture", disable=not progress):
         image, truth = dataset[index]
         name = f"{index:06d}.png"
         (folder / "images" / name).write_bytes(encoded(".png", image))
         height, width = truth.image_size
-        images.append({"id": truth.image_id, "file_name": name, "height": height, "width": width})
-        for entry in coco_annotations(truth):
-            annotations.append({"id": len(annotations) + 1, "image_id": truth.image_id, **entry})
+        image_id = int(truth.image_id)
+        if image_id in taken:  # such as 0 for all: what Truth.from_masks takes where nothing is said
+            image_id = max(taken) + 1
+        taken.add(image_id)
+        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+        for mask, entry in zip(truth.masks, coco_annotations(truth), strict=True):
+            if mask.any():
+                annotations.append({"id": len(annotations) + 1, "image_id": image_id, **entry})
+            else:
+                empty += 1
     content = {
+        **_head("A dataset with instance masks"),
         "images": images,
         "annotations": annotations,
         "categories": coco_categories(dataset.categories),
     }
     (folder / "instances.json").write_text(json.dumps(content), encoding="utf-8")
+    return empty
 
 
 Found = tuple[str, tuple[int, int], list[dict[str, Any]]]  # file name, (height, width), entries
@@ -106,18 +129,21 @@ def write_coco_results(
             `coco_entries` gives.
         categories: Names indexed by label, [0] the background.
     """
-    file.write('{"images": [')
+    file.write(json.dumps(_head("Instances that a Mask R-CNN found"))[:-1] + ', "images": [')
     for number, (name, (height, width), _) in enumerate(pictures(), 1):
         image = {"id": number, "file_name": name, "height": height, "width": width}
         file.write((", " if number > 1 else "") + json.dumps(image))
     file.write('], "annotations": [')
-    count = 0
+    count, used = 0, set()
     for number, (_, _, entries) in enumerate(pictures(), 1):
         for entry in entries:
             count += 1
+            used.add(entry["category_id"])
             annotation = {"id": count, "image_id": number, **entry}
             file.write((", " if count > 1 else "") + json.dumps(annotation))
-    file.write(f'], "categories": {json.dumps(coco_categories(categories))}}}')
+    # COCO's own models have ten categories of this name, in the gaps of COCO's numbers.
+    named = [row for row in coco_categories(categories) if row["name"] != "N/A" or row["id"] in used]
+    file.write(f'], "categories": {json.dumps(named)}}}')
 
 
 def coco_entries(instances: Instances) -> list[dict[str, Any]]:
@@ -139,9 +165,11 @@ def coco_entries(instances: Instances) -> list[dict[str, Any]]:
 
 
 def as_polygons(entry: dict[str, Any]) -> dict[str, Any]:
-    """One of `coco_entries` with polygons in the place of RLE. COCO's have no holes: holes are filled."""
+    """One of `coco_entries` with polygons in place of RLE: the same pixels.
+
+    COCO's polygons have no holes: a region with a hole becomes two that meet in a cut across it.
+    """
     rle = entry["segmentation"]
     height, width = rle["size"]
     (mask,) = decode_masks([rle], (height, width))
-    rings = [polygon.outer.ravel().tolist() for polygon in polygons(mask)]
-    return {**entry, "segmentation": rings}
+    return {**entry, "segmentation": [ring.ravel().tolist() for ring in rings_without_holes(mask)]}

@@ -20,12 +20,13 @@ from .canvas import Canvas
 from .errors import quoted
 from .explorer_controls import ExplorerControls
 from .explorer_state import ExplorerState
-from .export import check_formats, export_free, save_png
+from .export import check_formats, export_free, make_folder, save_png
 from .figures import show_side_by_side
+from .instances import Instances
 from .models import load_model
 from .picture_app import PictureApp
 from .pictures import Pictures
-from .prediction import Instances, Prediction
+from .prediction import Prediction
 from .save_panel import PICTURE
 from .visible import as_html, visible
 
@@ -95,35 +96,35 @@ class Explorer(PictureApp):
     def save(
         self, formats: Sequence[str] = (PICTURE,), folder: str | os.PathLike[str] | None = None
     ) -> list[Path]:
-        """Write what is shown, under names that are still free.
+        """Write what is shown, in the photograph's own pixels, under names that are still free.
 
         Args:
-            formats: "picture", which is the segmented picture on screen, and names of `FORMATS`.
-            folder: Where to; None takes the pictures' folder.
+            formats: "picture", which is the segmented picture in the style on screen, and names of `FORMATS`.
+            folder: Where to, made where it is missing; None takes the pictures' folder.
 
         Returns:
             The files' paths.
 
         Raises:
-            MasksegError: The folder cannot be written to.
+            MasksegError: The folder cannot be written to, or the masks would not fit into memory.
             ValueError: No such format, or none at all.
         """
-        state = self.state
-        with state.lock:
-            stem, blended, image, instances = (
-                state.pictures.stem(state.picture),
-                state.blended,
-                state.image,
-                state.instances,
-            )
-            alpha = state.alpha
-        target = Path(folder) if folder is not None else state.pictures.folder
         others = [name for name in formats if name != PICTURE]
         check_formats(others)
         if not formats:
             raise ValueError("formats must name one or more; nothing was saved")
-        saved = [save_png(blended, target, f"{stem}-segmented")] if PICTURE in formats else []
-        return saved + (export_free(image, instances, target, stem, others, alpha=alpha) if others else [])
+        state, pictures = self.state, self.state.pictures
+        with state.lock:
+            label, photo, alpha = state.picture_shown, state.photo, state.alpha
+            instances = state.photo_instances()
+            blended = state.photo_blended(instances) if PICTURE in formats else None
+        target = Path(folder) if folder is not None else pictures.folder
+        make_folder(target)
+        name, stem = pictures.file_name(label), pictures.stem(label)
+        saved = [] if blended is None else [save_png(blended, target, f"{stem}-segmented")]
+        if others:
+            saved += export_free(photo, instances, target, name, others, stem=stem, alpha=alpha)
+        return saved
 
     def _png(self) -> bytes:
         return self._canvas.png()

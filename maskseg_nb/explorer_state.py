@@ -15,7 +15,8 @@ from traitlets import Bool, Enum, Tuple, validate
 from .app_state import Fraction
 from .choice import INPUT_SIZES, Choice
 from .errors import shortened
-from .label_maps import semantic_map
+from .instances import Instances
+from .label_maps import instance_map, semantic_map
 from .overlay import (
     draw_instances,
     draw_semantic_map,
@@ -23,7 +24,7 @@ from .overlay import (
     overlay_segmentation_mask,
 )
 from .pictures import Pictures
-from .prediction import Instances, Prediction
+from .prediction import Prediction
 from .segmentation import predict
 from .zoo import MODELS
 
@@ -39,7 +40,8 @@ STYLES: dict[str, tuple[Callable[..., np.ndarray], str, dict[str, Any]]] = {
 
 _DRAWABLE: dict[str, Callable[[Instances], Any]] = {
     "instances": lambda instances: instances,
-    "instances.masks": lambda instances: instances.masks,
+    # All in one: for the overlay it is the same, and a large photograph's masks would not fit into memory.
+    "instances.masks": lambda instances: instance_map(instances)[None] > 0,
     "semantic_map(instances)": semantic_map,
 }
 
@@ -103,18 +105,37 @@ class ExplorerState(Choice):
         wanted = (self.prediction, self.score_threshold, self.mask_threshold, self.hidden_categories)
         if self._selected_for == wanted:
             return
-        self.instances = self.prediction.select(
-            score_threshold=wanted[1], mask_threshold=wanted[2], categories=self.shown_categories
-        )
+        self.instances = self._kept(*wanted[:3])
         self._selected_for = wanted
+
+    def _kept(self, prediction: Prediction, score_threshold: float, mask_threshold: float) -> Instances:
+        return prediction.select(
+            score_threshold=score_threshold,
+            mask_threshold=mask_threshold,
+            categories=self.shown_categories,
+        )
 
     def _draw(self) -> None:
         wanted = (self.instances, self.style, self.alpha, self.labels)
         if self._drawn_for == wanted:
             return
-        function, drawn, options = self._drawing(wanted[1], wanted[3])
-        self.blended = function(self.image, _DRAWABLE[drawn](self.instances), wanted[2], **options)
+        self.blended = self._blend(self.image, *wanted)
         self._drawn_for = wanted
+
+    def _blend(
+        self, image: np.ndarray, instances: Instances, style: str, alpha: float, labels: bool
+    ) -> np.ndarray:
+        function, drawn, options = self._drawing(style, labels)
+        return function(image, _DRAWABLE[drawn](instances), alpha, **options)
+
+    def photo_instances(self) -> Instances:
+        """`instances` in the photograph's own pixels: the same rows."""
+        prediction = self.prediction.to_size(self.photo.shape[:2])
+        return self._kept(prediction, self.score_threshold, self.mask_threshold)
+
+    def photo_blended(self, instances: Instances) -> np.ndarray:
+        """`blended` at the photograph's own size, of what `photo_instances` gives."""
+        return self._blend(self.photo, instances, self.style, self.alpha, self.labels)
 
     @staticmethod
     def _drawing(style: str, labels: bool) -> tuple[Callable[..., np.ndarray], str, dict[str, Any]]:

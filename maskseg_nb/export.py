@@ -11,7 +11,7 @@ from .encoding import encoded
 from .errors import ImageError, MasksegError, quoted
 from .export_formats import FORMATS, Files, safe_name
 from .files import write_new, write_whole
-from .prediction import Instances, check_instances
+from .instances import Instances, check_instances
 
 
 class TakenError(MasksegError):
@@ -31,11 +31,16 @@ def export(
 ) -> list[Path]:
     """Write what was found in a picture, in any of `FORMATS`.
 
+    Everything is in the pixels of `image`. For files that lie on a photograph take the photograph itself,
+    and bring what was found in a resized one back onto it with `Prediction.to_size`. Instances whose mask
+    has no pixel are in no file.
+
     Args:
         image: uint8 (H, W, 3), RGB, of the instances' size.
         instances: What `Prediction.select` kept.
         folder: Where to; made where it is missing.
-        name: How the files' names begin, such as "photo". What no file name may hold becomes "_".
+        name: The picture's file name, such as "photo.jpg": COCO's JSON and the table say it, and the files'
+            names begin with it. What no file name may hold becomes "_" there.
         formats: Names of `FORMATS`.
         alpha: Weight of the colours of the overlay, [0, 1].
         overlap: Who is on top in the label maps, where two overlap: a name of `OVERLAPS`.
@@ -49,14 +54,7 @@ def export(
         MasksegError: A file is there already, or the folder cannot be written.
     """
     files = contents(image, instances, name, formats, alpha=alpha, overlap=overlap)
-    stem, target = safe_name(name), Path(folder)
-    paths = {target / f"{stem}{ending}": data for ending, data in files.items()}
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(target, error) from None
-    write_files(paths, overwrite=overwrite)
-    return list(paths)
+    return _write(files, Path(folder), safe_name(name), overwrite)
 
 
 def export_free(
@@ -66,16 +64,32 @@ def export_free(
     name: str,
     formats: Collection[str],
     *,
+    stem: str,
     alpha: float = 0.5,
 ) -> list[Path]:
-    """`export` under `name`, or `name-2` and so on where one of its files is taken."""
-    number = 1
+    """`export` to files whose names begin with `stem`, or `stem-2` and so on where one is taken."""
+    files = contents(image, instances, name, formats, alpha=alpha)
+    plain, number = safe_name(stem), 1
     while True:
-        stem = f"{name}-{number}" if number > 1 else name
         try:
-            return export(image, instances, folder, stem, formats, alpha=alpha)
+            return _write(files, Path(folder), f"{plain}-{number}" if number > 1 else plain, overwrite=False)
         except TakenError:
             number += 1
+
+
+def _write(files: Files, folder: Path, stem: str, overwrite: bool) -> list[Path]:
+    paths = {folder / f"{stem}{ending}": data for ending, data in files.items()}
+    make_folder(folder)
+    write_files(paths, overwrite=overwrite)
+    return list(paths)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing; ImageError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from None
 
 
 def write_files(files: dict[Path, bytes], *, overwrite: bool) -> None:
@@ -108,8 +122,12 @@ def contents(
     check_instances(instances)
     check_formats(formats)
     if image.shape[:2] != instances.image_size:
-        raise ValueError(f"image is {image.shape[:2]} and the instances are of {instances.image_size}")
+        raise ValueError(
+            f"image is {image.shape[:2]} and the instances are of {instances.image_size}; "
+            "prediction.to_size(image.shape[:2]).select() gives them in the image's pixels"
+        )
     files: Files = {}
+    instances = instances.with_pixels()
     for format in FORMATS:
         if format in formats:
             files |= FORMATS[format](image, instances, name, alpha, overlap)

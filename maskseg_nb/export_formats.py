@@ -12,10 +12,10 @@ from .coco_format import as_polygons, coco_entries, write_coco_results
 from .contours import polygons
 from .encoding import encoded
 from .figures import figure_png, show_side_by_side
+from .instances import Instances
 from .label_maps import instance_map, semantic_map
 from .measures import COLUMNS, measure
 from .overlay import draw_instances
-from .prediction import Instances
 
 Files = dict[str, bytes]  # what follows the picture's own name -> content
 Format = Callable[[np.ndarray, Instances, str, float, str], Files]
@@ -50,11 +50,17 @@ def _side_by_side(image: np.ndarray, instances: Instances, name: str, alpha: flo
 
 
 def _instance_map(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    numbers = instance_map(instances, overlap)
     values = [
-        {"value": index + 1, "category": category, "score": float(instances.scores[index])}
-        for index, category in enumerate(instances.names)
+        {
+            "value": int(number),
+            "category": instances.names[number - 1],
+            "score": float(instances.scores[number - 1]),
+        }
+        for number in np.unique(numbers)
+        if number
     ]
-    return _map_and_legend("instances", instance_map(instances, overlap), values, overlap)
+    return _map_and_legend("instances", numbers, values, overlap)
 
 
 def _category_map(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
@@ -84,8 +90,7 @@ def _masks(image: np.ndarray, instances: Instances, name: str, alpha: float, ove
 def _cut_outs(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
     return {
         f".cut-out-{index:03d}.png": encoded(".png", cut_out(image, instances, index))
-        for index, crop in enumerate(instances.crops)
-        if crop.size
+        for index in range(len(instances))
     }
 
 
@@ -136,8 +141,8 @@ FORMATS: dict[str, Format] = {
     "categories": _category_map,  # the same: which category
     "masks": _masks,  # a picture an instance, 255 inside and 0 outside
     "cut_outs": _cut_outs,  # a picture an instance, transparent outside, as large as the mask
-    "contours": _contours,  # polygons along the pixels' edges, holes and all, as GeoJSON; x y in pixels
+    "contours": _contours,  # polygons along the pixels' edges, with holes, as GeoJSON; x y in pixels, y down
     "coco": _coco,  # COCO's format, masks as RLE
-    "coco_polygons": _coco_polygons,  # the same with polygons, which cannot have holes
+    "coco_polygons": _coco_polygons,  # the same with polygons; they have no holes: cuts lead to them
     "csv": _csv,  # a table of measures
 }

@@ -11,11 +11,11 @@ from matplotlib.patches import Patch
 from .drawing import Color
 from .film import film
 from .follow import follow
+from .instances import Instances
 from .journey import Journey
 from .label_maps import semantic_map
 from .overlay import category_color, draw_semantic_map
 from .panels import View
-from .prediction import Instances
 from .stage_pictures import stage_picture
 from .trace import Trace
 from .visible import visible

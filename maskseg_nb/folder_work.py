@@ -16,11 +16,12 @@ from .errors import MasksegError
 from .export import contents, write_files
 from .folder_records import Record, Records, stamp, unique_name
 from .images import load_image, preprocess
+from .instances import Instances
 from .label_maps import check_overlap
 from .measures import measure
 from .models import load_model
 from .out_of_memory import is_out_of_memory
-from .prediction import Instances, check_fraction
+from .prediction import check_fraction
 from .segmentation import predict
 
 MERGED = ("coco", "coco_polygons", "csv")  # one file for all pictures, made of the records
@@ -138,6 +139,7 @@ def _write(picture: Picture, found: Instances | str, out: Path, options: Options
     if picture.image is None or isinstance(found, str):
         record = Record(picture.name, picture.stamp, settings, str(found), [0, 0], [], [])
     else:
+        found = found.with_pixels()
         formats = [name for name in options.formats if name not in MERGED]
         files = contents(
             picture.image, found, picture.name, formats, alpha=options.alpha, overlap=options.overlap

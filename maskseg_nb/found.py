@@ -14,8 +14,8 @@ from torchvision.models.detection import MaskRCNN
 
 from .errors import DatasetError, quoted
 from .images import preprocess
+from .instances import Instances
 from .matching import instance_rles, labels_by_name
-from .prediction import Instances
 from .segmentation import predict
 from .trace import Knobs
 from .truth import decode_masks

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .errors import quoted
-from .prediction import Instances, check_instances
+from .instances import Instances, check_instances
 
 # Rule -> the order in which instances are painted: the last one is on top.
 OVERLAPS: dict[str, Callable[[Instances], np.ndarray]] = {

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 
 from .drawing import DASH, GAP, Color, check_image, line_width
+from .instances import Instances
 from .matching import Match, Outcome
 from .overlay import draw_tags
-from .prediction import Instances
 from .truth import Truth
 
 # The teal and the red of Paul Tol's vibrant scheme, which colour-blind readers tell apart, and white.

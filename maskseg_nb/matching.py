@@ -8,8 +8,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from .errors import quoted
+from .instances import Instances
 from .precision_recall import Curve, curve
-from .prediction import Instances, check_fraction
+from .prediction import check_fraction
 from .truth import Truth, encode_masks
 
 KINDS = ("mask", "box")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from skimage.measure import regionprops
 
-from .prediction import Instances
+from .instances import Instances
 
 # The columns of a table of instances; see `measure`.
 COLUMNS = (

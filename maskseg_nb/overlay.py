@@ -8,7 +8,8 @@ import numpy as np
 
 from .drawing import check_image, line_width, paste_tags
 from .errors import quoted
-from .prediction import Instances, check_fraction, check_instances
+from .instances import Instances, check_instances
+from .prediction import check_fraction
 
 # Okabe and Ito's palette for colour-blind readers without its black (jfly.uni-koeln.de/color), then the same
 # hues darker and lighter: neighbours in the list stay far apart.

@@ -32,6 +32,7 @@ class Pictures:
         self._samples = {f"{name} (sample)": name for name in SAMPLES}
         self._files: dict[str, Path] = {}
         self._uploads: dict[str, bytes] = {}
+        self._upload_names: dict[str, str] = {}
         self.refresh()
 
     def refresh(self) -> None:
@@ -80,6 +81,12 @@ class Pictures:
             return f'sample_photo("{self._samples[label]}")'
         return repr(str(self._files[label])) if label in self._files else None
 
+    def file_name(self, label: str) -> str:
+        """The name, with its ending, of the file behind a label; the label where the list has lost it."""
+        if label in self._samples:
+            return sample_photo(self._samples[label]).name
+        return self._files[label].name if label in self._files else self._upload_names.get(label, label)
+
     def stem(self, label: str) -> str:
         """A label as the beginning of a file name: letters, digits, - and _ only."""
         name = self._samples.get(label, Path(label.removesuffix(" (upload)")).stem)
@@ -93,11 +100,13 @@ class Pictures:
             ImageError: The bytes are no picture that can be read; nothing is added.
         """
         plain = PureWindowsPath(PurePosixPath(name).name).name or "picture"
-        plain = "".join(c if c.isprintable() else "_" for c in plain)[:60]
-        decode_image(data, quoted(plain))
-        label, number = f"{plain} (upload)", 2
+        plain = "".join(c if c.isprintable() else "_" for c in plain)[:255]
+        short = plain[:60]
+        decode_image(data, quoted(short))
+        label, number = f"{short} (upload)", 2
         while label in self._uploads:
-            label, number = f"{plain} {number} (upload)", number + 1
+            label, number = f"{short} {number} (upload)", number + 1
+        self._upload_names = {**self._upload_names, label: plain}
         self._uploads = {**self._uploads, label: data}  # anew: another thread may be reading the labels
         return label
 

@@ -1,13 +1,11 @@
-"""What the network said, and what the thresholds kept: two frozen dataclasses.
-
-Float masks are the network's output; bool masks are a decision. Neither holds a full-size mask: a detection
-is a box and a small square of mask probabilities, and is pasted into the picture when somebody asks.
+"""What the network said. No full-size mask is held: a detection is a box and a small square of mask
+probabilities, and is pasted into the picture when somebody asks.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from numbers import Real
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +13,8 @@ import torch.nn.functional as F
 
 from .checks import check_array, check_detections, check_size, value_range
 from .errors import quoted, shortened
+from .instances import FEWER, Instances, blank_masks
 from .memory import check_fits
-
-_FEWER = "raise the score threshold"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +29,8 @@ class Prediction:
             for torchvision's heads.
         image_size: (height, width) in pixels.
         categories: Names indexed by label, [0] the background.
+        frames: float64 (N, 4), x1 y1 x2 y2 in pixels: what each mask, with a zero around it, is spread over
+            after `to_size`. None for torchvision's own rule: whole pixels, a little more than the box.
     """
 
     boxes: np.ndarray
@@ -40,6 +39,7 @@ class Prediction:
     mask_probs: np.ndarray
     image_size: tuple[int, int]
     categories: tuple[str, ...]
+    frames: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_size(self.image_size)
@@ -54,6 +54,8 @@ class Prediction:
             raise ValueError(f"boxes must be pixels in or beside the picture, got {got}")
         if (self.boxes[:, 2:] < self.boxes[:, :2]).any():
             raise ValueError("boxes must be x1 y1 x2 y2, with x1 <= x2 and y1 <= y2")
+        if self.frames is not None and self.frames.shape != (count, 4):
+            raise ValueError(f"frames must have shape ({count}, 4), got {self.frames.shape}")
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -67,6 +69,7 @@ class Prediction:
             self.mask_probs[keep],
             self.image_size,
             self.categories,
+            None if self.frames is None else self.frames[keep],
         )
 
     def __repr__(self) -> str:
@@ -78,6 +81,27 @@ class Prediction:
         lines = [f"{name:<11}{array.dtype!s:<8} {array.shape}" for name, array in rows]
         return "\n".join([repr(self), *lines])
 
+    def to_size(self, image_size: tuple[int, int]) -> "Prediction":
+        """The same detections in another size's pixels: back onto the photograph that `preprocess` resized.
+
+        Args:
+            image_size: (height, width) in pixels, such as `load_image("photo.jpg").shape[:2]`.
+
+        Returns:
+            The same rows. Boxes are scaled, and each mask lies where it lay: read off its own M x M
+            probabilities at the middle of every new pixel, not enlarged from the old ones.
+
+        Raises:
+            ValueError: `image_size` is not two whole numbers above 0.
+        """
+        check_size(image_size)
+        if image_size == self.image_size:
+            return self
+        (height, width), (old_height, old_width) = image_size, self.image_size
+        scale = np.array([width / old_width, height / old_height] * 2)
+        boxes = (self.boxes * scale).astype(self.boxes.dtype)
+        return replace(self, boxes=boxes, image_size=(height, width), frames=self._frames() * scale)
+
     def masks(self) -> np.ndarray:
         """Paste every mask into a picture of its own, as torchvision's `paste_masks_in_image` does.
 
@@ -87,8 +111,7 @@ class Prediction:
         Raises:
             MasksegError: That would be more than 4 GiB, or more than the free memory.
         """
-        _check_masks_fit(len(self), self.image_size, np.float32)
-        pasted = _zeros((len(self), 1, *self.image_size), torch.float32)
+        pasted = blank_masks(len(self), self.image_size, torch.float32)[:, None]
         for canvas, (crop, top, left) in zip(pasted[:, 0], self._crops(), strict=True):
             height, width = crop.shape
             canvas[top : top + height, left : left + width] = crop
@@ -100,7 +123,7 @@ class Prediction:
         score_threshold: float = 0.5,
         mask_threshold: float = 0.5,
         categories: Iterable[str] | None = None,
-    ) -> "Instances":
+    ) -> Instances:
         """Keep the confident detections and binarise their masks.
 
         Args:
@@ -122,7 +145,7 @@ class Prediction:
             keep &= np.isin(self.labels, self._label_ids(categories))
         kept = self[keep]
         sides = kept.boxes[:, 2:].astype(np.float64) - kept.boxes[:, :2]
-        check_fits(int(sides.prod(axis=1).sum()), f"masks of {len(kept)} large boxes", _FEWER)
+        check_fits(int(sides.prod(axis=1).sum()), f"masks of {len(kept)} large boxes", FEWER)
         crops, corners = [], []
         for crop, top, left in kept._crops():
             crops.append(crop > mask_threshold)
@@ -148,127 +171,46 @@ class Prediction:
                 raise ValueError(f"no category {quoted(name)}; this model knows {known[:150]}")
         return [label for label, name in enumerate(self.categories) if label and name in names]
 
-    def _crops(self) -> Iterable[tuple[np.ndarray, int, int]]:
-        """Each mask at the picture's scale: (float32 (h, w), top, left), cut at the picture's edge.
+    def _frames(self) -> np.ndarray:
+        """What each mask, with a zero around it, is spread over: (N, 4), x1 y1 x2 y2 in pixels.
 
         torchvision's rule to the letter: one pixel of zeros is added around the M x M square, the box grows
-        by the same share, its corners are rounded down to whole pixels, and the square is stretched over it
-        bilinearly (roi_heads.py: expand_boxes, expand_masks, paste_mask_in_image).
+        by the same share, and its corners are rounded down to whole pixels (roi_heads.py: expand_boxes,
+        expand_masks, paste_mask_in_image).
         """
+        if self.frames is not None:
+            return self.frames
         side = self.mask_probs.shape[-1]
-        height, width = self.image_size
         centre = (self.boxes[:, 2:] + self.boxes[:, :2]) * np.float32(0.5)  # (N, 2) as x, y
         half = (self.boxes[:, 2:] - self.boxes[:, :2]) * np.float32(0.5) * np.float32((side + 2) / side)
         starts, ends = (centre - half).astype(np.int64), (centre + half).astype(np.int64)
+        return np.concatenate([starts, ends + 1], axis=1)
+
+    def _crops(self) -> Iterable[tuple[np.ndarray, int, int]]:
+        """Each mask at the picture's scale: (float32 (h, w), top, left), cut at the picture's edge."""
+        height, width = self.image_size
         probs = np.array(self.mask_probs, np.float32, order="C")  # torch takes no reversed or read-only array
         padded = F.pad(torch.from_numpy(probs), (1, 1, 1, 1))  # (N, M + 2, M + 2)
-        for square, (x1, y1), (x2, y2) in zip(padded, starts.tolist(), ends.tolist(), strict=True):
-            size = (max(y2 - y1 + 1, 1), max(x2 - x1 + 1, 1))
-            whole = F.interpolate(square[None, None], size=size, mode="bilinear", align_corners=False)
-            top, left = max(y1, 0), max(x1, 0)
-            bottom, right = min(y2 + 1, height), min(x2 + 1, width)
-            yield whole[0, 0, top - y1 : bottom - y1, left - x1 : right - x1].numpy(), top, left
+        for square, (x1, y1, x2, y2) in zip(padded, self._frames().tolist(), strict=True):
+            top, left = max(math.floor(y1), 0), max(math.floor(x1), 0)
+            bottom, right = min(math.ceil(y2), height), min(math.ceil(x2), width)
+            if self.frames is None:
+                size = (y2 - y1, x2 - x1)
+                whole = F.interpolate(square[None, None], size=size, mode="bilinear", align_corners=False)
+                yield whole[0, 0, top - y1 : bottom - y1, left - x1 : right - x1].numpy(), top, left
+            else:
+                rows, columns = _weights(top, bottom, y1, y2, square), _weights(left, right, x1, x2, square)
+                yield np.minimum(rows @ square.numpy() @ columns.T, 1), top, left
 
 
-@dataclass(frozen=True, eq=False)
-class Instances:
-    """What the thresholds kept of a prediction, by falling score.
+def _weights(first: int, end: int, low: float, high: float, square: torch.Tensor) -> np.ndarray:
+    """How much each row of a square counts in each pixel, spread bilinearly from `low` to `high`.
 
-    Attributes:
-        boxes: float32 (M, 4), x1 y1 x2 y2 in pixels.
-        labels: int64 (M,), indices into `categories`.
-        scores: float32 (M,), [0, 1].
-        crops: M bool arrays (h, w): each mask inside its own rectangle.
-        corners: int64 (M, 2), top and left pixel of each crop.
-        indices: int64 (M,), the row of the Prediction that each came from.
-        image_size: (height, width) in pixels.
-        categories: Names indexed by label, [0] the background.
+    `F.interpolate` does the same between whole pixels only. Returns float32 (end - first, M + 2).
     """
-
-    boxes: np.ndarray
-    labels: np.ndarray
-    scores: np.ndarray
-    crops: tuple[np.ndarray, ...]
-    corners: np.ndarray
-    indices: np.ndarray
-    image_size: tuple[int, int]
-    categories: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        for name in ("boxes", "labels", "crops", "corners", "indices"):
-            count = len(getattr(self, name))
-            if count != len(self.scores):
-                raise ValueError(f"{name} must have one entry per score, got {count} for {len(self.scores)}")
-        check_size(self.image_size)
-        check_detections(self.boxes, self.labels, self.scores, self.categories)
-        if not all(isinstance(c, np.ndarray) and c.dtype == bool and c.ndim == 2 for c in self.crops):
-            raise TypeError("crops must be bool arrays (h, w)")
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def first(self, count: int) -> "Instances":
-        """The surest ones alone, as a raised score threshold leaves them."""
-        rows = ("boxes", "labels", "scores", "crops", "corners", "indices")
-        return replace(self, **{name: getattr(self, name)[:count] for name in rows})
-
-    def __repr__(self) -> str:
-        height, width = self.image_size
-        return f"Instances({len(self)} in {height} x {width})"
-
-    def __str__(self) -> str:
-        lines = [
-            f"{row['category']:<12} {row['score']:.2f}   box {row['box']}   "
-            f"{row['area']:,} pixels ({row['percent']:.1f} %)"
-            for row in self.table()
-        ]
-        return "\n".join([repr(self), *lines])
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Each instance's category name."""
-        return tuple(self.categories[label] for label in self.labels)
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Each instance's category and score, as "person 0.98"."""
-        return tuple(f"{name} {score:.2f}" for name, score in zip(self.names, self.scores, strict=True))
-
-    @property
-    def windows(self) -> list[tuple[slice, slice]]:
-        """Where each crop lies: `image[instances.windows[i]]` is the part under `instances.crops[i]`."""
-        return [
-            (slice(top, top + crop.shape[0]), slice(left, left + crop.shape[1]))
-            for crop, (top, left) in zip(self.crops, self.corners.tolist(), strict=True)
-        ]
-
-    @property
-    def masks(self) -> np.ndarray:
-        """Full-size masks, bool (M, H, W), built anew at each call; refused where they would not fit."""
-        _check_masks_fit(len(self), self.image_size, bool)
-        masks = _zeros((len(self), *self.image_size), torch.bool)
-        for mask, window, crop in zip(masks, self.windows, self.crops, strict=True):
-            mask[window] = crop
-        return masks
-
-    @property
-    def areas(self) -> np.ndarray:
-        """int64 (M,), pixels inside each mask."""
-        return np.array([np.count_nonzero(crop) for crop in self.crops], np.int64)
-
-    def table(self) -> list[dict[str, Any]]:
-        """A row per instance: category, score, box (x1 y1 x2 y2, whole pixels), area (pixels), percent."""
-        height, width = self.image_size
-        return [
-            {
-                "category": name,
-                "score": float(score),
-                "box": tuple(int(side) for side in np.rint(box)),
-                "area": int(area),
-                "percent": 100 * int(area) / (height * width),
-            }
-            for name, score, box, area in zip(self.names, self.scores, self.boxes, self.areas, strict=True)
-        ]
+    side = len(square)
+    places = (np.arange(first, end) + 0.5 - low) / (high - low) * side - 0.5
+    return np.maximum(1 - np.abs(places[:, None] - np.arange(side)), 0).astype(np.float32)
 
 
 def check_fraction(name: str, value: float) -> None:
@@ -277,23 +219,3 @@ def check_fraction(name: str, value: float) -> None:
         raise TypeError(f"{name} must be a number in [0, 1], got {type(value).__name__}")
     if not 0 <= value <= 1:  # NaN fails too
         raise ValueError(f"{name} must be in [0, 1], got {shortened(str(value), 40)}")
-
-
-def check_instances(instances: Any) -> None:
-    """Raise TypeError unless they are what `Prediction.select` returns."""
-    if not isinstance(instances, Instances):
-        raise TypeError(f"instances must be what Prediction.select() returns, got {type(instances).__name__}")
-
-
-def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> np.ndarray:
-    """By torch: NumPy asks for huge pages, for which a busy system may search half a second."""
-    return torch.zeros(shape, dtype=dtype).numpy()
-
-
-def _check_masks_fit(count: int, image_size: tuple[int, int], dtype: type) -> None:
-    height, width = image_size
-    check_fits(
-        count * height * width * np.dtype(dtype).itemsize,
-        f"{count} masks of {height} x {width} pixels",
-        f"{_FEWER}, or use the crops of select(), each as large as its box",
-    )

@@ -8,10 +8,10 @@ from traitlets import Int, validate
 
 from .app_state import AppState, Fraction
 from .found import Found
+from .instances import Instances
 from .match_drawing import draw_match
 from .matching import Match, curve_of, match
 from .precision_recall import Curve
-from .prediction import Instances
 from .truth import Dataset, Truth
 from .zoo import categories_of
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,11 +107,9 @@ def test_the_folder_holds_pictures_and_one_file_and_nothing_else(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
     found = sorted(str(path.relative_to(tmp_path / "new")) for path in (tmp_path / "new").rglob("*.*"))
     assert found == ["images/000000.png", "images/000001.png", "images/000002.png", "instances.json"]
-    assert set(json.loads((tmp_path / "new" / "instances.json").read_text())) == {
-        "images",
-        "annotations",
-        "categories",
-    }
+    content = json.loads((tmp_path / "new" / "instances.json").read_text())
+    assert set(content) == {"info", "licenses", "images", "annotations", "categories"}
+    assert content["info"]["description"].endswith("written by maskseg_nb")
 
 
 def test_who_may_open_the_folder_is_the_users_own_setting(tmp_path):
@@ -138,6 +137,27 @@ def test_entries_are_cocos():
     assert [entry["iscrowd"] for entry in entries] == [0, 1, 0]
     assert all(entry["segmentation"]["size"] == [20, 30] for entry in entries)
     assert coco_categories(CATEGORIES) == [{"id": 1, "name": "cat"}, {"id": 2, "name": "lamp"}]
+
+
+def test_an_annotation_without_a_pixel_is_left_out_with_a_warning(tmp_path):
+    image, truth = with_a_crowd()[0]
+    truth.masks[1] = False
+    with pytest.warns(UserWarning, match="left out 1 annotations without a pixel in their mask"):
+        stored = write_coco(PictureList([(image, truth)]), tmp_path / "new", progress=False)
+    assert stored.truth(0).labels.tolist() == [2, 2] and stored.truth(0).masks.any(axis=(1, 2)).all()
+
+
+def test_pictures_of_one_number_get_numbers_of_their_own(tmp_path):
+    """Truth.from_masks numbers every picture 0."""
+    pairs = [shapes()[index] for index in range(3)]
+    pairs = [
+        (image, replace(truth, image_id=number))
+        for (image, truth), number in zip(pairs, (0, 0, 1), strict=True)
+    ]
+    stored = write_coco(PictureList(pairs), tmp_path / "new", progress=False)
+    assert stored.image_ids == (0, 1, 2)
+    for (_, truth), (_, told) in zip(pairs, stored, strict=True):
+        assert np.array_equal(truth.masks, told.masks)
 
 
 # What is refused, and what stays behind

@@ -1,14 +1,31 @@
 """The explorer as its users drive it: controls, errors, code that reproduces the picture, threads."""
 
+import csv
 import datetime
+import io
 import itertools
+import json
 import os
 
 import cv2
 import numpy as np
 import pytest
+import shapely
+from PIL import Image
 
-from maskseg_nb import Explorer, ImageError, load_model, sample_photo
+from maskseg_nb import (
+    SAMPLES,
+    CocoDataset,
+    Explorer,
+    ImageError,
+    draw_instances,
+    draw_semantic_map,
+    load_image,
+    load_model,
+    overlay_segmentation_mask,
+    sample_photo,
+    semantic_map,
+)
 from maskseg_nb.choice import INPUT_SIZES
 from maskseg_nb.explorer_state import STYLES
 from maskseg_nb.export_formats import FORMATS
@@ -174,15 +191,127 @@ def test_an_explorer_of_no_folder_says_so(tmp_path):
         Explorer(tmp_path / "missing", model="street")
 
 
-def test_save_writes_the_picture_and_overwrites_nothing(explorer, tmp_path):
+def on_the_photograph(explorer, photo):
+    """What is on screen, by hand, in the pixels of `photo`."""
+    state = explorer.state
+    return explorer.prediction.to_size(photo.shape[:2]).select(
+        score_threshold=state.score_threshold,
+        mask_threshold=state.mask_threshold,
+        categories=state.shown_categories,
+    )
+
+
+def test_save_writes_the_picture_at_its_own_size_and_overwrites_nothing(explorer, tmp_path):
     for _ in range(2):
         explorer.controls.save.click()
     names = sorted(path.name for path in tmp_path.glob("restaurant*"))
     assert names == ["restaurant-segmented-2.png", "restaurant-segmented.png"]
+    photo = load_image(sample_photo("restaurant"))
+    expected = draw_instances(photo, on_the_photograph(explorer, photo))
     for name in names:
         written = cv2.imread(str(tmp_path / name), cv2.IMREAD_COLOR_RGB)
-        np.testing.assert_array_equal(written, explorer.blended)
+        np.testing.assert_array_equal(written, expected)
     assert "restaurant-segmented-2.png" in explorer._message.value
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_picture_is_saved_in_the_style_on_screen(explorer, tmp_path, style):
+    state = explorer.state
+    state.style, state.alpha, state.score_threshold, state.hidden_categories = style, 0.7, 0.2, ("car",)
+    photo = load_image(sample_photo("restaurant"))
+    found = on_the_photograph(explorer, photo)
+    assert len(found) == len(explorer.instances) > 0 and "car" not in found.names
+    expected = {
+        "white, as documented": lambda: overlay_segmentation_mask(photo, found.masks, 0.7),
+        "colour per instance": lambda: draw_instances(photo, found, 0.7),
+        "colour per category": lambda: draw_instances(photo, found, 0.7, color_by="category"),
+        "colour and outline": lambda: draw_instances(photo, found, 0.7, outline=True),
+        "semantic map": lambda: draw_semantic_map(photo, semantic_map(found), 0.7),
+    }[style]()
+    (path,) = explorer.save(folder=tmp_path / "..")
+    np.testing.assert_array_equal(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB), expected)
+    path.unlink()
+
+
+@pytest.mark.parametrize("input_size", INPUT_SIZES)
+def test_every_file_lies_on_the_photograph_turned_as_its_exif_says(tmp_path, street, input_size):
+    """A phone's photograph, stored lying down: 371 wide and 250 high on the disk, upright 250 x 371."""
+    upright = Image.open(sample_photo("motorcycle")).convert("RGB").resize((250, 371))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "IMG 1.v2.jpeg", exif=exif, quality=95)
+    explorer = Explorer(tmp_path, street)
+    assert explorer.state.picture == "IMG 1.v2.jpeg"
+    explorer.state.input_size, explorer.state.score_threshold = input_size, 0.1
+    photo = load_image(tmp_path / "IMG 1.v2.jpeg")
+    found = on_the_photograph(explorer, photo)
+    assert photo.shape == (371, 250, 3) and len(found) == len(explorer.instances) > 0
+    everything = [*FORMATS, "picture"]
+    for _ in range(2):  # under the second name, too, it says which picture it is of
+        paths = {path.name.split(".", 1)[1]: path for path in explorer.save(everything, tmp_path / "out")}
+    assert paths["coco.json"].name == "IMG_1_v2-2.coco.json"
+    for name in ("png", "overlay.png", "instances.png", "categories.png", "mask-000.png"):
+        with Image.open(paths[name]) as picture:
+            assert picture.size == (250, 371), name
+    assert np.array_equal(np.asarray(Image.open(paths["instances.png"])), instance_map(found))
+    for index, mask in enumerate(found.masks):
+        assert np.array_equal(np.asarray(Image.open(paths[f"mask-{index:03d}.png"])) > 0, mask)
+        cut = np.asarray(Image.open(paths[f"cut-out-{index:03d}.png"]))
+        assert (cut[..., 3] > 0).sum() == mask.sum()
+        assert np.array_equal(cut[cut[..., 3] > 0][:, :3], photo[mask])
+    for kind in ("coco.json", "coco-polygons.json"):
+        (tmp_path / "found.json").write_bytes(paths[kind].read_bytes())
+        image, truth = CocoDataset(tmp_path, paths[kind])[0]  # by the file name that it says
+        assert np.array_equal(image, photo) and np.array_equal(truth.masks, found.masks)
+        np.testing.assert_allclose(truth.boxes, found.boxes, atol=1e-3)
+    rows = list(csv.DictReader(io.StringIO(paths["csv"].read_text())))
+    assert [row["file"] for row in rows] == ["IMG 1.v2.jpeg"] * len(found)
+    assert [int(row["area"]) for row in rows] == found.areas.tolist()
+    np.testing.assert_allclose([float(row["x2"]) for row in rows], found.boxes[:, 2])
+    features = json.loads(paths["geojson"].read_text())["features"]
+    for feature, mask in zip(features, found.masks, strict=True):
+        shape = shapely.geometry.shape(feature["geometry"])
+        assert shape.is_valid and shape.area == mask.sum()
+        x, y = np.meshgrid(np.arange(250) + 0.5, np.arange(371) + 0.5)
+        assert np.array_equal(shapely.contains_xy(shape, x, y), mask)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_masks_saved_of_every_sample_squashed_are_those_on_screen(explorer, tmp_path, name):
+    explorer.state.picture = f"{name} (sample)"
+    paths = explorer.save(["masks", "coco"], tmp_path / "out")
+    written = json.loads(next(path for path in paths if path.name.endswith(".coco.json")).read_text())
+    photo = load_image(sample_photo(name))
+    assert written["images"] == [
+        {"id": 1, "file_name": sample_photo(name).name, "height": photo.shape[0], "width": photo.shape[1]}
+    ]
+    seen = explorer.instances
+    saved = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths if "mask-" in path.name]
+    for mask, shown, box, row in zip(saved, seen.masks, seen.boxes, written["annotations"], strict=True):
+        assert mask.shape == photo.shape[:2]
+        squashed = cv2.resize(mask, (800, 800)) > 127
+        if shown.sum() >= 2000:
+            assert (squashed & shown).sum() / (squashed | shown).sum() >= 0.95
+        x, y, width, height = np.array(row["bbox"]) * 800 / np.tile(photo.shape[1::-1], 2)
+        np.testing.assert_allclose((x, y, x + width, y + height), box, atol=0.5)
+
+
+def test_an_upload_is_saved_under_its_own_name(explorer, tmp_path):
+    long = f"{'holiday ' * 9}.jpg"  # longer than a label
+    for _ in range(2):
+        upload(explorer, long, sample_photo("restaurant").read_bytes())
+    (path,) = explorer.save(["csv"], tmp_path / "out")
+    assert {row["file"] for row in csv.DictReader(io.StringIO(path.read_text()))} == {long}
+
+
+def test_what_was_shown_is_saved_though_its_file_is_gone(explorer, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(sample_photo("restaurant").read_bytes())
+    explorer.controls.refresh.click()
+    explorer.state.picture = "photo.jpg"
+    (tmp_path / "photo.jpg").unlink()
+    explorer.state.pictures.refresh()
+    (path,) = explorer.save(["coco"], tmp_path / "out")
+    assert json.loads(path.read_text())["images"][0]["file_name"] == "photo.jpg"
 
 
 def test_the_save_panel_is_closed_until_it_is_asked_for(explorer):
@@ -210,7 +339,8 @@ def test_chosen_formats_go_into_the_chosen_folder_and_overwrite_nothing(explorer
     assert "restaurant-2.instances.png" in explorer._message.value
     assert f"and {len(names) // 2 - 1} more" in explorer._message.value
     written = cv2.imread(str(tmp_path / "new" / "restaurant.instances.png"), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(written, instance_map(explorer.instances))
+    found = on_the_photograph(explorer, load_image(sample_photo("restaurant")))
+    np.testing.assert_array_equal(written, instance_map(found))
 
 
 def test_nothing_chosen_and_a_folder_that_cannot_be_are_said(explorer, tmp_path):

@@ -5,7 +5,8 @@ import numpy as np
 from PIL import Image
 
 from maskseg_nb.encoding import encoded
-from maskseg_nb.export import save_png
+from maskseg_nb.export import export_free, save_png
+from predictions import made_up
 
 
 def noise():
@@ -31,3 +32,11 @@ def test_jpeg_options_reach_the_encoder():
     coarse = encoded(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 10))
     assert len(coarse) < len(fine)
     assert np.abs(pixels(io.BytesIO(fine)) - image.astype(int)).mean() < 3
+
+
+def test_a_second_export_finds_a_free_name_however_long_the_first_is(tmp_path):
+    found = made_up(2, (20, 30)).select(score_threshold=0)
+    for ending in ("", "-2", "-3"):
+        (path,) = export_free(noise(), found, tmp_path, "photo.jpg", ["csv"], stem="x" * 80)
+        assert path.name == f"{'x' * 50}{ending}.csv"
+        assert path.read_text().splitlines()[1].startswith("photo.jpg,")

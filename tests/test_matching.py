@@ -11,8 +11,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from maskseg_nb.coco_format import coco_annotations, coco_categories
+from maskseg_nb.instances import Instances
 from maskseg_nb.matching import Match, Outcome, instance_rles, labels_by_name, match
-from maskseg_nb.prediction import Instances
 from maskseg_nb.truth import Truth, boxes_of, encode_masks
 
 CATEGORIES = ("__background__", "cat", "lamp", "sofa")

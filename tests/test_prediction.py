@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torchvision.models.detection.roi_heads import expand_boxes, paste_masks_in_image
 
-from maskseg_nb import Instances, Prediction
+from maskseg_nb import SAMPLES, Instances, Prediction, load_image, predict, preprocess, sample_photo
 from maskseg_nb.app_parts import instances_table
 from predictions import CATEGORIES, made_up
 
@@ -57,6 +58,88 @@ def test_select_can_keep_nothing():
     assert len(instances) == 0
     assert instances.masks.shape == (0, 120, 90) and instances.areas.shape == (0,)
     assert instances.table() == []
+
+
+# Back onto the photograph
+
+
+@pytest.mark.parametrize("size", [(500, 741), (48, 36), (3000, 4000), (800, 100)])
+def test_boxes_scale_with_the_picture_and_come_back_to_half_a_pixel(size):
+    prediction = made_up(40, (800, 800))
+    there = prediction.to_size(size)
+    height, width = size
+    expected = prediction.boxes * np.array([width, height, width, height]) / 800
+    assert there.image_size == size and there.boxes.dtype == np.float32
+    np.testing.assert_allclose(there.boxes, expected, rtol=1e-6)
+    assert there.boxes[:, 2].max() <= width and there.boxes[:, 3].max() <= height  # at the edge, not beyond
+    back = there.to_size((800, 800))
+    assert np.abs(back.boxes - prediction.boxes).max() < 1e-3
+    np.testing.assert_allclose(back.masks(), prediction.masks(), atol=1e-4)
+
+
+def test_all_else_stays_as_it_was():
+    prediction, same = made_up(9), made_up(9)
+    there = prediction.to_size((50, 70))
+    for name in ("labels", "scores", "mask_probs", "categories"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(prediction, name))
+    np.testing.assert_array_equal(prediction.boxes, same.boxes)
+    assert prediction.image_size == (120, 90) and prediction.to_size((120, 90)) is prediction
+    options = {"score_threshold": 0.3, "mask_threshold": 0.6, "categories": ["car", "person"]}
+    ours, theirs = there.select(**options), prediction.select(**options)
+    assert ours.indices.tolist() == theirs.indices.tolist() and ours.tags == theirs.tags
+    picked = there[[4, 1]].masks()
+    np.testing.assert_array_equal(picked, there.masks()[[4, 1]])
+
+
+@pytest.mark.parametrize("times", [2, 3, 7])
+def test_enlarged_by_a_whole_number_masks_are_what_torch_interpolates(times):
+    """torchvision's rule, by hand: a zero around the square, whole pixels, F.interpolate; just larger."""
+    prediction = made_up(8, (60, 50))
+    masks = prediction.to_size((60 * times, 50 * times)).masks()[:, 0]
+    boxes = torch.from_numpy(prediction.boxes)
+    whole = expand_boxes(boxes, 30 / 28).to(torch.int64).tolist()
+    for mask, square, (x1, y1, x2, y2) in zip(masks, prediction.mask_probs, whole, strict=True):
+        size = [times * (y2 - y1 + 1), times * (x2 - x1 + 1)]
+        padded = torch.nn.functional.pad(torch.from_numpy(square), (1, 1, 1, 1))[None, None]
+        large = torch.nn.functional.interpolate(padded, size=size, mode="bilinear", align_corners=False)
+        canvas = np.zeros((times * 200, times * 200), np.float32)  # with room on all sides
+        top, left = times * (y1 + 70), times * (x1 + 70)
+        canvas[top : top + size[0], left : left + size[1]] = large[0, 0]
+        cut = canvas[times * 70 : times * 130, times * 70 : times * 120]
+        np.testing.assert_allclose(mask, cut, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("size", [(800, 800), None])
+def test_masks_on_the_photograph_squashed_again_are_those_on_screen(street, name, size):
+    photo = load_image(sample_photo(name))
+    tensor, image = preprocess(photo, size)
+    prediction = predict(street, tensor)
+    seen = prediction.select(score_threshold=0.05)
+    instances = prediction.to_size(photo.shape[:2]).select(score_threshold=0.05)
+    assert instances.image_size == photo.shape[:2] and len(instances) == len(seen)
+    for mask, shown in zip(instances.masks, seen.masks, strict=True):
+        if shown.sum() >= 2000:
+            squashed = cv2.resize(mask.astype(np.float32), image.shape[1::-1]) > 0.5
+            assert (squashed & shown).sum() / (squashed | shown).sum() >= 0.95
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5,), [5, 5], (2.5, 3), None])
+def test_a_size_that_is_none_is_refused(size):
+    with pytest.raises(ValueError, match="image_size must be"):
+        made_up(3).to_size(size)
+
+
+def test_instances_without_a_pixel_can_be_left_out():
+    instances = made_up(12).select(score_threshold=0, mask_threshold=0.99)
+    instances = replace(
+        instances, crops=tuple(crop & (row % 3 > 0) for row, crop in enumerate(instances.crops))
+    )
+    kept = np.flatnonzero(instances.masks.any(axis=(1, 2)))
+    assert 0 < len(kept) < 12
+    left = instances.with_pixels()
+    assert left.indices.tolist() == kept.tolist() and left.tags == tuple(instances.tags[row] for row in kept)
+    np.testing.assert_array_equal(left.masks, instances.masks[kept])
 
 
 def test_select_leaves_the_prediction_unchanged():
