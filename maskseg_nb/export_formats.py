@@ -10,8 +10,10 @@ import numpy as np
 
 from .coco_format import as_polygons, coco_entries, write_coco_results
 from .contours import polygons
+from .drawing import fitted
 from .encoding import encoded
 from .figures import figure_png, show_side_by_side
+from .images import LONGEST_SIDE
 from .instances import Instances
 from .label_maps import instance_map, semantic_map
 from .measures import COLUMNS, measure
@@ -45,8 +47,17 @@ def _overlay(image: np.ndarray, instances: Instances, name: str, alpha: float, o
 
 
 def _side_by_side(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    figure = show_side_by_side(image, draw_instances(image, instances, alpha))
+    figure = show_side_by_side(*map(_for_a_figure, (image, draw_instances(image, instances, alpha))))
     return {".side-by-side.png": figure_png(figure)}
+
+
+def _for_a_figure(picture: np.ndarray) -> np.ndarray:
+    """A large photograph shrunk to what a figure shows: matplotlib takes seconds, and 80 bytes a pixel."""
+    height, width = picture.shape[:2]
+    shrink = max(height, width) / LONGEST_SIDE
+    if shrink <= 1:
+        return picture
+    return fitted(picture, (max(1, round(height / shrink)), max(1, round(width / shrink))))
 
 
 def _instance_map(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:

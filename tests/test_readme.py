@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from maskseg_nb import sample_photo
+from maskseg_nb import CocoDataset, load_image, sample_photo
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -26,6 +26,9 @@ def test_the_readmes_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     assert len(shown) == 1  # plt.show() found the figure
     assert namespace["blended"].shape == namespace["colored"].shape == (800, 800, 3)
     assert namespace["masks"].dtype == np.float32
+    dataset = CocoDataset(tmp_path, tmp_path / "results" / "photo.jpg.coco.json")
+    photo, truth = dataset[0]  # the file that the JSON names has the size that it says
+    assert np.array_equal(photo, load_image("photo.jpg")) and len(truth) == len(namespace["found"]) > 0
 
 
 @pytest.mark.parametrize("page", ["README.md", "SECURITY.md"])
