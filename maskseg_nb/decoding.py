@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -176,3 +177,17 @@ def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
     return np.ascontiguousarray(image)
+
+
+def stored_size(file: BinaryIO, name: str) -> tuple[tuple[int, int], int]:
+    """The (height, width) of a picture file's pixels as they are stored, and its EXIF orientation, 1 to 8.
+
+    Only the head is read; an orientation that stands behind the pixels, as in some PNGs, is not seen.
+    """
+    with _guarded(name), Image.open(file, formats=FORMATS) as image:
+        _check_size(image, name)
+        try:
+            orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)  # a PNG's own would decode it
+        except Exception:  # as in _orientation
+            orientation = 1
+        return (image.height, image.width), orientation if orientation in range(1, 9) else 1

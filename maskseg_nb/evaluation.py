@@ -1,12 +1,14 @@
 """How good a model is on pictures with truth: COCO's figures, and the rows behind them."""
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from torchvision.models.detection import MaskRCNN
 from tqdm.auto import tqdm
 
+from .checked_dataset import CheckedDataset, category_names
 from .checks import check_model
 from .coco_figures import FIGURES, CocoFigures
 from .errors import DatasetError, quoted
@@ -161,40 +163,64 @@ def evaluate(
         progress: Show a progress bar.
 
     Raises:
-        DatasetError: The dataset is empty, holds no counted object, has no category that the model knows, or
-            two pictures with the same number; or the cache cannot be written.
+        DatasetError: As `to_judge`, before the network runs; or the cache cannot be written.
+        TypeError, ValueError: A picture is not as it should be; the message names its index.
     """
     check_model(model)
     check_fraction("mask_threshold", mask_threshold)
-    known = categories_of(model)
-    judged = tuple(name for name in dataset.categories[1:] if name in known[1:])
-    if not len(dataset) or not judged:
-        what = "no category of the model" if len(dataset) else "no pictures"
-        raise DatasetError(
-            f"the dataset has {what}: it has {quoted(', '.join(dataset.categories[1:]))}, the model "
-            f"{quoted(', '.join(known[1:]))}; evaluate on pictures of what the model can find"
-        )
-    kept = FoundFile(cache, fingerprint(model, mask_threshold, dataset.categories)) if cache else None
+    judged, pictures = to_judge(dataset, categories_of(model), progress=progress)
+    kept = FoundFile(cache, fingerprint(model, mask_threshold, pictures.categories)) if cache else None
     by_picture = {found.picture: found for found in kept.rows} if kept else {}
-    results: dict[int, PictureResult] = {}
-    table = CocoFigures(dataset.categories, judged)
-    for index in tqdm(range(len(dataset)), desc="Evaluating", unit="picture", disable=not progress):
-        image, truth = dataset[index]
-        if truth.image_id in results:
-            raise DatasetError(f"two pictures have the number {truth.image_id}; number them anew")
+    results = []
+    table = CocoFigures(pictures.categories, judged)
+    bar = tqdm(pictures, desc="Evaluating", unit="picture", disable=not progress)
+    for seen, (image, truth) in zip(pictures.seen, bar, strict=True):
         found = by_picture.get(picture_key(image))
         if found is None:
-            found = Found.by(model, image, dataset.categories, mask_threshold)
+            found = Found.by(model, image, pictures.categories, mask_threshold)
             if kept:
                 kept.add(found)
         table.add(truth, found)
         own = np.isin(truth.names, judged) if len(truth) else np.zeros(0, bool)
         match = match_rows(found.labels, overlaps(found.rles, truth), truth, own, 0.5)
-        results[truth.image_id] = PictureResult(
-            index, truth.image_id, truth.image_size, found, match, truth.labels
+        results.append(
+            PictureResult(seen.index, truth.image_id, truth.image_size, found, match, truth.labels)
         )
-    if not any(result.match.counted.any() for result in results.values()):
-        raise DatasetError("nothing in the dataset counts: it has no object of the model's categories")
     masks, per_category = table.of("segm")
     boxes, _ = table.of("bbox")
-    return Evaluation(masks, boxes, per_category, dataset.categories, judged, tuple(results.values()))
+    return Evaluation(masks, boxes, per_category, pictures.categories, judged, tuple(results))
+
+
+def to_judge(
+    dataset: Dataset, known: tuple[str, ...], *, progress: bool = True
+) -> tuple[tuple[str, ...], CheckedDataset]:
+    """What a model can be judged by: the categories that both know by name, and the dataset, looked through.
+
+    Args:
+        dataset: Pictures with truth.
+        known: The model's categories, indexed by label.
+        progress: Show a progress bar.
+
+    Raises:
+        DatasetError: It is empty, has no category in common or no object of one that counts, or two pictures
+            have the same number.
+        TypeError, ValueError: A picture is not as it should be; the message names its index.
+    """
+    names = category_names(dataset)[1:]
+    judged = tuple(name for name in names if name in known[1:])
+    if not len(dataset) or not judged:
+        what = "no category of the model" if len(dataset) else "no pictures"
+        raise DatasetError(
+            f"the dataset has {what}: it has {quoted(', '.join(names))}, the model "
+            f"{quoted(', '.join(known[1:]))}; evaluate on pictures of what the model can find"
+        )
+    pictures = CheckedDataset.of(dataset, progress=progress)
+    numbers = Counter(seen.image_id for seen in pictures.seen)
+    if twice := [number for number, count in numbers.items() if count > 1]:
+        raise DatasetError(
+            f"{numbers[twice[0]]} pictures have the number {twice[0]}; give each an image_id of its own"
+        )
+    labels = [pictures.categories.index(name) for name in judged]
+    if not any((np.isin(seen.labels, labels) & ~seen.crowd).any() for seen in pictures.seen):
+        raise DatasetError("nothing in the dataset counts: it has no object of the model's categories")
+    return judged, pictures

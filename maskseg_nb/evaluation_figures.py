@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
+from .checked_dataset import checked_pair
 from .evaluation import Evaluation
 from .figures import add_legend, show_pictures
 from .match_drawing import LEGEND, draw_match
@@ -137,7 +138,7 @@ def show_worst(
         raise ValueError(f"no picture has an error at the score threshold {score_threshold}")
     pictures, titles = [], []
     for result in worst:
-        image, truth = dataset[result.index]
+        image, truth = checked_pair(dataset, result.index)
         if truth.image_id != result.image_id or truth.image_size != result.image_size:
             raise ValueError(f"picture {result.index} is another one than was evaluated")
         truth = truth.only(evaluation.judged)

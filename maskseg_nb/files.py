@@ -1,12 +1,19 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders that one process writes into at a time."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import FileLock, Timeout
+
+from .errors import MasksegError, quoted
+
+LOCK = ".lock"  # the file that stands for a folder; it stays, and is held no longer than its process lives
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # some shared and mounted folders
 PARTIAL = ".partial-"  # how the names of files begin that are being written
 
 
@@ -38,6 +45,40 @@ def write_new(path: Path, data: bytes) -> None:
 
     with _partial(path, give_name) as file:
         file.write(data)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
+    """Hold a folder alone against all other threads and processes that do the same; made where it is missing.
+
+    The system lets go of it when the process ends, however it ends. Where a file system knows no locks,
+    nothing is held.
+
+    Args:
+        folder: Where only one may write.
+        who: What writes there, for the message: "training".
+        error: Raised where somebody else holds the folder, or it cannot be written.
+    """
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise error(
+            f"another {who} is writing into {quoted(folder)}; wait until it has ended, or give another folder"
+        ) from None
+    except NotImplementedError:
+        pass
+    except OSError as reason:
+        if reason.errno not in _NO_LOCKS:
+            what = reason.strerror or type(reason).__name__
+            raise error(
+                f"{quoted(folder)} cannot be written: {what}; make room, or give another folder"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def whole_file(path: Path) -> contextlib.AbstractContextManager[BinaryIO]:

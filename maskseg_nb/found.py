@@ -1,12 +1,14 @@
 """What a model found in a picture, masks as run lengths: small enough to keep for thousands of pictures."""
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -95,19 +97,30 @@ class Found:
 
     @classmethod
     def from_line(cls, line: bytes) -> "Found":
-        """The opposite of `line`."""
-        values = json.loads(line)
-        return cls(
-            np.array(values["boxes"], np.float64).reshape(-1, 4),
-            np.array(values["labels"], np.int64),
-            np.array(values["scores"], np.float64),
-            values["rles"],
-            values["picture"],
-        )
+        """The opposite of `line`.
+
+        Raises:
+            ValueError: It is no such line.
+        """
+        try:
+            values = json.loads(line)
+            boxes = np.array(values["boxes"], np.float64).reshape(-1, 4)
+            labels, scores = np.array(values["labels"], np.int64), np.array(values["scores"], np.float64)
+            rles, picture = values["rles"], str(values["picture"])
+            good = labels.shape == scores.shape == (len(boxes),) == (len(rles),)
+            good = good and all(set(rle) == {"size", "counts"} for rle in rles)
+        except (KeyError, TypeError, OverflowError, RecursionError):
+            good = False
+        if not good:
+            raise ValueError("the line holds no instances")
+        return cls(boxes, labels, scores, rles, picture)
 
 
 class FoundFile:
     """Results kept in a file, a line a picture, so that an interrupted evaluation goes on where it stopped.
+
+    Several evaluations may have the file open at once: lines are only ever added, each in one piece, and what
+    is no line (the half one that a killed run has left) is passed over.
 
     Args:
         folder: Where the file is or will be; made where it is missing.
@@ -126,28 +139,31 @@ class FoundFile:
             raise self._wrong(error) from None
 
     def _read(self) -> Iterator[Found]:
-        """All whole lines; what a killed run has left of the last one is cut off."""
-        whole = 0
-        with self.path.open("r+b") as file:
+        with self.path.open("rb") as file:
             for line in file:
-                try:
+                with contextlib.suppress(ValueError):
                     yield Found.from_line(line)
-                except (ValueError, KeyError, TypeError):
-                    break
-                whole += len(line)
-            file.truncate(whole)
 
     def add(self, found: Found) -> None:
         """Append a picture's result."""
         try:
-            with self.path.open("ab") as file:
-                file.write(found.line().encode("ascii"))
+            with self.path.open("a+b", buffering=0) as file:  # unbuffered: the system appends a line at once
+                line = (b"\n" if _ends_within_a_line(file) else b"") + found.line().encode("ascii")
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise self._wrong(error) from None
 
     def _wrong(self, error: OSError) -> DatasetError:
         reason = error.strerror or type(error).__name__
         return DatasetError(f"{quoted(self.path)} cannot be written: {reason}; give another folder as cache")
+
+
+def _ends_within_a_line(file: BinaryIO) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
 
 
 def picture_key(image: np.ndarray) -> str:

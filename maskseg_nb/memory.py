@@ -1,5 +1,9 @@
 """How much memory there is, and a refusal before something takes all of it."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psutil
 
 from .errors import MasksegError
@@ -21,3 +25,18 @@ def check_fits(size: int, what: str, instead: str) -> None:
     if size > limit:
         numbers = f"{size / 2**30:.1f} GiB, more than the limit of {limit / 2**30:.1f} GiB"
         raise MasksegError(f"{what} would take {numbers}; {instead}")
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Let Python not look for garbage while millions of small objects are made, none of which is any.
+
+    It would look through all of them time and again: a third of the time that a large JSON file takes.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -206,6 +206,26 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
     return boxes
 
 
+def boxes_fit(boxes: np.ndarray, around: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Whether boxes can be those of their objects: bool (N,).
+
+    They need not be tight (an object may be partly hidden), but must lie in the picture, give or take a tenth
+    of its longest side, and touch the box around what is to be seen of the object.
+
+    Args:
+        boxes: float (N, 4), x1 y1 x2 y2.
+        around: float (N, 4), the boxes around the masks.
+        image_size: (height, width) in pixels.
+    """
+    height, width = image_size
+    margin = 1 + max(image_size) / 10
+    ordered = (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
+    inside = (boxes[:, :2] >= -margin).all(axis=1)
+    inside &= (boxes[:, 2:] <= np.array([width + margin, height + margin])).all(axis=1)
+    touching = (boxes[:, :2] <= around[:, 2:] + 1) & (around[:, :2] <= boxes[:, 2:] + 1)
+    return np.asarray(ordered & inside & touching.all(axis=1))
+
+
 def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
     """Masks, bool (N, H, W), as COCO's compressed run lengths: {"size": [H, W], "counts": bytes} each."""
     encoded: list[dict[str, Any]] = coco_mask.encode(

@@ -15,9 +15,11 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.models.detection import MaskRCNN
 from tqdm.auto import tqdm
 
+from ..checked_dataset import CheckedDataset
 from ..checks import check_model
-from ..errors import DatasetError
-from ..evaluation import Evaluation, evaluate
+from ..errors import DatasetError, TrainingError
+from ..evaluation import Evaluation, evaluate, to_judge
+from ..files import locked
 from ..models import load_model
 from ..truth import Dataset
 from .augmentation import Example, TrainingPictures, repeat_factors, seeded
@@ -96,15 +98,36 @@ def train(
         The trained model, where it is stored, and its losses.
 
     Raises:
-        DatasetError: There is nothing to learn from.
-        TrainingError: A loss is not finite, the folder cannot be written, or the checkpoint in it is of
-            another training. The last checkpoint stays as it is.
+        DatasetError: There is nothing to learn from, or a picture contradicts its ground truth; the
+            pictures that are held out are checked, too, before the first step.
+        TypeError, ValueError: A picture is not as it should be; the message names its index.
+        TrainingError: A loss is not finite, the folder cannot be written, another training is writing into
+            it, or the checkpoint in it is of another training. The last checkpoint stays as it is.
     """
     check_model(model)
     settings = settings or TrainingSettings()
-    labels = _labels(dataset, settings.augmentation.least_pixels)
+    pictures = CheckedDataset.of(dataset)
+    labels = _labels(pictures, settings.augmentation.least_pixels)
+    judged = to_judge(held_out, pictures.categories)[1] if held_out else None
+    with locked(Path(folder), "training", TrainingError):
+        return _train(model, pictures, labels, judged, Path(folder), settings, resume, watch, workers, notes)
+
+
+def _train(
+    model: MaskRCNN,
+    dataset: CheckedDataset,
+    labels: list[np.ndarray],
+    held_out: CheckedDataset | None,
+    folder: Path,
+    settings: TrainingSettings,
+    resume: bool,
+    watch: Callable[[Progress], None] | None,
+    workers: int,
+    notes: str,
+) -> Trained:
+    """`train`, when everything is checked and the folder is held."""
     with seeded(settings.seed, 2):
-        learner = with_categories(model, tuple(dataset.categories)).train()
+        learner = with_categories(model, dataset.categories).train()
     if settings.input_size:
         learner.transform.min_size, learner.transform.max_size = (
             settings.input_size[:1],
@@ -112,7 +135,7 @@ def train(
         )
     freeze(learner, settings.freeze)
     run = Run(learner, settings, len(dataset))
-    checkpoint = Checkpoint(Path(folder), run.identity)
+    checkpoint = Checkpoint(folder, run.identity)
     if resume:
         checkpoint.restore(run)
     pictures = TrainingPictures(
@@ -139,26 +162,22 @@ def train(
     except KeyboardInterrupt:
         print(f"Stopped after step {run.step}; the same call goes on after step {checkpoint.step}.")
         raise
-    path = save_weights(run.model, Path(folder))
+    path = save_weights(run.model, folder)
     trained = load_model(path)  # the very one that everybody else will load
     evaluation = evaluate(trained, held_out, progress=not watch) if held_out else None
-    save_card(model_card(run, labels, evaluation, notes), Path(folder))
+    save_card(model_card(run, labels, evaluation, notes), folder)
     return Trained(trained, path, np.array(run.losses, np.float32).reshape(-1, len(LOSSES)), evaluation)
 
 
-def _labels(dataset: Dataset, least_pixels: int) -> list[np.ndarray]:
+def _labels(dataset: CheckedDataset, least_pixels: int) -> list[np.ndarray]:
     """Each picture's labels that can be learned: no crowds, no instances of a few pixels."""
-    rows = []
-    for index in tqdm(range(len(dataset)), desc="Looking through the pictures", unit="picture", leave=False):
-        _, truth = dataset[index]
-        large = np.count_nonzero(truth.masks, axis=(1, 2)) >= least_pixels
-        rows.append(truth.labels[large & ~truth.crowd])
-    if not rows:
-        raise DatasetError("the dataset has no pictures; give one or more")
+    rows = [seen.labels[(seen.pixels >= least_pixels) & ~seen.crowd] for seen in dataset.seen]
     if not any(map(len, rows)):
+        crowds = sum(int(seen.crowd.sum()) for seen in dataset.seen)
+        told = f" ({crowds} are crowds: set iscrowd to 0 where one is a single object)" if crowds else ""
         raise DatasetError(
             f"the dataset has {len(rows)} pictures and nothing to learn from: no instance of at least "
-            f"{least_pixels} pixels that is not a crowd"
+            f"{least_pixels} pixels that is not a crowd{told}"
         )
     return rows
 

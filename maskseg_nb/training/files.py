@@ -25,21 +25,14 @@ class Checkpoint:
     """The last good state of a training, in a folder.
 
     Args:
-        folder: Made where it is missing.
+        folder: Where it is or will be.
         identity: What must be the same for a training to go on: settings, categories, number of pictures.
-
-    Raises:
-        TrainingError: The folder cannot be made.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
         self.path = folder / CHECKPOINT
         self.step = 0
         self._identity = json.dumps(identity, sort_keys=True)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot_write(folder, error) from None
 
     def save(self, run: Run) -> None:
         """Replace the checkpoint by the training's present state.

@@ -1,0 +1,157 @@
+"""Where a dataset's picture files are, by the names that tools write into their JSON.
+
+A name may be a path in the folder, or from a folder above or below it; a path of Windows; an absolute path
+on somebody else's machine; a URL. Files are looked for inside the folder that was given, never outside, and
+where two may be meant, none is taken.
+"""
+
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from .findings import Fault
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://|/data/local-files/\?", re.IGNORECASE)  # the second is Label Studio's
+_HASH = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before the name of an upload
+_NOT_PICTURES = ("__MACOSX",)  # what a Mac adds to an archive
+
+Parts = tuple[str, ...]  # of a path: folders, then the file's name
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a name led.
+
+    Attributes:
+        path: The file; None where there is none, or several.
+        fault: Why there is none, or why it may be another one.
+        exact: Whether the name leads to this very file, and not only its end does.
+    """
+
+    path: str | None
+    fault: Fault | None = None
+    exact: bool = False
+
+
+def locate(folder: Path, names: Collection[str]) -> dict[str, Located]:
+    """Find files by their stated names; a file that two names may mean goes to neither, unless one is exact.
+
+    Args:
+        folder: Where to look; folders in it are looked through if a name needs it.
+        names: As they stand in a JSON file.
+    """
+    inside = os.path.join(folder, "")
+    found = {name: _exactly(inside, name) for name in names}
+    missing = [name for name, located in found.items() if located.path is None]
+    if missing:
+        spelled = {name: list(_spellings(name)) for name in missing}
+        wanted = {_key(parts[-1]) for spellings in spelled.values() for _, parts in spellings}
+        files = _files_by_name(folder, wanted)
+        for name, spellings in spelled.items():
+            found[name] = _by_spelling(folder, spellings, files)
+        _withdraw_claimed_twice(found)
+    return found
+
+
+def _exactly(folder: str, name: str) -> Located:
+    """A name that is a plain path in the folder."""
+    path = os.path.join(folder, name)  # of an absolute name it is the name
+    if ".." not in name and path.startswith(folder) and os.path.isfile(path):
+        return Located(path, exact=True)
+    return Located(None, Fault.NOT_FOUND)
+
+
+def _spellings(name: str) -> Iterator[tuple[bool, Parts]]:
+    """What a name may stand for, the likeliest first: is it of another machine, and the parts of the path."""
+    for text in dict.fromkeys((name, unquote(name), name.split("?")[0])):
+        foreign = bool(_URL.match(text))
+        if foreign:
+            try:
+                url = urlsplit(text)
+            except ValueError:  # such as http://[
+                continue
+            local = re.search("(?:^|&)d=([^&]+)", url.query)
+            text = unquote(local[1] if local else url.path)
+        text = text.replace("\\", "/")
+        drive = re.match("[A-Za-z]:", text)
+        parts = tuple(part for part in text[2 if drive else 0 :].split("/") if part not in ("", "."))
+        foreign = foreign or bool(drive) or text.startswith("/") or ".." in parts
+        if ".." in parts:
+            parts = parts[len(parts) - parts[::-1].index("..") :]
+        if parts:
+            yield foreign, parts
+            if short := _HASH.sub("", parts[-1], count=1) if _HASH.match(parts[-1]) else "":
+                yield foreign, (*parts[:-1], short)
+
+
+def _key(name: str) -> str:
+    """A file's name without what file systems and archives change: case, and how accents are composed."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _files_by_name(folder: Path, wanted: set[str]) -> dict[str, list[Parts]]:
+    """The files in a folder and below it that have one of these names, as parts from the folder on."""
+    files = defaultdict(list)
+    for place, below, names in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith(".") and name not in _NOT_PICTURES)
+        folders = Path(place).relative_to(folder).parts
+        for name in sorted(names):
+            if _key(name) in wanted and os.path.isfile(os.path.join(place, name)):
+                files[_key(name)].append((*folders, name))
+    return files
+
+
+def _by_spelling(folder: Path, spellings: list[tuple[bool, Parts]], files: dict[str, list[Parts]]) -> Located:
+    """The one file that the likeliest spelling means for which there is a file of that name."""
+    above = Path(os.path.abspath(folder)).parts
+    for foreign, parts in spellings:
+        candidates = files.get(_key(parts[-1]), [])
+        same_case = [candidate for candidate in candidates if candidate[-1] == parts[-1]]
+        candidates = same_case or candidates
+        if not foreign and parts in candidates:  # as stated, but for how a path is written
+            return Located(os.path.join(folder, *parts), exact=True)
+        shared = {candidate: _shared((*above, *candidate[:-1]), parts[:-1]) for candidate in candidates}
+        best = [candidate for candidate in candidates if shared[candidate] == max(shared.values())]
+        if len(best) > 1:
+            return Located(None, Fault.IN_DOUBT)
+        if best:
+            return _alone(folder, foreign, parts, best[0], shared[best[0]])
+    return Located(None, Fault.NOT_FOUND)
+
+
+def _alone(folder: Path, foreign: bool, parts: Parts, file: Parts, shared: int) -> Located:
+    """The only file that a name may mean, if their folders do not say otherwise."""
+    path, stated, below = os.path.join(folder, *file), parts[:-1], file[:-1]
+    if not stated or (shared and shared >= min(len(stated), max(1, len(below)))):
+        return Located(path, exact=shared == len(stated) > 0)
+    if foreign and not below:  # another machine's folders say nothing about this one's
+        return Located(path)
+    if foreign or not below:
+        return Located(path, Fault.BY_NAME)
+    return Located(None, Fault.NOT_FOUND)  # train/1.png is not val/1.png
+
+
+def _shared(one: Parts, other: Parts) -> int:
+    """How many folders two paths have in common, counted from their ends."""
+    count = 0
+    for a, b in zip(reversed(one), reversed(other), strict=False):
+        if _key(a) != _key(b):
+            break
+        count += 1
+    return count
+
+
+def _withdraw_claimed_twice(found: dict[str, Located]) -> None:
+    claims = defaultdict(list)
+    for name, located in found.items():
+        if located.path is not None:
+            claims[os.path.normpath(located.path)].append(name)
+    for names in claims.values():
+        for name in names if len(names) > 1 else ():
+            if not found[name].exact:
+                found[name] = Located(None, Fault.IN_DOUBT)
