@@ -166,7 +166,7 @@ def evaluate(
         DatasetError: As `to_judge`, before the network runs; or the cache cannot be written.
         TypeError, ValueError: A picture is not as it should be; the message names its index.
     """
-    check_model(model)
+    model = check_model(model)
     check_fraction("mask_threshold", mask_threshold)
     judged, pictures = to_judge(dataset, categories_of(model), progress=progress)
     kept = FoundFile(cache, fingerprint(model, mask_threshold, pictures.categories)) if cache else None

@@ -23,7 +23,7 @@ from .explorer_state import ExplorerState
 from .export import check_formats, export_free, make_folder, save_png
 from .figures import show_side_by_side
 from .instances import Instances
-from .models import load_model
+from .models import as_model, load_model
 from .picture_app import PictureApp
 from .pictures import Pictures
 from .prediction import Prediction
@@ -52,8 +52,7 @@ class Explorer(PictureApp):
     ) -> None:
         super().__init__()
         pictures = Pictures(folder)
-        loaded = model if isinstance(model, MaskRCNN) else load_model(model)
-        self.state = ExplorerState(pictures, loaded, load_model)
+        self.state = ExplorerState(pictures, as_model(model), load_model)
         # The network before the first widget: the app then comes to the page whole, in one go.
         wrong = self.state.begin()
         self.controls = ExplorerControls(self.state, self._set)

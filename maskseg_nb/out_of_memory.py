@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import torch
 
-from .errors import ModelError
+from .errors import MasksegError, ModelError
 
 Result = TypeVar("Result")
 
@@ -21,11 +21,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(words in str(error).lower() for words in said)
 
 
-def within_memory(compute: Callable[[], Result], message: str) -> Result:
+def within_memory(
+    compute: Callable[[], Result], message: str, error_class: type[MasksegError] = ModelError
+) -> Result:
     """What `compute` returns.
 
     Raises:
-        ModelError: Memory ran out; `message` says what to lower.
+        error_class: Memory ran out; `message` says what to lower.
     """
     try:
         return compute()
@@ -33,4 +35,4 @@ def within_memory(compute: Callable[[], Result], message: str) -> Result:
         if not is_out_of_memory(error):
             raise
     # Out here the first error is gone, and with its traceback every tensor of the frames that failed.
-    raise ModelError(message)
+    raise error_class(message)

@@ -28,7 +28,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from maskseg_nb import MODELS, ModelError, load_model, predict, preprocess, sample_photo
 from maskseg_nb.checkpoints import read_state
 from maskseg_nb.download import Download
-from maskseg_nb.models import MODEL_VARIABLE
+from maskseg_nb.models import MODEL_VARIABLE, as_model
 from maskseg_nb.street import street as build_street
 from maskseg_nb.zoo import categories_of, prime_roi_pools, shipped_weights
 from published_models import as_in_2019, as_in_2022
@@ -343,6 +343,11 @@ def test_too_little_memory_is_a_model_error(monkeypatch):
 )
 def test_a_wrapped_model_says_the_same_as_the_model_in_it(street, wrap):
     assert same(predict(wrap(street).eval(), photo()), predict(street, photo()))
+
+
+def test_whatever_takes_a_model_or_a_name_takes_a_wrapped_model(street):
+    assert as_model(nn.DataParallel(street)) is as_model(street) is street
+    assert as_model("street").name == "street"
 
 
 def test_a_wrapper_around_something_else_is_a_type_error():

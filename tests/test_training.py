@@ -448,3 +448,24 @@ def test_the_rate_rises_then_falls_as_a_cosine():
 def test_another_class_of_model_is_a_type_error(tmp_path):
     with pytest.raises(TypeError, match="MaskRCNN"):
         run(torch.nn.Conv2d(3, 3, 3), tmp_path)
+
+
+def test_too_little_memory_is_a_training_error_and_the_last_checkpoint_stays(
+    street, whole, tmp_path, monkeypatch
+):
+    real, taken = Run.take, []
+
+    def lacking(self, batch):
+        taken.append(batch)
+        if len(taken) == 4:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        real(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "take", lacking)
+        with pytest.raises(TrainingError, match="not enough memory to train; lower batch_size"):
+            run(street, tmp_path)
+    steps = []
+    again = run(street, tmp_path, watch=lambda progress: steps.append(progress.step))
+    assert steps == [3, 4, 5]  # it went on behind the checkpoint of step 2
+    assert np.array_equal(again.losses, whole.losses)

@@ -21,6 +21,7 @@ from ..errors import DatasetError, TrainingError
 from ..evaluation import Evaluation, evaluate, to_judge
 from ..files import locked
 from ..models import load_model
+from ..out_of_memory import within_memory
 from ..truth import Dataset
 from .augmentation import Example, TrainingPictures, repeat_factors, seeded
 from .files import Checkpoint, save_card, save_weights
@@ -104,13 +105,19 @@ def train(
         TrainingError: A loss is not finite, the folder cannot be written, another training is writing into
             it, or the checkpoint in it is of another training. The last checkpoint stays as it is.
     """
-    check_model(model)
+    model = check_model(model)
     settings = settings or TrainingSettings()
     pictures = CheckedDataset.of(dataset)
     labels = _labels(pictures, settings.augmentation.least_pixels)
     judged = to_judge(held_out, pictures.categories)[1] if held_out else None
     with locked(Path(folder), "training", TrainingError):
-        return _train(model, pictures, labels, judged, Path(folder), settings, resume, watch, workers, notes)
+        return within_memory(
+            lambda: _train(
+                model, pictures, labels, judged, Path(folder), settings, resume, watch, workers, notes
+            ),
+            "not enough memory to train; lower batch_size, sizes or rois. The last checkpoint is kept",
+            TrainingError,
+        )
 
 
 def _train(
