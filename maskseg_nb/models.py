@@ -98,7 +98,9 @@ def load_model(
 
 def as_model(model: nn.Module | str | os.PathLike[str] | None) -> MaskRCNN:
     """A loaded model, out of its wrapper and checked; or what `load_model` makes of a name."""
-    return check_model(model) if isinstance(model, nn.Module) else load_model(model)
+    if model is None or isinstance(model, (str, os.PathLike)):
+        return load_model(model)
+    return check_model(model)
 
 
 def _named_or_own(name: str | os.PathLike[str] | None, told: Details, notes: list[str]) -> MaskRCNN:
