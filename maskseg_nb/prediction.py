@@ -54,8 +54,10 @@ class Prediction:
             raise ValueError(f"boxes must be pixels in or beside the picture, got {got}")
         if (self.boxes[:, 2:] < self.boxes[:, :2]).any():
             raise ValueError("boxes must be x1 y1 x2 y2, with x1 <= x2 and y1 <= y2")
-        if self.frames is not None and self.frames.shape != (count, 4):
-            raise ValueError(f"frames must have shape ({count}, 4), got {self.frames.shape}")
+        if self.frames is not None:
+            check_array("frames", self.frames, "f")
+            if self.frames.shape != (count, 4):
+                raise ValueError(f"frames must have shape ({count}, 4), got {self.frames.shape}")
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -6,10 +6,10 @@ import ipywidgets as widgets
 
 from .app_parts import wrapping_row
 
-PICTURE = "picture"  # what is on screen, in the explorer's own style
-# Formats as a person reads them; the overlay is the picture on screen.
+PICTURE = "picture"  # what is on screen, in the explorer's own style, at the photograph's size
+# Formats as a person reads them; the picture is an overlay in the chosen style.
 CHOICES = {
-    PICTURE: "picture as shown",
+    PICTURE: "segmented photograph",
     "side_by_side": "side by side",
     "instances": "instance map",
     "categories": "category map",
@@ -48,7 +48,11 @@ class SavePanel:
         self.folder = widgets.Text(
             description="Folder", value=str(folder), layout=widgets.Layout(width="auto", flex="1 1 300px")
         )
-        self.save = widgets.Button(description="Save", icon="download", tooltip="Write the chosen files")
+        self.save = widgets.Button(
+            description="Save",
+            icon="download",
+            tooltip="Write the chosen files, in the photograph's own pixels",
+        )
         self.save.layout.width, self.save.layout.flex = "auto", "0 0 auto"
         row = widgets.HBox([self.folder, self.save])
         self.widget = widgets.VBox([wrapping_row(*self.boxes.values()), row])
