@@ -60,6 +60,8 @@ class CheckedDataset:
     def __init__(self, dataset: Dataset, *, progress: bool = True) -> None:
         self.dataset = dataset
         self.categories = category_names(dataset)
+        if not len(dataset):
+            raise DatasetError("the dataset has no pictures; give one or more")
         findings = Findings("the dataset")
         rows = tqdm(
             range(len(dataset)),
@@ -70,10 +72,8 @@ class CheckedDataset:
         )
         self.seen = [seen for index in rows if (seen := self._look_at(index, findings))]
         if not self.seen:
-            raise findings.refuse(
-                "no picture is left" if findings else "it has no pictures; give one or more"
-            )
-        findings.warn(f"{len(self.seen)} of {len(dataset)} pictures are used", stacklevel=3)
+            raise findings.refuse("no picture is left")
+        findings.warn(f"{len(self.seen)} of {len(dataset)} pictures are used", stacklevel=4)
 
     @classmethod
     def of(cls, dataset: Dataset, *, progress: bool = True) -> "CheckedDataset":

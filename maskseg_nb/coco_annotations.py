@@ -15,31 +15,32 @@ BoxesOnly = Literal["skip", "fill"]
 def read_annotations(
     rows: list[Any],
     pictures: dict[Key, Picture | None],
-    labels: dict[Key, int],
+    labels: dict[Key, int | None],
     boxes_only: BoxesOnly,
     findings: Findings,
 ) -> int:
     """Give every annotation that can be used to its picture; return how many these are.
 
-    Those of a picture that was left out are left out with it, and no fault of their own.
+    Those of a picture or category that was left out go with it, and are no fault of their own.
 
     Args:
         rows: The file's list.
         pictures: What an image_id leads to; None where the picture was left out.
-        labels: What a category_id leads to.
+        labels: What a category_id leads to; None where the category was left out.
         boxes_only: "fill" takes a box without an outline as one.
         findings: What is wrong is added here.
     """
     count = 0
     for own_id, where, row in _entries(rows, findings):
         image_id, category_id = key(row.get("image_id")), key(row.get("category_id"))
-        picture = pictures.get(image_id) if image_id is not None else None
-        if picture is None:
-            if image_id not in pictures:
-                findings.add(Fault.NO_IMAGE, where)
+        if image_id is None or image_id not in pictures:
+            findings.add(Fault.NO_IMAGE, where)
             continue
-        if category_id not in labels:
+        if category_id is None or category_id not in labels:
             findings.add(Fault.NO_CATEGORY, where)
+            continue
+        picture, label = pictures[image_id], labels[category_id]
+        if picture is None or label is None:
             continue
         box = _box(row.get("bbox"))
         outline = _outline(row.get("segmentation"), box, picture.outlined_size, boxes_only)
@@ -48,11 +49,7 @@ def read_annotations(
             continue
         if outline.stray:
             findings.add(Fault.STRAY_POINTS, where)
-        label, area, crowd = (
-            labels[category_id],
-            _area(row.get("area"), picture.outlined_size),
-            _is_crowd(row.get("iscrowd")),
-        )
+        area, crowd = _area(row.get("area"), picture.outlined_size), _is_crowd(row.get("iscrowd"))
         picture.annotations.append(Annotation(own_id, label, outline, box, area, crowd))
         count += 1
     return count

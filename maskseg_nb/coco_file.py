@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import DatasetError, quoted
 from .findings import Fault, Findings
-from .json_values import Key, key, text
+from .json_values import Key, key, named, text
 
 LISTS = ("images", "annotations", "categories")
 BACKGROUND = "__background__"
@@ -33,12 +33,12 @@ class Categories:
     Attributes:
         names: Indexed by label, [0] the background.
         ids: The file's own number of each label; [0] is 0.
-        labels: What an annotation may state as its category_id -> label.
+        labels: What an annotation may state as its category_id -> label; None where that was left out.
     """
 
     names: tuple[str, ...]
     ids: tuple[int, ...]
-    labels: dict[Key, int]
+    labels: dict[Key, int | None]
 
 
 @dataclass
@@ -109,7 +109,8 @@ def read_categories(rows: list[Any], used: set[Key | None], findings: Findings) 
     Raises:
         DatasetError: None is left, or two of one name are of different kinds.
     """
-    listed = [_Category(*entry, used=entry[0] in used) for entry in _entries(rows, findings)]
+    labels: dict[Key, int | None] = {}
+    listed = [_Category(*entry, used=entry[0] in used) for entry in _entries(rows, findings, labels)]
     roots = {category.above for category in listed}
     by_name: dict[str, list[_Category]] = defaultdict(list)
     for category in listed:
@@ -117,7 +118,8 @@ def read_categories(rows: list[Any], used: set[Key | None], findings: Findings) 
         is_root = category.above is None and category.name in roots
         if category.used or not (no_object or is_root):
             by_name[category.name].append(category)
-    by_name.pop(BACKGROUND, None)  # an annotation of it is of no category
+    for category in by_name.pop(BACKGROUND, []):
+        del labels[category.key]  # an annotation of it is of no category
     for name, namesakes in by_name.items():
         _join(name, namesakes, findings)
     if not by_name:
@@ -130,16 +132,18 @@ def read_categories(rows: list[Any], used: set[Key | None], findings: Findings) 
     else:
         ids = list(range(1, len(groups) + 1))
         for namesakes in groups:
-            findings.add(Fault.RENUMBERED, f"category {quoted(namesakes[0].key, 60)}")
+            findings.add(Fault.RENUMBERED, f"category {named(namesakes[0].key)}")
     return Categories(
         (BACKGROUND, *(namesakes[0].name for namesakes in groups)),
         (0, *ids),
-        {category.key: label for label, group in enumerate(groups, 1) for category in group},
+        labels | {category.key: label for label, group in enumerate(groups, 1) for category in group},
     )
 
 
-def _entries(rows: list[Any], findings: Findings) -> Iterator[tuple[Key, str, str | None]]:
-    """Id, name and supercategory of each entry that has an id of its own and a name."""
+def _entries(
+    rows: list[Any], findings: Findings, known: dict[Key, int | None]
+) -> Iterator[tuple[Key, str, str | None]]:
+    """Id, name and supercategory of each entry with an id of its own and a name; all ids are made known."""
     found: dict[Key, tuple[Key, str, str | None]] = {}
     doubtful = set()
     for position, row in enumerate(rows):
@@ -151,10 +155,12 @@ def _entries(rows: list[Any], findings: Findings) -> Iterator[tuple[Key, str, st
         entry = (number, name, None if (above or "none").lower() == "none" else above)
         if number is None:
             findings.add(Fault.NO_ID, where)
-        elif name is None:
-            findings.add(Fault.NO_NAME, f"category {quoted(number, 40)}")
+            continue
+        known[number] = None
+        if name is None:
+            findings.add(Fault.NO_NAME, f"category {named(number)}")
         elif number in found and found[number] != entry:
-            findings.add(Fault.NO_ID, f"{where}: the id {quoted(number, 40)} is taken already")
+            findings.add(Fault.NO_ID, f"{where}: the id {named(number)} is taken already")
             doubtful.add(number)
         else:
             found[number] = (number, name, entry[2])
@@ -167,11 +173,11 @@ def _join(name: str, namesakes: list[_Category], findings: Findings) -> None:
         namesakes[:] = [category for category in namesakes if category.used]
     if len(namesakes) == 1:
         return
-    numbers = " and ".join(str(category.key) for category in namesakes[:3])
+    numbers = " and ".join(named(category.key) for category in namesakes[:3])
     if len({category.above for category in namesakes} - {None, name}) > 1:
         raise DatasetError(
-            f"{findings.name}: categories {quoted(numbers)[1:-1]} are both called {quoted(name, 60)}, of "
+            f"{findings.name}: categories {numbers} are both called {quoted(name, 60)}, of "
             "different supercategories; rename one of them, or give both the same one"
         )
     if namesakes[0].used:
-        findings.add(Fault.ONE_NAME, f"{quoted(numbers)[1:-1]}, {quoted(name, 60)}")
+        findings.add(Fault.ONE_NAME, f"{numbers}, {quoted(name, 60)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import ImageError, quoted
 from .findings import Fault, Findings
-from .json_values import Key, key, whole
+from .json_values import Key, key, named, whole
 from .outlines import Outline
 from .picture_files import Located, locate
 from .turning import Head, Size, read_head
@@ -79,7 +79,7 @@ class _Entry:
 
     @property
     def where(self) -> str:
-        return f"image {quoted(self.key, 40) if isinstance(self.key, str) else self.key}, {quoted(self.name)}"
+        return f"image {named(self.key)}, {quoted(self.name)}"
 
     @property
     def stated(self) -> Stated:
@@ -136,7 +136,7 @@ def _opened(entry: _Entry, folder: Path, findings: Findings) -> Picture | None:
     try:
         head = read_head(path)
     except ImageError as error:
-        findings.add(Fault.UNREADABLE, f"image {quoted(entry.key, 40)}: {error}")
+        findings.add(Fault.UNREADABLE, f"image {named(entry.key)}: {error}")
         return None
     upright = _fits(entry.stated, head.upright)
     if not upright and not _fits(entry.stated, head.stored):
@@ -166,7 +166,7 @@ def _entries(rows: list[Any], findings: Findings, known: dict[Key, Picture | Non
         elif number not in found:
             found[number] = _Entry(number, row, name)
         elif found[number].row != row:
-            findings.add(Fault.NO_ID, f"{where}: the id {quoted(number, 40)} is taken already")
+            findings.add(Fault.NO_ID, f"{where}: the id {named(number)} is taken already")
             doubtful.add(number)
     return (entry for number, entry in found.items() if number not in doubtful)
 
@@ -227,5 +227,5 @@ def _number(pictures: list[Picture], findings: Findings) -> None:
     if all(isinstance(picture.id, int) for picture in pictures):
         return
     for position, picture in enumerate(pictures, 1):
-        findings.add(Fault.RENUMBERED, f"image {quoted(picture.id, 60)}")
+        findings.add(Fault.RENUMBERED, f"image {named(picture.id)}")
         picture.id = position

@@ -28,6 +28,7 @@ _FOR_CV2 = ("JPEG", "MPO", "PNG", "WEBP", "BMP")  # where they hold plain 8-bit 
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")  # marker, length, components
 _ORIENTATION = 0x0112  # EXIF tag
+_WIDTH, _LENGTH = 0x0100, 0x0101  # TIFF tags
 _BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_LENGTH = 0x0102, 0x0106, 0x0142, 0x0143  # TIFF tags
 _SETTINGS = (  # what other code in the process may have changed for itself
     (ImageFile, "LOAD_TRUNCATED_IMAGES", False),
@@ -190,4 +191,6 @@ def stored_size(file: BinaryIO, name: str) -> tuple[tuple[int, int], int]:
             orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)  # a PNG's own would decode it
         except Exception:  # as in _orientation
             orientation = 1
-        return (image.height, image.width), orientation if orientation in range(1, 9) else 1
+        tags = getattr(image, "tag_v2", {})  # of a TIFF, whose height and width Pillow has turned already
+        size = (int(tags.get(_LENGTH, image.height)), int(tags.get(_WIDTH, image.width)))
+        return size, orientation if orientation in range(1, 9) else 1

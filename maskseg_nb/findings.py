@@ -94,7 +94,8 @@ class Findings:
     def refuse(self, what: str) -> DatasetError:
         """An error with every kind and its count; which came first, and what to do, is in its note."""
         error = DatasetError(self._in_brief(what))
-        error.add_note(self._in_full())
+        if self:
+            error.add_note(self._in_full())
         return error
 
     def _ordered(self) -> list[Fault]:

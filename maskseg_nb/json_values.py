@@ -4,6 +4,8 @@ import math
 import re
 from typing import Any
 
+from .errors import quoted
+
 _WHOLE = re.compile(r"\s*[+-]?\d{1,18}(?:\.0{1,18})?\s*", re.ASCII)
 Key = int | str
 
@@ -25,6 +27,11 @@ def key(value: Any) -> Key | None:
     if number is not None:
         return number
     return value if isinstance(value, str) and value.strip() else None
+
+
+def named(value: Key, limit: int = 40) -> str:
+    """A key as it may stand in a message."""
+    return str(value) if isinstance(value, int) else quoted(value, limit)
 
 
 def number(value: Any) -> float | None:

@@ -50,7 +50,7 @@ def locate(folder: Path, names: Collection[str]) -> dict[str, Located]:
     missing = [name for name, located in found.items() if located.path is None]
     if missing:
         spelled = {name: list(_spellings(name)) for name in missing}
-        wanted = {_key(parts[-1]) for spellings in spelled.values() for _, parts in spellings}
+        wanted = {_key(spelling.parts[-1]) for spellings in spelled.values() for spelling in spellings}
         files = _files_by_name(folder, wanted)
         for name, spellings in spelled.items():
             found[name] = _by_spelling(folder, spellings, files)
@@ -66,8 +66,23 @@ def _exactly(folder: str, name: str) -> Located:
     return Located(None, Fault.NOT_FOUND)
 
 
-def _spellings(name: str) -> Iterator[tuple[bool, Parts]]:
-    """What a name may stand for, the likeliest first: is it of another machine, and the parts of the path."""
+@dataclass(frozen=True)
+class _Spelling:
+    """What a name may stand for.
+
+    Attributes:
+        parts: Of the path.
+        foreign: Whether its folders are another machine's.
+        guess: Whether something was taken off the name.
+    """
+
+    parts: Parts
+    foreign: bool
+    guess: bool = False
+
+
+def _spellings(name: str) -> Iterator[_Spelling]:
+    """What a name may stand for, the likeliest first."""
     for text in dict.fromkeys((name, unquote(name), name.split("?")[0])):
         foreign = bool(_URL.match(text))
         if foreign:
@@ -84,9 +99,9 @@ def _spellings(name: str) -> Iterator[tuple[bool, Parts]]:
         if ".." in parts:
             parts = parts[len(parts) - parts[::-1].index("..") :]
         if parts:
-            yield foreign, parts
-            if short := _HASH.sub("", parts[-1], count=1) if _HASH.match(parts[-1]) else "":
-                yield foreign, (*parts[:-1], short)
+            yield _Spelling(parts, foreign)
+            if _HASH.match(parts[-1]):
+                yield _Spelling((*parts[:-1], _HASH.sub("", parts[-1])), foreign, guess=True)
 
 
 def _key(name: str) -> str:
@@ -106,32 +121,32 @@ def _files_by_name(folder: Path, wanted: set[str]) -> dict[str, list[Parts]]:
     return files
 
 
-def _by_spelling(folder: Path, spellings: list[tuple[bool, Parts]], files: dict[str, list[Parts]]) -> Located:
+def _by_spelling(folder: Path, spellings: list[_Spelling], files: dict[str, list[Parts]]) -> Located:
     """The one file that the likeliest spelling means for which there is a file of that name."""
     above = Path(os.path.abspath(folder)).parts
-    for foreign, parts in spellings:
+    for spelling in spellings:
+        parts = spelling.parts
         candidates = files.get(_key(parts[-1]), [])
-        same_case = [candidate for candidate in candidates if candidate[-1] == parts[-1]]
-        candidates = same_case or candidates
-        if not foreign and parts in candidates:  # as stated, but for how a path is written
-            return Located(os.path.join(folder, *parts), exact=True)
+        candidates = [candidate for candidate in candidates if candidate[-1] == parts[-1]] or candidates
+        if parts in candidates and not spelling.foreign:  # as stated, but for how a path is written
+            return Located(os.path.join(folder, *parts), exact=not spelling.guess)
         shared = {candidate: _shared((*above, *candidate[:-1]), parts[:-1]) for candidate in candidates}
         best = [candidate for candidate in candidates if shared[candidate] == max(shared.values())]
         if len(best) > 1:
             return Located(None, Fault.IN_DOUBT)
         if best:
-            return _alone(folder, foreign, parts, best[0], shared[best[0]])
+            return _alone(os.path.join(folder, *best[0]), best[0][:-1], spelling, shared[best[0]])
     return Located(None, Fault.NOT_FOUND)
 
 
-def _alone(folder: Path, foreign: bool, parts: Parts, file: Parts, shared: int) -> Located:
-    """The only file that a name may mean, if their folders do not say otherwise."""
-    path, stated, below = os.path.join(folder, *file), parts[:-1], file[:-1]
+def _alone(path: str, below: Parts, spelling: _Spelling, shared: int) -> Located:
+    """The only file that a name may mean, if the folders that it lies in do not say otherwise."""
+    stated = spelling.parts[:-1]
     if not stated or (shared and shared >= min(len(stated), max(1, len(below)))):
-        return Located(path, exact=shared == len(stated) > 0)
-    if foreign and not below:  # another machine's folders say nothing about this one's
+        return Located(path, exact=shared == len(stated) > 0 and not spelling.guess)
+    if spelling.foreign and not below:  # another machine's folders say nothing about this one's
         return Located(path)
-    if foreign or not below:
+    if spelling.foreign or not below:
         return Located(path, Fault.BY_NAME)
     return Located(None, Fault.NOT_FOUND)  # train/1.png is not val/1.png
 

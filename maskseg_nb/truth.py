@@ -209,8 +209,8 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
 def boxes_fit(boxes: np.ndarray, around: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     """Whether boxes can be those of their objects: bool (N,).
 
-    They need not be tight (an object may be partly hidden), but must lie in the picture, give or take a tenth
-    of its longest side, and touch the box around what is to be seen of the object.
+    They need not be tight (an object may be partly hidden), but must lie in the picture, give or take a
+    quarter of its longest side, and touch the box around what is to be seen of the object.
 
     Args:
         boxes: float (N, 4), x1 y1 x2 y2.
@@ -218,7 +218,7 @@ def boxes_fit(boxes: np.ndarray, around: np.ndarray, image_size: tuple[int, int]
         image_size: (height, width) in pixels.
     """
     height, width = image_size
-    margin = 1 + max(image_size) / 10
+    margin = 1 + max(image_size) / 4
     ordered = (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
     inside = (boxes[:, :2] >= -margin).all(axis=1)
     inside &= (boxes[:, 2:] <= np.array([width + margin, height + margin])).all(axis=1)

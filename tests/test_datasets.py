@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import warnings
 
 import imgviz
 import numpy as np
@@ -122,10 +123,10 @@ def pictures(tmp_path_factory):
 def load(pictures, tmp_path):
     """From a JSON's content, or its text, to the dataset."""
 
-    def opened(content):
+    def opened(content, **options):
         path = tmp_path / "labels.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-        return CocoDataset(pictures, path)
+        return CocoDataset(pictures, path, **options)
 
     return opened
 
@@ -151,8 +152,9 @@ def refused(call, *words):
     message = str(caught.value)
     assert len(message) <= 300
     for word in words:
-        assert word in message
+        assert word in message, message
     assert caught.value.__cause__ is None
+    return caught.value
 
 
 # A folder as it should be
@@ -228,8 +230,7 @@ def test_a_picture_without_annotations_has_no_instances_and_its_own_size(load):
 
 
 def test_the_truth_is_to_be_had_without_the_picture(load):
-    dataset = load(changed("images", 2, "file_name", to="broken.png"))
-    assert dataset.truth(2).image_size == (12, 16)
+    dataset = load(valid())
     whole, alone = dataset[0][1], dataset.truth(0)
     assert np.array_equal(whole.masks, alone.masks) and np.array_equal(whole.boxes, alone.boxes)
 
@@ -299,7 +300,13 @@ def test_a_file_that_is_not_json_is_refused(load, text):
 
 def test_bytes_that_are_no_text_are_refused(pictures, tmp_path):
     (tmp_path / "labels.json").write_bytes(b'{"images": "\xff\xfe\xfa"}')
-    refused(lambda: CocoDataset(pictures, tmp_path / "labels.json"), "'labels.json' is not JSON")
+    refused(lambda: CocoDataset(pictures, tmp_path / "labels.json"), "'labels.json' is not JSON in UTF-8")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_mark_at_the_files_beginning_is_no_trouble(pictures, tmp_path, encoding):
+    (tmp_path / "labels.json").write_text(json.dumps(valid()), encoding=encoding)
+    assert len(CocoDataset(pictures, tmp_path / "labels.json")) == 3
 
 
 @pytest.mark.parametrize("content", [[], [valid()], None, 7, True])
@@ -319,188 +326,373 @@ def test_a_list_of_pictures_or_categories_must_not_be_empty(load, key):
     refused(lambda: load(changed(key, to=[])), f"'{key}'", "empty")
 
 
-@pytest.mark.parametrize("key", ["images", "annotations", "categories"])
-@pytest.mark.parametrize("value", [GONE, None, True, "5", 5.0, math.nan, [5], {}, 2**63, -(2**63)])
-def test_an_id_is_a_whole_number(load, key, value):
-    refused(lambda: load(changed(key, 1, "id", to=value)), f"{key}[1]", "id")
+@pytest.mark.parametrize(
+    "content, whose",
+    [
+        ({"shapes": [], "imagePath": "a.png"}, "labelme's own"),
+        ({"_via_settings": {}, "_via_img_metadata": {}}, "VIA's own project"),
+        ({"a.png123": {"filename": "a.png", "regions": []}}, "VIA's own"),
+        ([{"image_id": 1, "category_id": 1, "score": 0.5}], "COCO's results"),
+        ([{"id": 1, "data": {"image": "a.png"}, "annotations": []}], "Label Studio's own"),
+    ],
+)
+def test_another_tools_format_is_named(load, content, whose):
+    refused(lambda: load(content), "'labels.json' is not in COCO format", f"looks like {whose} format")
 
 
-@pytest.mark.parametrize("key, first", [("images", 70), ("annotations", 101), ("categories", 90)])
-def test_an_id_occurs_once(load, key, first):
-    refused(lambda: load(changed(key, 1, "id", to=first)), f"{key}[1]", f"{first} is taken already")
+def test_a_folder_that_is_not_there_is_one_clear_error(load, pictures, tmp_path):
+    load(valid())
+    refused(lambda: CocoDataset(tmp_path / "none", tmp_path / "labels.json"), "none' is no folder")
+    refused(lambda: CocoDataset(pictures / "street.png", tmp_path / "labels.json"), "is no folder")
+    refused(lambda: CocoDataset("a\0b", tmp_path / "labels.json"), "is no folder")
 
 
-@pytest.mark.parametrize("key", ["images", "annotations", "categories"])
-@pytest.mark.parametrize("value", [None, 3, "text", []])
-def test_an_entry_is_an_object(load, key, value):
-    refused(lambda: load(changed(key, 1, to=value)), f"{key}[1]")
+def test_boxes_only_is_one_of_two_words(pictures, tmp_path):
+    with pytest.raises(ValueError, match='boxes_only must be "skip" or "fill", got \'crop\''):
+        CocoDataset(pictures, tmp_path / "labels.json", boxes_only="crop")
 
 
-@pytest.mark.parametrize("value", [GONE, "", None, 4, ["cat"]])
-def test_a_category_has_a_name(load, value):
-    refused(lambda: load(changed("categories", 1, "name", to=value)), "entry 3", "'name'")
+# What is left out, and what is read in another way. Each fault stands beside good entries.
 
 
-# Pictures
+def told(load, content, **options):
+    """The dataset, and the one warning about it."""
+    with pytest.warns(UserWarning) as caught:
+        dataset = load(content, **options)
+    (warning,) = caught
+    assert warning.filename == __file__  # it names the caller's line
+    return dataset, str(warning.message)
 
 
-@pytest.mark.parametrize("value", [GONE, "", None, 4, ["street.png"]])
-def test_a_picture_has_a_file_name(load, value):
-    refused(lambda: load(changed("images", 0, "file_name", to=value)), "entry 70", "'file_name'")
-
-
-@pytest.mark.parametrize("name", ["none.png", "deep", ".", "street.png/x", "a\0b", "\ud800", "x" * 200])
-def test_a_file_name_is_that_of_a_file_in_the_folder(load, name):
-    refused(lambda: load(changed("images", 0, "file_name", to=name)), "image 70", "is not in")
-
-
-@pytest.mark.parametrize("name", ["../pictures/street.png", "deep/../street.png", "deep/er/../../bare.png"])
-def test_a_file_name_with_dots_is_refused_though_it_exists(load, pictures, name):
-    assert (pictures / name).is_file()
-    refused(lambda: load(changed("images", 0, "file_name", to=name)), "image 70", "leads out of")
-
-
-def test_an_absolute_file_name_is_refused_though_it_exists(load, pictures):
-    name = str(pictures / "street.png")
-    refused(lambda: load(changed("images", 0, "file_name", to=name)), "image 70", "leads out of")
-
-
-@pytest.mark.parametrize("side", ["height", "width"])
-@pytest.mark.parametrize("value", [GONE, None, 0, -24, True, "24", 24.0, math.nan, [24], 10**9, 10**400])
-def test_height_and_width_are_whole_numbers_within_bounds(load, side, value):
-    refused(lambda: load(changed("images", 0, side, to=value)), "image 70")
-
-
-def test_a_picture_of_another_size_than_the_file_says_is_refused_when_it_is_read(load):
-    dataset = load(changed("images", 2, "height", to=13))
-    refused(lambda: dataset[2], "image 9000000000 ('bare.png')", "is 16 x 13 pixels there", "has 16 x 12")
-    content = changed("images", 2, "height", to=16)
-    content["images"][2]["width"] = 12
-    refused(lambda: load(content)[2], "image 9000000000", "is 12 x 16 pixels there", "has 16 x 12")
-
-
-def test_a_picture_that_cannot_be_read_is_an_image_error(load):
-    dataset = load(changed("images", 2, "file_name", to="broken.png"))
-    with pytest.raises(ImageError, match="'broken.png'"):
-        dataset[2]
-    assert len(dataset[0][1]) == 3
-
-
-def test_masks_that_would_not_fit_into_memory_are_refused_before_they_are_made(load):
-    content = changed("images", 2, "height", to=7000)
-    content["images"][2]["width"] = 7000
-    for number in range(200, 300):
-        rle = {"size": [7000, 7000], "counts": [49_000_000]}
-        content["annotations"].append(
-            {
-                "id": number,
-                "image_id": 9000000000,
-                "category_id": 3,
-                "bbox": [0, 0, 1, 1],
-                "segmentation": rle,
-            }
-        )
-    dataset = load(content)
-    with pytest.raises(MasksegError, match="100 masks of 7000 x 7000 would take 4.6 GiB"):
-        dataset.truth(2)
-
-
-# Annotations
-
-
-@pytest.mark.parametrize("key", ["image_id", "category_id"])
-@pytest.mark.parametrize("value", [GONE, None, 4, 1, "3", True, 3.0, [3], {"id": 3}, 10**400, math.nan])
-def test_an_annotation_belongs_to_a_picture_and_a_category_of_the_file(load, key, value):
-    refused(lambda: load(changed("annotations", 0, key, to=value)), "annotation 101", key)
+LEFT_OUT = {
+    # images
+    ("images", 0, "id"): [
+        ("entries without an id of their own", [GONE, None, True, "", math.nan, [5], {}, [70]]),
+    ],
+    ("images", 0, "file_name"): [
+        ("pictures without a file name", [GONE, "", None, 4, ["street.png"]]),
+        (
+            "pictures not in the folder",
+            ["none.png", "deep", ".", "street.png/x", "a\0b", "\ud800", "x" * 300, "/", "..", "http://["],
+        ),
+        ("pictures that cannot be read", ["broken.png"]),
+    ],
+    ("images", 0, "height"): [("pictures of another size than stated", [25, 32, 10**9, "25"])],
+    ("images", 0, "width"): [("pictures of another size than stated", [24, 31.0])],
+    ("images", 0): [("entries that are no objects", [None, 3, "text", []])],
+    # categories
+    ("categories", 2, "id"): [
+        ("entries without an id of their own", [GONE, None, True, "", math.nan, [5], {}]),
+    ],
+    ("categories", 2, "name"): [
+        ("categories without a name", [GONE, "", " ", None, ["cat"], True, math.nan])
+    ],
+    ("categories", 2): [("entries that are no objects", [None, 3, "text", []])],
+    # annotations
+    ("annotations", 0): [("entries that are no objects", [None, 3, "text", []])],
+    ("annotations", 0, "image_id"): [
+        ("annotations of unknown pictures", [GONE, None, 4, "x", True, [70], {"id": 70}, 10**400, math.nan]),
+    ],
+    ("annotations", 0, "category_id"): [
+        ("annotations of unknown categories", [GONE, None, 4, "cat", True, [3], {}, 10**400, math.nan, 3.5]),
+    ],
+    ("annotations", 0, "segmentation"): [
+        ("boxes without outline", [GONE, None, [], [[]], [[], []], [None], "", {}, math.nan, [math.nan]]),
+        ("boxes without outline", [{"size": [24, 32]}, {"counts": []}, {"size": [24, 32], "counts": ""}]),
+        ("outlines of fewer than three points", [[[4, 3]], [[4, 3, 12, 3]], [4, 3], [[4, 3], [12, 3]]]),
+        (
+            "outlines without area",
+            [
+                [[4, 3, 12, 3, 20, 3]],
+                [[4, 3, 4, 3, 4, 3, 4, 3]],
+                [[4.1, 3.1, 8.2, 6.2, 12.3, 9.3, 16.4, 12.4]],
+                {"size": [24, 32], "counts": [768]},
+                {"size": [24, 32], "counts": "P`0"},
+            ],
+        ),
+        ("outlines not in pixels", [[[0.1, 0.2, 0.9, 0.2, 0.9, 1.0]]]),
+        (
+            "outlines outside their picture",
+            [[box(40, 3, 8, 6)], [box(4, -9, 8, 9)], [box(4, 3, 90, 6)], [box(-40, 3, 60, 6)]],
+        ),
+        (
+            "outlines that are not x, y pairs",
+            [3, "polygons", True, [True], [[4, 3, 12, 3, 12, 9, 4]], [[4, 3, 12, 3, 12, "nine"]]]
+            + [[[4, 3, 12, 3, 12, value]] for value in (None, [4], {}, True, math.nan, math.inf, 10**400)]
+            + [[[[4, 3], [12, 3], [12]]], [[4, 3, 12, 3, 12, 9], 5], [{}, 5]],
+        ),
+        (
+            "run lengths of another size",
+            [
+                {"size": [32, 24], "counts": [53, 4, 711]},
+                {"size": [24], "counts": [53, 4, 711]},
+                {"size": 768, "counts": [53, 4, 711]},
+                {"size": [24, 32], "counts": [53, 4, 712]},
+                {"size": [24, 32], "counts": [2**32 + 53, 4, 711]},
+            ],
+        ),
+        (
+            "run lengths that do not decode",
+            [
+                {"size": [24, 32], "counts": counts}
+                for counts in (768, [53, -4, 719], [53, "x"], [53, True, 714])
+            ]
+            + [
+                {"size": [24, 32], "counts": counts}
+                for counts in ("\u00e9", "\ud800", "0o", "b''", "0 0", "{0")
+            ],
+        ),
+    ],
+}
 
 
 @pytest.mark.parametrize(
-    "value",
-    [
-        GONE,
-        None,
-        7,
-        "4368",
-        {},
-        [],
-        [4, 3, 8],
-        [4, 3, 8, 6, 1],
-        [4, 3, -1, 6],
-        [4, 3, 8, -0.5],
-        [4, 3, math.inf, 6],
-        [-math.inf, 3, 8, 6],
-        [10**400, 3, 8, 6],
-        [-33, 3, 8, 6],
-        [4, 3, 8, 65],
-        *([4, value, 8, 6] for value in NOT_NUMBERS),
-    ],
+    "path, kind, value",
+    [(path, kind, value) for path, kinds in LEFT_OUT.items() for kind, values in kinds for value in values],
 )
-def test_a_bbox_is_four_numbers_in_or_beside_the_picture(load, value):
-    refused(lambda: load(changed("annotations", 0, "bbox", to=value)), "annotation 101", "bbox")
+def test_what_cannot_be_read_is_left_out_with_a_warning_that_counts_it(load, path, kind, value):
+    content = changed(*path, to=value)
+    dataset, message = told(load, content)
+    assert message.startswith("'labels.json': ") and f"{kind}: 1 (first: " in message
+    assert dataset.faults[kind] == 1
+    whole = load(valid())
+    expected = {number: row for _, truth in whole for number, row in rows_of(truth)}
+    for _, truth in dataset:
+        for number, row in rows_of(truth):
+            assert row[1:] == expected[number][1:]  # the label may be another one, its name is not
+    gone = {"images": {101, 102, 103}, "categories": {102, 103, 105}, "annotations": {101}}[path[0]]
+    assert {number for _, truth in dataset for number in truth.ids.tolist()} == set(expected) - gone
+    refused(lambda: load(content, strict=True), f"{kind}: 1")
 
 
-@pytest.mark.parametrize("value", [*NOT_NUMBERS, math.inf, 1e30, 10**400])
-def test_an_area_is_a_number_of_pixels(load, value):
-    refused(lambda: load(changed("annotations", 0, "area", to=value)), "annotation 101", "area")
+def rows_of(truth):
+    """An annotation's number, and its label, name, box, area, crowd and mask."""
+    for row, number in enumerate(truth.ids.tolist()):
+        mask = truth.masks[row].tobytes()
+        told = (truth.names[row], truth.boxes[row].tolist(), truth.areas[row], truth.crowd[row], mask)
+        yield number, (truth.labels[row], *told)
 
 
-def rle(**changes):
-    return {"size": [24, 32], "counts": [53, 4, 711], **changes}
+def test_a_fault_is_named_by_the_entrys_id_or_place(load):
+    for path, value, named in [
+        (("annotations", 2, "segmentation"), [], "annotation 102"),
+        (("annotations", 2), None, "annotations[2]"),
+        (("images", 0, "file_name"), "\u65e5.png", "image 70, '\\u65e5.png'"),
+        (("images", 0, "id"), None, "images[0]"),
+        (("categories", 2, "name"), None, "category 17"),
+    ]:
+        assert f"(first: {named}" in told(load, changed(*path, to=value))[1]
+
+
+def test_one_warning_counts_every_kind_and_names_the_first(load):
+    content = valid()
+    content["annotations"] += [
+        {**content["annotations"][0], "id": 201, "segmentation": []},
+        {**content["annotations"][0], "id": 202, "segmentation": [[4, 3, 12, 3]]},
+        {**content["annotations"][0], "id": 203, "segmentation": None},
+        {**content["annotations"][0], "id": 204, "category_id": 5},
+        {**content["annotations"][0], "id": 205, "segmentation": [box(4, 3, 8, 6), [1, 1, 2, 2]]},
+    ]
+    content["images"].append({"id": 71, "file_name": "gone.png", "height": 24, "width": 32})
+    dataset, message = told(load, content)
+    for part in (
+        "'labels.json': 6 of 10 annotations and 3 of 4 pictures are used. Left out: ",
+        "boxes without outline: 2 (first: annotation 201; ",
+        "boxes_only='fill'",
+        "outlines of fewer than three points: 1 (first: annotation 202)",
+        "annotations of unknown categories: 1 (first: annotation 204; ",
+        "pictures not in the folder: 1 (first: image 71, 'gone.png'; ",
+        " Read with a change: outlines with stray clicks beside them: 1 (first: annotation 205; ",
+    ):
+        assert part in message
+    assert dataset.counts()["cat"] == 3
+    error = refused(lambda: load(content, strict=True), *(f"{k}: {n}" for k, n in dataset.faults.items()))
+    assert "(first: annotation 202)" in error.__notes__[0]  # the first of each kind is in the note
+
+
+def test_a_strict_error_has_room_for_every_kind(load):
+    content = valid()
+    kinds = [
+        (kind, value)
+        for kind, values in LEFT_OUT["annotations", 0, "segmentation"]
+        for value in values[:1]
+        if kind != "boxes without outline"
+    ]
+    for number, (_, value) in enumerate(kinds, 300):
+        content["annotations"].append({**content["annotations"][0], "id": number, "segmentation": value})
+    with pytest.raises(DatasetError) as caught:
+        load(content, strict=True)
+    note = caught.value.__notes__[0]
+    assert "..." not in str(caught.value) and len(kinds) == 7
+    for kind, _ in kinds:
+        assert f"{kind}: 1".replace("that are ", "") in str(caught.value).replace("that are ", "")
+        assert f"{kind}: 1 (first: annotation 3" in note
 
 
 @pytest.mark.parametrize(
-    "value",
+    "changes, said",
     [
-        GONE,
-        None,
-        3,
-        "polygons",
-        [],
-        [[]],
-        [None],
-        box(4, 3, 8, 6),
-        [{"size": [24, 32], "counts": [768]}],
-        [[4, 3, 12, 3]],
-        [box(4, 3, 8, 6), [4, 3, 12, 9]],
-        [[4, 3, 12, 3, 12, 9, 4]],
-        [[4, 3, 12, 3, 12, 1e30]],
-        [[4, 3, 12, 3, 12, -33]],
-        [[4, 3, 12, 3, 12, 65]],
-        [[4, 3, 12, 3, 12, math.inf]],
-        *([[4, 3, 12, 3, 12, value]] for value in NOT_NUMBERS),
-        {},
-        {"counts": [768]},
-        {"size": [24, 32]},
-        rle(size=[32, 24]),
-        rle(size=[24]),
-        rle(size=768),
-        rle(size=None),
-        rle(counts=""),
-        rle(counts=[]),
-        rle(counts=None),
-        rle(counts=768),
-        rle(counts=[53, 4, 710]),
-        rle(counts=[53, 4, 712]),
-        rle(counts=[53, -4, 719]),
-        rle(counts=[53, 4.0, 711]),
-        rle(counts=[53, True, 714]),
-        rle(counts=[53, "4", 711]),
-        rle(counts=[53, math.nan, 711]),
-        rle(counts=[2**32 + 53, 4, 711]),
+        ({"file_name": "gone.png"}, "no picture is left: pictures not in the folder: 3"),
+        ({"file_name": "gone.png"}, "give the folder that holds them"),
+        ({"height": 99}, "pictures of another size than stated: 3"),
     ],
 )
-def test_a_segmentation_is_polygons_or_run_lengths_of_the_picture(load, value):
-    refused(lambda: load(changed("annotations", 0, "segmentation", to=value)), "annotation 101")
+def test_where_no_picture_is_left_it_is_an_error(load, changes, said):
+    content = valid()
+    content["images"] = [{**row, **changes} for row in content["images"]]
+    refused(lambda: load(content), said)
+
+
+def test_where_no_annotation_is_left_it_is_an_error(load):
+    content = valid()
+    for row in content["annotations"]:
+        row["segmentation"] = []
+    refused(
+        lambda: load(content),
+        "no annotation is left: boxes without outline: 4",  # the fifth has no width
+        "annotations without outline and box: 1",
+        "masks need outlines: draw polygons, or take boxes as masks with boxes_only='fill'",
+    )
+
+
+def test_where_no_category_is_left_it_is_an_error(load):
+    content = valid()
+    content["categories"] = [{"id": 3}, {"id": 17}]
+    refused(lambda: load(content), "no category is left: categories without a name: 2 (first: category 3)")
+    content["categories"] = [{"id": 0, "name": "_background_"}]
+    refused(lambda: load(content), "no category is left")
+
+
+def test_boxes_can_be_taken_as_masks(load):
+    content = valid()
+    for row in content["annotations"]:
+        row["segmentation"] = []
+    content["annotations"].pop()  # without width
+    dataset = load(content, boxes_only="fill")
+    (_, street), (_, yard), _ = dataset
+    rectangles = np.zeros((3, 24, 32), bool)
+    rectangles[0, 3:9, 4:12] = rectangles[1, 2:20, 2:22] = rectangles[2, 5:, 2:4] = True
+    assert np.array_equal(street.masks, rectangles)
+    assert street.boxes.tolist() == [[4, 3, 12, 9], [1.5, 2.25, 22, 20.25], [2, 5, 4, 29]]
+    assert yard.masks.sum() == 12 * 17
+    assert dataset.faults == {} and load(content, boxes_only="fill", strict=True).faults == {}
+
+
+def test_a_stray_click_beside_an_outline_is_left_out_and_the_outline_is_not(load):
+    content = changed("annotations", 0, "segmentation", to=[[30, 20], box(4, 3, 8, 6), [1, 1, 2, 2], []])
+    dataset, message = told(load, content)
+    assert "outlines with stray clicks beside them: 1 (first: annotation 101; read without them)" in message
+    assert np.array_equal(dataset.truth(0).masks, load(valid()).truth(0).masks)
+
+
+def test_what_stands_beside_a_left_out_picture_goes_with_it_uncounted(load):
+    dataset, message = told(load, changed("images", 0, "file_name", to="gone.png"))
+    assert message.startswith("'labels.json': 2 of 5 annotations and 2 of 3 pictures are used.")
+    assert list(dataset.faults) == ["pictures not in the folder"]
 
 
 @pytest.mark.parametrize(
     "counts",
-    [compressed(blob()) * 2, "o" * 50, "7" * 200, "0o", "\u00e9", "\ud800", compressed(blob()) + "00"],
+    [
+        compressed(blob()) * 2,
+        compressed(blob())[:-2],
+        compressed(blob()) + "00",
+        "7" * 200,
+        "00" + "P" * 9 + "0",
+        "00O",
+    ],
 )
-def test_compressed_run_lengths_that_are_malformed_are_refused_when_the_picture_is_read(load, counts):
-    dataset = load(changed("annotations", 1, "segmentation", "counts", to=counts))
-    refused(lambda: dataset[1], "annotation 104", "mask cannot be decoded")
-    assert len(dataset[0][1]) == 3
+def test_run_lengths_that_do_not_add_up_are_left_out_when_they_are_decoded(load, counts):
+    """pycocotools fills what is missing with whatever is in memory."""
+    content = changed("annotations", 1, "segmentation", "counts", to=counts)
+    dataset = load(content)
+    with pytest.warns(
+        UserWarning, match="image 5 is read without them. Left out: run lengths that do not deco"
+    ):
+        assert dataset[1][1].ids.tolist() == [105]
+    assert dataset[1][1].ids.tolist() == [105] and dataset.counts()["cat"] == 1  # told once
+    refused(lambda: load(content, strict=True), "run lengths that do not decode: 1 (first: annotation 104)")
+
+
+def test_a_file_that_is_replaced_afterwards_is_one_clear_error(pictures, tmp_path):
+    (tmp_path / "street.png").write_bytes((pictures / "street.png").read_bytes())
+    content = {**valid(), "images": valid()["images"][:1], "annotations": valid()["annotations"][:1]}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    dataset = CocoDataset(tmp_path, tmp_path / "labels.json")
+    (tmp_path / "street.png").write_bytes((pictures / "bare.png").read_bytes())
+    refused(
+        lambda: dataset[0], "image 70 ('street.png') had 32 x 24 pixels when", "now 16 x 12; open it again"
+    )
+    (tmp_path / "street.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match="'street.png'"):
+        dataset[0]
+
+
+def test_masks_that_would_not_fit_into_memory_are_refused_before_they_are_made(tmp_path):
+    Image.new("1", (7000, 7000)).save(tmp_path / "large.png")
+    rle = {"size": [7000, 7000], "counts": [0, 49_000_000]}
+    content = {
+        "images": [{"id": 1, "file_name": "large.png", "height": 7000, "width": 7000}],
+        "annotations": [{"id": n, "image_id": 1, "category_id": 3, "segmentation": rle} for n in range(100)],
+        "categories": [{"id": 3, "name": "cat"}],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    with pytest.raises(MasksegError, match="100 masks of 7000 x 7000 would take 4.6 GiB"):
+        CocoDataset(tmp_path, tmp_path / "labels.json").truth(0)
+
+
+# Boxes, areas and crowds as they are stated, where they can be
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(GONE, None, 7, "4368", {}, [], [4, 3, 8], [4, 3, 8, 6, 1], [4, 3, -1, 6], [4, 3, 8, -0.5]),
+        *([4, 3, math.inf, 6], [10**400, 3, 8, 6], [-33, 3, 8, 6], [4, 3, 8, 65]),
+        *([4, value, 8, 6] for value in NOT_NUMBERS if value != "4"),
+        [4, 3, 12, 9],  # two corners
+        [20, 20, 3, 3],  # elsewhere
+        [0.125, 0.125, 0.25, 0.25],  # shares of the picture
+    ],
+)
+def test_a_box_that_cannot_be_the_outlines_own_is_the_outlines(load, value):
+    truth = load(changed("annotations", 0, "bbox", to=value)).truth(0)
+    assert truth.boxes.tolist() == load(valid()).truth(0).boxes.tolist()
+    if value != [4, 3, 12, 9]:  # there, it would be beside the one pixel that there is
+        rle = load(changed("annotations", 4, "bbox", to=value)).truth(1)
+        assert rle.boxes[1].tolist() == [3, 7, 4, 8]
+
+
+@pytest.mark.parametrize(
+    "value", [[2, 1, 14, 12], [3.4, 2.6, 8.8, 6.9], ["3.5", "2.5", 9, 7.0], [0, 0, 32, 24]]
+)
+def test_a_box_that_is_wider_or_narrower_than_its_outline_stays_as_stated(load, value):
+    x, y, width, height = map(float, value)
+    boxes = load(changed("annotations", 0, "bbox", to=value)).truth(0).boxes
+    assert boxes[0].tolist() == pytest.approx([x, y, x + width, y + height])
+
+
+@pytest.mark.parametrize("value", [GONE, None, [4], {}, True, math.nan, math.inf, 1e30, 10**400, -1, "much"])
+def test_an_area_that_is_no_number_of_pixels_is_the_masks(load, value):
+    assert load(changed("annotations", 0, "area", to=value)).truth(0).areas.tolist() == [48, 77.25, 24]
+
+
+@pytest.mark.parametrize(
+    "value, crowd",
+    [
+        (0, False),
+        (1, True),
+        ("0", False),
+        ("1", True),
+        (0.0, False),
+        (1.0, True),
+        (False, False),
+        (True, True),
+    ]
+    + [(None, False), (math.nan, False), ("", False), ([], False)],
+)
+def test_a_crowd_is_told_by_any_one(load, value, crowd):
+    assert load(changed("annotations", 0, "iscrowd", to=value)).truth(0).crowd.tolist()[0] == crowd
 
 
 # Any mutation
@@ -533,11 +725,13 @@ def test_any_value_in_the_file_may_be_another_and_nothing_but_our_own_errors_com
     content = copy.deepcopy(value) if not path else changed(*path, to=value)
     file = pictures.parent / "mutated.json"
     file.write_text(json.dumps(content), encoding="utf-8")
-    try:
-        for image, truth in CocoDataset(pictures, file):
-            assert truth.image_size == image.shape[:2]
-    except MasksegError as error:
-        assert len(str(error)) <= 300
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'mutated.json'")
+        try:
+            for image, truth in CocoDataset(pictures, file):
+                assert truth.image_size == image.shape[:2]
+        except MasksegError as error:
+            assert len(str(error)) <= 300
 
 
 # The photograph that is always there

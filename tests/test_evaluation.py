@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from maskseg_nb.coco_format import write_coco
 from maskseg_nb.datasets import voc_photograph
 from maskseg_nb.errors import DatasetError
 from maskseg_nb.evaluation import evaluate
-from maskseg_nb.found import Found, picture_key
+from maskseg_nb.found import Found, FoundFile, picture_key
 from maskseg_nb.models import load_model
 from maskseg_nb.shapes import CATEGORIES, ShapesDataset
 from maskseg_nb.street import street as build_street
@@ -277,7 +279,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(guesser, shape_model
             return len(dataset)
 
         def __getitem__(self, index):
-            if index == 17:
+            if index == 17 and len(asked) == 17:  # not while it is looked through
                 raise KeyboardInterrupt
             return dataset[index]
 
@@ -324,14 +326,51 @@ def test_a_changed_picture_is_looked_at_again(guesser, shape_model, tmp_path):
     assert asked == [picture_key(dataset[1][0])]
 
 
-def test_a_foreign_file_in_the_place_of_the_cache_is_begun_anew(street, photographs, tmp_path):
-    expected = evaluate(street, photographs, cache=tmp_path, progress=False)
+def test_what_is_no_line_of_the_cache_is_passed_over_and_kept(guesser, shape_model, tmp_path):
+    dataset = shapes(4)
+    asked = guesser(nearly_right(dataset))
+    expected = evaluate(shape_model, dataset, cache=tmp_path, progress=False)
     (kept,) = tmp_path.iterdir()
     whole = kept.read_bytes()
-    for foreign in (b"", b"\x00" * 900, b"[1, 2]\n", b'{"boxes": 3}\n'):
+    first = whole.splitlines()[0]
+    damaged = [
+        {**json.loads(first), **change}
+        for change in ({"labels": [1]}, {"scores": [10**400]}, {"rles": [5]}, {"boxes": 3}, {"rles": None})
+    ]
+    lines = [json.dumps(values).encode() for values in damaged]
+    for foreign in (b"", b"\x00" * 900, b"[1, 2]", b"[" * 9000, *lines, first[:-40]):
         kept.write_bytes(foreign)
-        assert evaluate(street, photographs, cache=tmp_path, progress=False).masks == expected.masks
-        assert kept.read_bytes() == whole
+        del asked[:]
+        assert evaluate(shape_model, dataset, cache=tmp_path, progress=False).masks == expected.masks
+        assert len(asked) == 4 and kept.read_bytes() == foreign + (b"\n" if foreign else b"") + whole
+        evaluate(shape_model, dataset, cache=tmp_path, progress=False)
+        assert len(asked) == 4
+
+
+APPEND = """
+import sys
+import numpy as np
+from maskseg_nb.found import Found, FoundFile
+kept = FoundFile(sys.argv[1], "x")
+print("open", flush=True)
+for number in range(150):
+    rles = [{"size": [100, 100], "counts": "a" * 400}] * 30
+    kept.add(Found(np.ones((30, 4)), np.ones(30, int), np.ones(30), rles, f"{sys.argv[2]}{number}"))
+"""
+
+
+def test_two_evaluations_that_write_and_one_that_opens_the_cache_lose_no_line(tmp_path):
+    command = [sys.executable, "-c", APPEND, str(tmp_path)]
+    writers = [subprocess.Popen([*command, name], stdout=subprocess.PIPE) for name in "ab"]
+    for writer in writers:
+        assert writer.stdout.readline() == b"open\n"
+    while any(writer.poll() is None for writer in writers):
+        FoundFile(tmp_path, "x")
+    for writer in writers:
+        assert writer.wait() == 0
+        writer.stdout.close()
+    pictures = {found.picture for found in FoundFile(tmp_path, "x").rows}
+    assert pictures == {f"{name}{number}" for name in "ab" for number in range(150)}
 
 
 def test_a_cache_that_cannot_be_written_is_one_clear_error(street, photographs, tmp_path):
@@ -367,7 +406,7 @@ def test_pictures_with_nothing_that_counts_are_one_clear_error(guesser, shape_mo
 def test_two_pictures_with_one_number_are_one_clear_error(guesser, shape_model):
     image, truth = ShapesDataset(1)[0]
     guesser({picture_key(image): of_truth(image, truth)})
-    with pytest.raises(DatasetError, match="two pictures have the number 0"):
+    with pytest.raises(DatasetError, match="2 pictures have the number 0; give each an image_id of its own"):
         evaluate(shape_model, PictureList([(image, truth)] * 2), progress=False)
 
 

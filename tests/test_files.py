@@ -3,10 +3,14 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
+import threading
 
 import pytest
 
-from maskseg_nb.files import PARTIAL, whole_file, write_new, write_whole
+from maskseg_nb.errors import TrainingError
+from maskseg_nb.files import LOCK, PARTIAL, locked, whole_file, write_new, write_whole
 
 
 def test_a_new_file_has_its_content_and_the_usual_permissions(tmp_path):
@@ -73,3 +77,83 @@ def test_without_hard_links_a_failed_write_leaves_no_file(tmp_path, no_links):
     with pytest.raises(TypeError):
         write_new(tmp_path / "file", "no bytes")
     assert os.listdir(tmp_path) == []
+
+
+# Folders for one at a time
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from maskseg_nb.errors import TrainingError
+from maskseg_nb.files import locked
+try:
+    with locked(Path(sys.argv[1]), "training", TrainingError):
+        print("held", flush=True)
+        time.sleep(60)
+except TrainingError as error:
+    print(error, flush=True)
+"""
+
+
+def test_a_folder_is_made_and_held_against_other_processes_until_the_holder_is_killed(tmp_path):
+    folder = tmp_path / "deep" / "er"
+    first = subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE)
+    try:
+        assert first.stdout.readline() == b"held\n"
+        with pytest.raises(
+            TrainingError, match="another training is writing into .*er'; wait until it has en"
+        ):
+            with locked(folder, "training", TrainingError):
+                pass
+    finally:
+        first.kill()
+        first.communicate()
+    with locked(folder, "training", TrainingError):
+        second = subprocess.run([sys.executable, "-c", HOLD, folder], capture_output=True, timeout=60)
+        assert second.stdout.startswith(b"another training is writing into")
+    assert os.listdir(folder) == [LOCK]
+
+
+def test_a_folder_is_held_against_other_threads_and_the_same_one(tmp_path):
+    refused = []
+
+    def try_it():
+        try:
+            with locked(tmp_path, "training", TrainingError):
+                pass
+        except TrainingError as error:
+            refused.append(error)
+
+    with locked(tmp_path, "training", TrainingError):
+        try_it()
+        thread = threading.Thread(target=try_it)
+        thread.start()
+        thread.join()
+    assert len(refused) == 2
+    try_it()
+    assert len(refused) == 2
+
+
+def test_a_folder_is_let_go_of_when_its_block_fails(tmp_path):
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            with locked(tmp_path, "training", TrainingError):
+                raise RuntimeError
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TrainingError, match="cannot be written: File exists; make room"):
+        with locked(tmp_path / "file", "training", TrainingError):
+            pass
+
+
+def test_a_file_system_without_locks_holds_nobody_up(tmp_path, monkeypatch):
+    for error in (OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock here")):
+
+        def refuse(*arguments, error=error, **options):
+            raise error
+
+        monkeypatch.setattr("maskseg_nb.files.FileLock.acquire", refuse)
+        with locked(tmp_path, "training", TrainingError):
+            pass

@@ -13,6 +13,7 @@ from torchvision.models.detection._utils import BoxCoder
 
 from maskseg_nb import files, load_model, predict, preprocess
 from maskseg_nb.errors import DatasetError, TrainingError
+from maskseg_nb.files import LOCK
 from maskseg_nb.shapes import CATEGORIES, ShapesDataset
 from maskseg_nb.training import train
 from maskseg_nb.training.augmentation import Augmentation, TrainingPictures, repeat_factors, seeded
@@ -197,6 +198,7 @@ def test_the_model_card_says_what_happened(whole):
 
 def test_nothing_else_is_left_in_the_folder(whole):
     assert sorted(os.listdir(whole.path.parent)) == [
+        LOCK,
         "checkpoint.safetensors",
         "model.md",
         "model.safetensors",
@@ -324,7 +326,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(street, tmp_path, monkeypatch,
     ):
         run(street, tmp_path)
     monkeypatch.undo()
-    assert os.listdir(tmp_path) == ["checkpoint.safetensors"]  # no partial file
+    assert sorted(os.listdir(tmp_path)) == [LOCK, "checkpoint.safetensors"]  # no partial file
     steps = []
     resumed = run(street, tmp_path, watch=lambda progress: steps.append(progress.step))
     assert steps == [3, 4, 5]
@@ -355,7 +357,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(street,
             TrainingError, match="loss_classifier.* is not finite in step 4.*lower learning_rate"
         ):
             run(street, tmp_path, watch=spoil)
-    assert os.listdir(tmp_path) == ["checkpoint.safetensors"]
+    assert sorted(os.listdir(tmp_path)) == [LOCK, "checkpoint.safetensors"]
     state = (tmp_path / "checkpoint.safetensors").stat().st_size
     assert state > 1e6
     assert len(run(street, tmp_path).losses) == 5  # goes on from step 2
@@ -398,10 +400,70 @@ def test_nothing_to_learn_from_is_one_clear_error(street, tmp_path, dataset):
     assert not (tmp_path / "out").exists()
 
 
+def test_where_all_are_crowds_it_is_said_how_many(street, tmp_path):
+    with pytest.raises(
+        DatasetError, match=r"\(\d are crowds: set iscrowd to 0 where one is a single object\)"
+    ):
+        run(street, tmp_path, crowds())
+
+
 def test_an_empty_dataset_is_one_clear_error(street, tmp_path):
     with pytest.raises(DatasetError, match="the dataset has no pictures"):
         run(street, tmp_path / "out", ShapesDataset(0))
     assert not (tmp_path / "out").exists()
+
+
+def floats():
+    image, truth = DATA[0]
+    return PictureList([DATA[1], (image.astype(np.float32) / 255, truth)])
+
+
+def other_names():
+    image, truth = DATA[0]
+    return PictureList([(image, Truth(**{**vars(truth), "categories": ("__background__", *"abcd")}))])
+
+
+@pytest.mark.parametrize(
+    "held_out, error, said",
+    [
+        (floats(), TypeError, "picture 1: image must be uint8"),
+        (other_names(), DatasetError, "no category of the model"),
+        (crowds(), DatasetError, "nothing in the dataset counts"),
+        (PictureList([DATA[1], DATA[1]]), DatasetError, "2 pictures have the number 1"),
+    ],
+    ids=["floats", "other categories", "all crowd", "one number twice"],
+)
+def test_the_pictures_held_out_are_checked_before_the_first_step(street, tmp_path, held_out, error, said):
+    steps = []
+    with pytest.raises(error, match=said):
+        run(street, tmp_path / "out", held_out=held_out, watch=steps.append)
+    assert steps == [] and not (tmp_path / "out").exists()
+
+
+def test_grey_and_transparent_pictures_are_learned_from_as_rgb(street, tmp_path):
+    def losses(name, *images):
+        truths = [truth for _, truth in (DATA[0], DATA[1])]
+        pictures = PictureList(list(zip(images, truths, strict=True)))
+        return run(street, tmp_path / name, pictures, steps=1, held_out=pictures).losses
+
+    grey = [image[..., 0] for image, _ in (DATA[0], DATA[1])]
+    expected = losses("rgb", *(np.stack([image] * 3, axis=-1) for image in grey))
+    opaque = np.full(grey[0].shape, 255, np.uint8)
+    assert np.array_equal(losses("grey", grey[0], grey[1][..., None]), expected)
+    assert np.array_equal(losses("rgba", *(np.stack([g, g, g, opaque], axis=-1) for g in grey)), expected)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_second_training_in_the_folder_is_one_clear_error_and_harms_nothing(
+    street, tmp_path, whole, workers
+):
+    def start_another(progress):
+        for changed in ({}, {"seed": 1}, {"resume": False}):
+            with pytest.raises(TrainingError, match="another training is writing into .*; wait until it has"):
+                run(street, tmp_path, **changed)
+
+    trained = run(street, tmp_path, watch=start_another, workers=workers)
+    assert np.array_equal(trained.losses, whole.losses) and states_equal(trained.model, whole.model)
 
 
 def test_pictures_with_nothing_in_them_are_learned_from_beside_others(street, tmp_path):
