@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,7 +13,7 @@ from .contours import polygons
 from .datasets import CocoDataset
 from .encoding import encoded
 from .errors import DatasetError, quoted
-from .files import umask
+from .files import new_folder
 from .matching import instance_rles
 from .prediction import Instances
 from .truth import Dataset, Truth, decode_masks, encode_masks
@@ -40,10 +39,9 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
     if target.exists():
         raise DatasetError(f"{quoted(target)} exists already; give a new folder")
     try:
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".partial", dir=target.parent))
+        partial = new_folder(target.parent, f".{target.name}-", ".partial")
         try:
             _write(dataset, partial, progress)
-            partial.chmod(0o777 & ~umask())
             partial.rename(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

@@ -217,6 +217,10 @@ def test_the_bombs_are_small_and_mean_what_they_say():
         assert load_image(data).max() == 0
 
 
+def test_a_photograph_of_64_megapixels_is_read():
+    assert load_image(black_png(9248, 6936, bits=1, colour=0)).shape == (6936, 9248, 3)
+
+
 def test_the_tiles_of_a_telephone_s_largest_photograph_are_not_too_many():
     tile = (b"hvc1", b"", [ispe(512, 512)])
     tiles = [tile] * (14 * 19)  # of 9248 x 6936 pixels, the last row and column cut
