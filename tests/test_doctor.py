@@ -92,7 +92,9 @@ def only_opencv(monkeypatch, *packages: str, version: str = "4.12.0.88") -> None
     "package",
     ["opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"],
 )
-def test_any_of_opencv_s_packages_will_do_and_an_old_one_is_told_to_be_newer_not_another(monkeypatch, package):
+def test_any_of_opencv_s_packages_will_do_and_an_old_one_is_told_to_be_newer_not_another(
+    monkeypatch, package
+):
     with monkeypatch.context() as patch:
         only_opencv(patch, package)
         assert remedies() == {}
