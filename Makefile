@@ -3,7 +3,10 @@ PYTHON ?= python3
 # On small shared machines threads that spin while they wait cost more than they save: seconds a picture.
 export OMP_WAIT_POLICY ?= PASSIVE
 BIN := .venv/bin
+# A file's name as it was given, with any quotes, spaces and "$" (or make's own "$$"): never make's or the shell's.
 PHOTO ?=
+override PHOTO := $(subst $$$$,$$,$(value PHOTO))
+export PHOTO
 # A browser is opened where there is a screen; as root, Jupyter has to be allowed.
 HEADLESS := $(if $(and $(filter Linux,$(shell uname)),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)),--no-browser)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -15,7 +18,7 @@ lab: .venv/installed
 		$(HEADLESS) $(AS_ROOT)
 
 demo: .venv/installed
-	$(BIN)/python -m maskseg_nb $(PHOTO) --out build/demo --formats side_by_side,coco,csv --verbose
+	$(BIN)/python -m maskseg_nb --out build/demo --formats side_by_side,coco,csv --verbose -- $${PHOTO:+"$$PHOTO"}
 
 test: .venv/installed
 	$(BIN)/ruff check .

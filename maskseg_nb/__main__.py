@@ -1,14 +1,19 @@
 """The command line: `maskseg-nb PHOTO_OR_FOLDER... --out FOLDER`, the main job without a screen."""
 
 import argparse
+import glob
+import os
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import MasksegError, quoted
 from .export_formats import FORMATS
-from .folder import pictures_in, segment_pictures
+from .folder import segment_pictures
+from .folder_contents import FolderPictures, pictures_in
+from .folder_records import Record
 from .images import sample_photo
 from .prediction import check_fraction
 from .zoo import MODELS
@@ -17,7 +22,8 @@ EXAMPLES = """examples:
   maskseg-nb                                   two sample photographs
   maskseg-nb photo.jpg --model street          one of yours
   maskseg-nb holidays --out masks --formats overlay,cut_outs,csv
-  maskseg-nb holidays --out masks              once more: goes on where it stopped
+  maskseg-nb holidays --out masks              once more: resumes where it stopped
+  maskseg-nb 'day*/*.jpg' --categories person,bicycle
 """
 
 
@@ -37,19 +43,19 @@ def main(arguments: list[str] | None = None) -> int:
             options.model,
             score_threshold=options.score_threshold,
             mask_threshold=options.mask_threshold,
+            categories=options.categories,
+            detections_per_img=options.detections_per_img,
             alpha=options.alpha,
             formats=options.formats,
             resume=not options.anew,
             progress=not options.quiet and sys.stderr.isatty(),
         )
-    except MasksegError as error:
+    except (MasksegError, ValueError) as error:  # the latter: the model knows no such category
         print(f"error: {error}", file=sys.stderr)
         return 1
     if options.verbose:
         for record in result.records():
-            counts = Counter(row["category"] for row in record.rows)
-            found = ", ".join(f"{name} {count}" for name, count in counts.items())
-            print(f"{_printable(record.file)}: {'failed' if record.error else found or 'nothing found'}")
+            print(f"{_printable(record.file)}: {_outcome(record)}")
     for name, reason in result.failures.items():
         print(f"error: {_printable(name)}: {reason}", file=sys.stderr)
     if not options.quiet:
@@ -64,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("pictures", nargs="*", type=Path, help="picture files and folders of them")
+    parser.add_argument(
+        "pictures", nargs="*", help="picture files and folders of them; * and ? as in a shell"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("segmented"), help="a new folder, or one to go on in (%(default)s)"
     )
@@ -74,6 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--mask-threshold", type=_fraction, default=0.5, help="inside is a probability > this (%(default)s)"
+    )
+    parser.add_argument("--categories", type=_names, help="keep these only, with commas between")
+    parser.add_argument(
+        "--detections-per-img",
+        type=_count,
+        metavar="N",
+        help="how many instances the model gives for a picture at most (its own limit)",
     )
     parser.add_argument("--alpha", type=_fraction, default=0.5, help="weight of the colours (%(default)s)")
     parser.add_argument(
@@ -89,11 +104,41 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _pictures(given: list[Path]) -> list[Path]:
+def _pictures(given: list[str]) -> FolderPictures:
     """Files as they are, folders' pictures in their place; two samples where nothing is given."""
     if not given:
-        return [sample_photo("restaurant"), sample_photo("motorcycle")]
-    return [path for place in given for path in (pictures_in(place) if place.is_dir() else [place])]
+        return FolderPictures([sample_photo("restaurant"), sample_photo("motorcycle")])
+    every = FolderPictures()
+    for path in (path for text in given for path in _expanded(text)):
+        inside = pictures_in(path) if path.is_dir() else [path]
+        every.extend(inside)
+        if isinstance(inside, FolderPictures):
+            every.passed_over += inside.passed_over
+            every.not_entered += inside.not_entered
+    return every
+
+
+def _expanded(text: str) -> Iterator[Path]:
+    """What a shell makes of a name: quoted, and on Windows, it has made nothing of it.
+
+    A file that is really called so comes first, and brackets in the name of an existing folder are its own.
+    """
+    path = Path(text)
+    if not os.path.lexists(path):
+        path = path.expanduser() if text.startswith("~") else path
+        folder = next((parent for parent in path.parents if parent.is_dir()), Path())
+        pattern = os.path.join(glob.escape(str(folder)), path.relative_to(folder))
+        if found := sorted(glob.glob(pattern, recursive=True)):
+            yield from map(Path, found)
+            return
+    yield path
+
+
+def _outcome(record: Record) -> str:
+    counts = Counter(row["category"] for row in record.rows)
+    found = ", ".join(f"{name} {count}" for name, count in counts.items())
+    limit = f"; the limit of {record.limit} detections is reached" if record.limit else ""
+    return "failed" if record.error else (found or "nothing found") + limit
 
 
 def _printable(name: str) -> str:
@@ -108,6 +153,19 @@ def _fraction(text: str) -> float:
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a number in [0, 1], got {text!r}") from None
     return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(filter(None, map(str.strip, text.split(","))))
+    if not names:
+        raise argparse.ArgumentTypeError(f"must name one category or more, got {text!r}")
+    return names
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 def _formats(text: str) -> tuple[str, ...]:

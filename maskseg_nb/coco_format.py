@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from .contours import rings_without_holes
 from .datasets import CocoDataset
 from .encoding import encoded
 from .errors import DatasetError, quoted
-from .files import umask
+from .files import new_folder
 from .instances import Instances
 from .matching import instance_rles
 from .truth import Dataset, Truth, decode_masks, encode_masks
@@ -42,10 +41,9 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
     if target.exists():
         raise DatasetError(f"{quoted(target)} exists already; give a new folder")
     try:
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".partial", dir=target.parent))
+        partial = new_folder(target.parent, f".{target.name}-", ".partial")
         try:
             empty = _write(dataset, partial, progress)
-            partial.chmod(0o777 & ~umask())
             partial.rename(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

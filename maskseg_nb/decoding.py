@@ -2,7 +2,7 @@
 
 cv2 decodes, as in every OpenCV tutorial; before it sees a byte, Pillow has checked the same bytes, because
 cv2 accepts truncated files and spends gigabytes on hostile ones. What cv2 cannot decode faithfully
-(transparency, CMYK, 16 bits, TIFF, GIF) Pillow decodes.
+(transparency, CMYK, 16 bits, TIFF, GIF, AVIF, a BMP with colour masks) Pillow decodes, and pi-heif HEIC.
 """
 
 import io
@@ -16,25 +16,30 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
+import pi_heif
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
+from . import heif_boxes
 from .errors import ImageError, quoted
+from .pixels import is_deep_png, to_rgb
 
-MAX_PIXELS = 50_000_000  # width x height of a picture that is decoded
+MAX_PIXELS = 2**26  # width x height of a picture that is decoded: telephones make 9248 x 6936
+MAX_CODED_PIXELS = 3 * MAX_PIXELS  # of a HEIC's tiles, its alpha among them
 MAX_BYTES = 200 * 2**20  # of a picture's file
 MAX_SCANS = 100  # of a JPEG: a progressive one has about 10, and each costs a pass over all pixels
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-_FOR_CV2 = ("JPEG", "MPO", "PNG", "WEBP", "BMP")  # where they hold plain 8-bit grey or RGB
-_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")  # that Pillow opens; HEIC beside them
+_FOR_CV2 = ("JPEG", "MPO", "PNG", "WEBP")  # where they hold plain 8-bit grey or RGB
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")  # marker, length, components
 _ORIENTATION = 0x0112  # EXIF tag
 _WIDTH, _LENGTH = 0x0100, 0x0101  # TIFF tags
-_BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_LENGTH = 0x0102, 0x0106, 0x0142, 0x0143  # TIFF tags
+_TILE_WIDTH, _TILE_LENGTH = 0x0142, 0x0143
 _SETTINGS = (  # what other code in the process may have changed for itself
     (ImageFile, "LOAD_TRUNCATED_IMAGES", False),
     (Image, "MAX_IMAGE_PIXELS", MAX_PIXELS),
     (PngImagePlugin, "MAX_TEXT_CHUNK", 2**20),
     (PngImagePlugin, "MAX_TEXT_MEMORY", 2**23),
+    (pi_heif.options, "DISABLE_SECURITY_LIMITS", False),
+    *((pi_heif.options, extra, False) for extra in ("THUMBNAILS", "DEPTH_IMAGES", "AUX_IMAGES")),
 )
 _PILLOW = threading.RLock()  # whoever holds it has changed Pillow's settings and the warning filters
 
@@ -47,13 +52,16 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
         raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB; save it smaller")
     with _guarded(name):
         image = _checked(data, name)
-        pixels = _with_cv2(data, image)
+        pixels, note = _with_cv2(data, image), ""
         if pixels is None:
-            pixels = _with_pillow(image, name)
+            pixels, note = to_rgb(image, name, data)
         pixels = _upright(pixels, _orientation(image))
         several = getattr(image, "is_animated", False)  # to count a hostile GIF's frames takes minutes
     if several:
-        warnings.warn(f"{name} has several frames or pages; the first is used", stacklevel=3)
+        used = "main one" if image.format == "HEIF" and image.tell() else "first"
+        _warn(f"{name} has several frames or pages; the {used} is used")
+    if note:
+        _warn(note)
     return pixels
 
 
@@ -62,14 +70,17 @@ def pillow_pixels(image: Image.Image, name: str) -> np.ndarray:
     with _guarded(name):
         _check_size(image, name)
         image.load()
-        return _upright(_with_pillow(image, name), _orientation(image))
+        pixels, note = to_rgb(image, name)
+        pixels = _upright(pixels, _orientation(image))
+    if note:
+        _warn(note)
+    return pixels
 
 
-def on_white(rgba: np.ndarray) -> np.ndarray:
-    """Lay a uint8 (H, W, 4) array on white: uint8 (H, W, 3)."""
-    image = Image.fromarray(np.ascontiguousarray(rgba))
-    white = Image.new("RGBA", image.size, "white")
-    return np.array(Image.alpha_composite(white, image).convert("RGB"))
+def _warn(text: str) -> None:
+    """Tell the caller of `load_image`; while another thread decodes, warnings are off."""
+    with _PILLOW:
+        warnings.warn(text, stacklevel=4)
 
 
 @contextmanager
@@ -87,14 +98,16 @@ def _guarded(name: str) -> Iterator[None]:
             raise
         except UnidentifiedImageError:
             raise ImageError(
-                f"{name} is not a picture that can be read; use one of {', '.join(FORMATS)}"
+                f"{name} is not a picture that can be read; use one of {', '.join(FORMATS)}, HEIC"
             ) from None
         except Image.DecompressionBombError:
             raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels; save it smaller") from None
         except MemoryError:
             raise ImageError(f"{name} needs more memory than is free; save it smaller") from None
         except Exception as error:  # Pillow's plugins raise a dozen kinds on damaged files
-            reason = quoted(error)[1:-1] or type(error).__name__
+            reason = quoted(str(error).strip())[1:-1] or type(error).__name__
+            if "nsupported" in reason:  # by Pillow or libheif; the file may be sound
+                raise ImageError(f"{name} cannot be read: {reason}; save it as a JPEG or PNG") from None
             raise ImageError(f"{name} is damaged: {reason}; copy or download it again") from None
         finally:
             for (module, setting, _), value in zip(_SETTINGS, before, strict=True):
@@ -103,16 +116,29 @@ def _guarded(name: str) -> Iterator[None]:
 
 def _checked(data: bytes, name: str) -> Image.Image:
     """A fully decoded Pillow image of known format, bounded size, right checksums, and complete."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as first:
+    with _opened(data) as first:
         _check_size(first, name)
         if first.format in ("JPEG", "MPO") and len(_SCAN.findall(data)) > MAX_SCANS:
             raise ImageError(
                 f"{name} is a JPEG of more than {MAX_SCANS} scans; save it again as baseline JPEG"
             )
+        if first.format in ("HEIF", "AVIF") and heif_boxes.coded_pixels(data) > MAX_CODED_PIXELS:
+            raise ImageError(f"{name} is made of more than {MAX_CODED_PIXELS:,} pixels; save it as a JPEG")
         first.verify()  # PNG checksums; leaves the image unusable, hence the second open
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    image = _opened(data)
     image.load()
     return image
+
+
+def _opened(data: bytes) -> Image.Image:
+    """A Pillow image, not yet decoded.
+
+    HEIC by pi-heif's class itself: to register it would let every `Image.open` of the process open HEIC.
+    """
+    kinds = heif_boxes.brands(data)
+    if kinds & heif_boxes.HEIC and not kinds & heif_boxes.AVIF:  # those Pillow decodes, by libavif
+        return pi_heif.HeifImageFile(io.BytesIO(data))
+    return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -131,7 +157,8 @@ def _check_size(image: Image.Image, name: str) -> None:
 def _with_cv2(data: bytes, image: Image.Image) -> np.ndarray | None:
     """The documented steps, not yet upright; None where cv2 cannot decode these bytes faithfully."""
     plain = image.mode in ("RGB", "L") and not image.has_transparency_data
-    if image.format not in _FOR_CV2 or not plain:
+    plain &= not (image.format == "PNG" and is_deep_png(data))
+    if not (_plain_bmp(data) if image.format == "BMP" else plain and image.format in _FOR_CV2):
         return None
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -142,27 +169,28 @@ def _with_cv2(data: bytes, image: Image.Image) -> np.ndarray | None:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
-def _with_pillow(image: Image.Image, name: str) -> np.ndarray:
-    """Any 8- or 16-bit Pillow image as RGB, not yet upright, transparency laid on white."""
-    tags = getattr(image, "tag_v2", {})
-    ordinary = tags.get(_PHOTOMETRIC, 1) == 1 and tags.get(_BITS, (16,)) == (16,)  # 0 is white, 12 is dark
-    if ordinary and (image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")):
-        grey = (np.asarray(image) >> 8).astype(np.uint8)
-        return np.stack([grey] * 3, axis=-1)
-    if image.mode not in _MODES:
-        raise ImageError(
-            f"{name} has pixels of kind {image.mode!r} whose colours in 8 bits are not known; "
-            "save it as an 8-bit JPEG or PNG"
-        )
-    if image.mode == "La":  # La, alpha multiplied in, converts to nothing else
-        image = image.convert("LA")
-    if image.has_transparency_data:
-        return on_white(np.asarray(image.convert("RGBA")))
-    return np.array(image.convert("RGB"))
+def _plain_bmp(data: bytes) -> bool:
+    """Whether a BMP has a palette or whole bytes of blue, green and red.
+
+    Palettes of black and white alone are the ones that Pillow gets wrong in 4 and 8 bits; masks that say
+    where in 16 or 32 bits a colour stands, cv2 gets wrong. What remains both read alike.
+    """
+
+    def number(start: int, length: int = 4) -> int:
+        return int.from_bytes(data[start : start + length], "little")
+
+    header, masks = number(14), number(30) == 3
+    if header == 12:  # of OS/2: shorter numbers, no masks
+        return number(24, 2) != 16
+    if header >= 56 and masks and number(28, 2) == 16 and number(66):
+        raise OSError("Unsupported BMP bitfields layout: alpha in 16 bits")  # Pillow overlooks it
+    return number(28, 2) != 16 and not masks
 
 
 def _orientation(image: Image.Image) -> int:
     """What EXIF or XMP says, 1 to 8; metadata that cannot be read says nothing."""
+    if image.format == "HEIF":  # turned already, as the container says; the same may stand in its EXIF
+        return 1
     try:
         return image.getexif().get(_ORIENTATION, 1)
     except Exception:  # a dozen kinds, as in _guarded, and the pixels are sound

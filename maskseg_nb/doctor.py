@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import torch
 from jupyter_core.paths import jupyter_path
 from packaging.requirements import Requirement
@@ -25,6 +26,12 @@ NEEDED_MEMORY = 2 * 10**9  # bytes: a ResNet model, its peak over one picture, a
 NEEDED_DISK = 10**9  # bytes, for downloaded weights
 # What JupyterLab has to have for the apps, and the package that brings it.
 FRONT_ENDS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets", "anywidget": "anywidget"}
+OPENCV = "opencv-python"
+OTHER_OPENCV = (  # the same cv2: without a screen's libraries, with more modules
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
 
 
 class Finding(NamedTuple):
@@ -72,14 +79,26 @@ def _packages() -> Iterable[Finding]:
         wanted = Requirement(text)
         if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
             continue
-        remedy = f'run: pip install --upgrade "{wanted.name}{wanted.specifier}"'
+        name = _installed_opencv() if wanted.name == OPENCV else wanted.name
+        remedy = f'run: pip install --upgrade "{name or OPENCV}{wanted.specifier}"'
         try:
-            version = metadata.version(wanted.name)
+            version = metadata.version(name) if name else cv2.__version__
         except metadata.PackageNotFoundError:
-            yield Finding(wanted.name, "not installed", remedy)
+            yield Finding(name, "not installed", remedy)
             continue
         good = wanted.specifier.contains(version, prereleases=True)
-        yield Finding(wanted.name, version, "" if good else remedy)
+        yield Finding(name or OPENCV, version, "" if good else remedy)
+
+
+def _installed_opencv() -> str:
+    """The package that cv2 came in; empty where none of them did, but a system or conda-forge."""
+    for name in (OPENCV, *OTHER_OPENCV):
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        return name
+    return ""
 
 
 def _front_ends() -> Iterable[Finding]:

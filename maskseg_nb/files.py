@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -89,13 +89,14 @@ def whole_file(path: Path) -> contextlib.AbstractContextManager[BinaryIO]:
 @contextlib.contextmanager
 def _partial(path: Path, give_name: Callable[[str], None]) -> Iterator[BinaryIO]:
     """A file beside `path`, given its name when the block has ended well, and gone in any case."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
+    partial = os.fspath(path.parent / f"{PARTIAL}{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # EXCL: nor through a link
+    handle = os.open(partial, flags, 0o666)  # less the user's umask: unlike mkstemp's, for whom it is meant
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, 0o666 & ~umask())  # mkstemp's own is for nobody but the owner
         give_name(partial)
     finally:
         with contextlib.suppress(FileNotFoundError):  # renamed
@@ -112,8 +113,8 @@ def _write_in_place(path: Path, data: bytes) -> None:
             raise
 
 
-def umask() -> int:
-    """What new files may not be, by the user's own setting."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def new_folder(parent: Path, prefix: str, suffix: str) -> Path:
+    """Make a folder under a name that nothing has, with the permissions that the user gives new ones."""
+    folder = parent / f"{prefix}{secrets.token_hex(8)}{suffix}"
+    folder.mkdir()
+    return folder

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections import Counter
+import warnings
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,14 +14,15 @@ import torch
 from torchvision.models.detection import MaskRCNN
 from tqdm.auto import tqdm
 
-from .checks import check_model
-from .errors import MasksegError, quoted
+from .errors import MasksegError, quoted, shortened
 from .export import check_formats
+from .folder_contents import FolderPictures, pictures_in, said
+from .folder_names import Named, named
 from .folder_records import Record, Records, prepare, write_tables
-from .folder_work import Options, run
+from .folder_work import Options, limited, run
 from .found import fingerprint
-from .images import SUFFIXES
-from .models import load_model
+from .models import as_model
+from .shortages import is_shortage
 from .zoo import categories_of
 
 
@@ -30,29 +31,43 @@ class FolderResult:
     """What `segment_folder` did.
 
     Attributes:
-        paths: The pictures, in their order.
+        pictures: In their order, each with its path, what the tables call it, and how its files begin.
         out: Where the files are.
-        failures: Name -> what was wrong with it.
+        failures: What a picture is called -> what was wrong with it.
         skipped: How many were done before this run.
         seconds: How long this run took.
+        at_limit: What those pictures are called that have as many detections as the model gives at most,
+            and so perhaps more.
+        passed_over: Files of the folder that are no pictures, by their names' endings.
+        not_entered: Folders inside the folder.
     """
 
-    paths: tuple[Path, ...]
+    pictures: tuple[Named, ...]
     out: Path
     failures: dict[str, str]
     skipped: int
     seconds: float
+    at_limit: tuple[str, ...] = ()
+    passed_over: tuple[Path, ...] = ()
+    not_entered: tuple[Path, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where the pictures are."""
+        return tuple(picture.path for picture in self.pictures)
 
     def __str__(self) -> str:
-        rate = (len(self.paths) - self.skipped) / max(self.seconds, 1e-9)
-        return (
-            f"{len(self.paths)} picture{'s' * (len(self.paths) != 1)}, {self.skipped} done before; "
+        rate = (len(self.pictures) - self.skipped) / max(self.seconds, 1e-9)
+        text = (
+            f"{_counted(len(self.pictures))}, {self.skipped} done before; "
             f"{len(self.failures)} failed; {rate:.2f} a second"
         )
+        limit = f"{len(self.at_limit)} at the limit of detections" if self.at_limit else ""
+        return "; ".join(filter(None, (text, limit, said(self.passed_over, self.not_entered))))
 
     def records(self) -> Iterator[Record]:
         """What is known of each picture, read one by one."""
-        return Records(self.out).of(path.name for path in self.paths)
+        return Records(self.out).of(self.pictures)
 
 
 def segment_folder(
@@ -62,6 +77,8 @@ def segment_folder(
     **options: Any,
 ) -> FolderResult:
     """Segment every picture that lies directly in a folder: `segment_pictures` on `pictures_in(folder)`.
+
+    What is passed over, because its name does not end as a picture's does, is counted in the result.
 
     Args:
         folder: Of pictures.
@@ -80,6 +97,8 @@ def segment_pictures(
     *,
     score_threshold: float = 0.5,
     mask_threshold: float = 0.5,
+    categories: Collection[str] | None = None,
+    detections_per_img: int | None = None,
     alpha: float = 0.5,
     overlap: str = "surest",
     formats: Collection[str] = ("overlay", "coco", "csv"),
@@ -89,16 +108,23 @@ def segment_pictures(
 ) -> FolderResult:
     """Segment pictures, each at its own size.
 
-    A picture that cannot be read becomes a row of `failures.csv`, and the run goes on. After an interrupt,
-    or a crash at any moment, the same call goes on where it stopped, to the same files.
+    A picture with which anything goes wrong becomes a row of `failures.csv`, and the run goes on. Where the
+    fault was not the file's (memory, descriptors, a permission), the next run tries it again. After an
+    interrupt, or a crash at any moment, the same call resumes, and ends with the same files.
+
+    Pictures of different folders may have the same name: all of them are then called by their place below the
+    folder that they have in common, in the tables ("day1/IMG_0001.JPG") and, made plain, in the files' names.
 
     Args:
-        pictures: Their paths; each with a name of its own.
+        pictures: Their paths. One that is given twice is done once.
         out: A new folder, or that of an earlier run. "coco", "coco_polygons" and "csv" become one file
             for all pictures; every other format files a picture.
         model: A loaded MaskRCNN, or what `load_model` takes. With an executor of other processes, a name
             or path: each of them loads the model once.
         score_threshold, mask_threshold: As in `Prediction.select`.
+        categories: Keep instances of these names only; None keeps all.
+        detections_per_img: How many instances the model gives for a picture at most; None is its own limit
+            (100 for torchvision's). A model that was loaded elsewhere keeps its own.
         alpha, overlap, formats: As in `export`.
         executor: Any of `concurrent.futures`, or Dask's `client.get_executor()`; None works here, on a
             picture a processor core. Processes have to be spawned, not forked:
@@ -106,59 +132,112 @@ def segment_pictures(
         resume: False does all pictures again.
         progress: Show a progress bar.
 
+    Returns:
+        What was done. One warning is given where pictures reached the model's limit of detections.
+
     Raises:
-        MasksegError: There is no picture, two have the same name, or `out` cannot be written.
-        ValueError, TypeError: An argument is out of range, or of another kind.
+        MasksegError: There is no picture, `out` cannot be written, or memory, threads or descriptors are
+            lacking for the run itself.
+        ValueError, TypeError: An argument is out of range, or of another kind; the model knows no such
+            category.
     """
     start = time.perf_counter()
     check_formats(formats)
-    options = Options(score_threshold, mask_threshold, alpha, overlap, tuple(formats))
+    options = Options(
+        score_threshold,
+        mask_threshold,
+        alpha,
+        overlap,
+        tuple(formats),
+        _sorted_names(categories),
+        detections_per_img,
+    )
     _check_executor(executor)
     here = executor is None or isinstance(executor, ThreadPoolExecutor)
     if not here and not isinstance(model, (str, os.PathLike)):
         raise TypeError("model must be a name or path where an executor's processes have to load it")
-    loaded = model if isinstance(model, MaskRCNN) else load_model(model)
-    check_model(loaded)
-    paths, target = tuple(map(Path, pictures)), Path(out)
-    names = [path.name for path in paths]
-    if repeated := [name for name, count in Counter(names).items() if count > 1]:
-        raise MasksegError(f"two pictures are called {quoted(repeated[0])}; give them one by one")
-    if not paths:
+    loaded = limited(as_model(model), detections_per_img)
+    _check_categories(options.categories, categories_of(loaded))
+    target = Path(out)
+    passed_over, not_entered = _left_out(pictures, target)
+    all_named = named(map(Path, pictures))
+    if not all_named:
         raise MasksegError("there are no pictures to segment; give one or more")
-    records = prepare(target)
-    settings = fingerprint(loaded, options)
-    todo = [path for path in paths if not (resume and records.done(path, settings))]
-    done = len(paths) - len(todo)
-    bar = tqdm(total=len(paths), initial=done, unit="picture", disable=not progress)
-    with bar, contextlib.ExitStack() as stack:
-        stack.callback(torch.set_num_threads, torch.get_num_threads())
-        if executor is None:
-            executor = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
-        given = loaded if here else os.fspath(model)  # type: ignore[arg-type]
-        for _ in run(todo, target, given, options, settings, executor):
-            bar.update()
-    write_tables(lambda: records.of(names), target, options.formats, categories_of(loaded))
-    failures = {record.file: record.error for record in records.of(names) if record.error}
-    return FolderResult(paths, target, failures, done, time.perf_counter() - start)
+    with _resources():
+        records = prepare(target)
+        settings = fingerprint(loaded, *options.parts())
+        todo = [picture for picture in all_named if not (resume and records.done(picture, settings))]
+        done = len(all_named) - len(todo)
+        bar = tqdm(total=len(all_named), initial=done, unit="picture", disable=not progress)
+        with bar, contextlib.ExitStack() as stack:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            if executor is None:
+                executor = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
+            given = loaded if here else os.fspath(model)  # type: ignore[arg-type]
+            for _ in run(todo, target, given, options, settings, executor):
+                bar.update()
+        write_tables(lambda: records.of(all_named), target, options.formats, categories_of(loaded))
+        marked = [record for record in records.of(all_named) if record.error or record.limit]
+    failures = {record.file: record.error for record in marked if record.error}
+    at_limit = tuple(record.file for record in marked if record.limit)
+    if at_limit:
+        warnings.warn(_limit_reached(at_limit, loaded.roi_heads.detections_per_img), stacklevel=2)
+    seconds = time.perf_counter() - start
+    return FolderResult(all_named, target, failures, done, seconds, at_limit, passed_over, not_entered)
 
 
-def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
-    """The pictures directly in a folder, by name.
+def _left_out(pictures: Iterable[object], out: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """What `pictures_in` passed over, and the folders that it did not enter, but for that of the results."""
+    if not isinstance(pictures, FolderPictures):
+        return (), ()
+    own = os.path.abspath(out)
+    return pictures.passed_over, tuple(p for p in pictures.not_entered if os.path.abspath(p) != own)
 
-    Raises:
-        MasksegError: There is no such folder, or no picture in it.
-    """
-    try:
-        entries = [Path(entry.path) for entry in os.scandir(folder) if not entry.is_dir()]
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise MasksegError(f"{quoted(folder)} cannot be read: {reason}; give a folder of pictures") from None
-    paths = sorted(path for path in entries if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise MasksegError(
-            f"no pictures in {quoted(folder)}; it needs files such as {', '.join(SUFFIXES[:4])}"
+
+def _counted(count: int) -> str:
+    return f"{count} picture{'s' * (count != 1)}"
+
+
+def _limit_reached(at_limit: tuple[str, ...], limit: int) -> str:
+    first = quoted(at_limit[0]) + ", ..." * (len(at_limit) > 1)
+    return (
+        f"{_counted(len(at_limit))} ({first}) reached the model's limit of {limit} detections, so that more "
+        "may have been cut off; raise detections_per_img (--detections-per-img)"
+    )
+
+
+def _sorted_names(categories: Collection[str] | None) -> tuple[str, ...] | None:
+    """Category names as an option of a run: in any order they mean the same."""
+    if categories is None:
+        return None
+    if isinstance(categories, str):
+        raise TypeError(
+            f"categories must be a collection of names, such as [{quoted(categories)}], got a string"
         )
-    return paths
+    if not categories:
+        raise ValueError("categories must name one or more, or be None, which keeps all")
+    return tuple(sorted(set(categories)))
+
+
+def _check_categories(names: Collection[str] | None, known: tuple[str, ...]) -> None:
+    if unknown := [name for name in names or () if name not in known[1:]]:
+        listed = ", ".join(name for name in known[1:] if name != "N/A")
+        raise ValueError(f"no category {quoted(unknown[0])}; this model knows {shortened(listed, 200)}")
+
+
+@contextlib.contextmanager
+def _resources() -> Iterator[None]:
+    """A clear line where memory, threads or descriptors are lacking for the run itself."""
+    try:
+        yield
+    except MasksegError:
+        raise
+    except Exception as error:
+        if not is_shortage(error):
+            raise
+        reason = shortened(" ".join(str(error).split()), 120) or "not enough memory"
+        message = f"the run stopped: {reason}; close other programs and start it again, and it resumes"
+        raise MasksegError(message) from None
 
 
 def _check_executor(executor: Executor | None) -> None:

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from .errors import MasksegError
 from .folder import FolderResult
-from .folder_records import unique_name
 from .images import load_image
 from .visible import visible
 
@@ -74,12 +73,12 @@ def _boxes(axis: Axes, names: list[str], areas: list[list[float]]) -> None:
 
 def _pictures(axes: Iterable[Axes], result: FolderResult, chosen: list[tuple[float, str]], kind: str) -> None:
     """Thumbnails, of the overlays where they were written."""
-    places = {path.name: path for path in result.paths}
+    places = {picture.file: picture for picture in result.pictures}
     for axis in axes:
         axis.set_axis_off()
     for axis, (mean, name) in zip(axes, chosen, strict=False):
-        overlay = result.out / f"{unique_name(name)}.overlay.png"
-        image = load_image(overlay if overlay.exists() else places[name])
+        overlay = result.out / f"{places[name].stem}.overlay.png"
+        image = load_image(overlay if overlay.exists() else places[name].path)
         step = max(1, max(image.shape[:2]) // SIDE)
         axis.imshow(image[::step, ::step])
         title = f"{kind}, mean score {mean:.2f}\n{visible(name)[:40]}"

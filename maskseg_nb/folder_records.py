@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -12,8 +11,10 @@ from typing import Any, TextIO
 
 from .coco_format import Found, as_polygons, write_coco_results
 from .errors import MasksegError, quoted
-from .export_formats import safe_name, write_csv
+from .export_formats import write_csv
 from .files import PARTIAL, whole_file
+from .folder_names import Named
+from .shortages import is_shortage
 
 RECORDS = "records"
 
@@ -23,13 +24,15 @@ class Record:
     """One picture's result, or what was wrong with it.
 
     Attributes:
-        file: The picture's name in its folder.
+        file: What the picture is called: its name, or its place below the common folder.
         stamp: Its size in bytes and time of change, in nanoseconds: another file, another result.
         settings: 16 hexadecimal digits that stand for model, thresholds and formats.
         error: Why there is no result; empty where there is one.
         image_size: [height, width] in pixels.
         rows: As `measure` returns.
         entries: As `coco_entries` returns.
+        limit: The model's limit of detections, where it may have cut off what would have been kept; else 0.
+        retry: Whether the error is not the file's own, and the next run tries again.
     """
 
     file: str
@@ -39,6 +42,8 @@ class Record:
     image_size: list[int]
     rows: list[dict[str, Any]]
     entries: list[dict[str, Any]]
+    limit: int = 0
+    retry: bool = False
 
     @property
     def found(self) -> Found:
@@ -47,8 +52,12 @@ class Record:
         return self.file, (height, width), self.entries
 
     def json(self) -> bytes:
-        """As `Records.read` reads it."""
-        return json.dumps(asdict(self), sort_keys=True).encode("ascii")
+        """As `Records.read` reads it; without what is as usual, as earlier versions wrote it."""
+        values = asdict(self)
+        for name in ("limit", "retry"):
+            if not values[name]:
+                del values[name]
+        return json.dumps(values, sort_keys=True).encode("ascii")
 
     @property
     def outlined(self) -> Found:
@@ -67,40 +76,35 @@ class Records:
     def __init__(self, out: Path) -> None:
         self.folder = out / RECORDS
 
-    def path(self, file: str) -> Path:
-        """Where a picture's record is or will be."""
-        return self.folder / f"{unique_name(file)}.json"
+    def path(self, stem: str) -> Path:
+        """Where the record of a picture whose files begin so is or will be."""
+        return self.folder / f"{stem}.json"
 
-    def read(self, file: str) -> Record | None:
-        """A picture's record; None where there is none, or what is there is none."""
+    def read(self, picture: Named) -> Record | None:
+        """A picture's record; None where there is none, or what is there is none of this picture."""
         try:
-            return Record(**json.loads(self.path(file).read_bytes()))
+            record = Record(**json.loads(self.path(picture.stem).read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
+        return record if record.file == picture.file else None
 
-    def of(self, files: Iterable[str]) -> Iterator[Record]:
+    def of(self, pictures: Iterable[Named]) -> Iterator[Record]:
         """The records of these pictures, one by one; of those that have one."""
-        return filter(None, map(self.read, files))
+        return filter(None, map(self.read, pictures))
 
-    def done(self, path: Path, settings: str) -> bool:
+    def done(self, picture: Named, settings: str) -> bool:
         """Whether a picture has a result, or a fault of its own, for these settings."""
-        record = self.read(path.name)
-        return record is not None and record.settings == settings and record.stamp == stamp(path)
-
-
-def unique_name(file: str) -> str:
-    """A file's name as the beginning of others': as it is, or made plain and followed by 8 digits for it."""
-    plain = safe_name(file)
-    if plain == file:
-        return plain
-    return f"{plain}-{hashlib.sha256(file.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+        record = self.read(picture)
+        if record is None or record.retry or is_shortage(record.error):  # of which older runs knew nothing
+            return False
+        return record.settings == settings and record.stamp == stamp(picture.path)
 
 
 def stamp(path: Path) -> list[int]:
     """A file's size in bytes and time of change; zeros where it is gone."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # the latter: a NUL in the path
         return [0, 0]
     return [status.st_size, status.st_mtime_ns]
 
@@ -136,11 +140,19 @@ def write_tables(
 @contextlib.contextmanager
 def _text(path: Path) -> Iterator[TextIO]:
     """A text file that appears when the block has ended well; names that are no UTF-8 as escapes."""
-    with whole_file(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
-        yield text
-        text.flush()
-        text.detach()
+    try:
+        with whole_file(path) as file:
+            text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
+            yield text
+            text.flush()
+            text.detach()
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+
+
+def _cannot_write(path: Path, error: OSError) -> MasksegError:
+    reason = error.strerror or type(error).__name__
+    return MasksegError(f"{quoted(path)} cannot be written: {reason}; choose another folder")
 
 
 def prepare(out: Path) -> Records:
@@ -158,6 +170,5 @@ def prepare(out: Path) -> Records:
             for partial in folder.glob(f"{PARTIAL}*"):
                 partial.unlink()
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise MasksegError(f"{quoted(out)} cannot be written: {reason}; choose another folder") from None
+        raise _cannot_write(out, error) from None
     return records

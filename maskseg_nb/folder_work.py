@@ -1,8 +1,9 @@
 """The work of `segment_folder`: one picture, and many of them beside each other."""
 
+import copy
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -12,9 +13,11 @@ import torch
 from torchvision.models.detection import MaskRCNN
 
 from .coco_format import coco_entries
-from .errors import MasksegError
+from .errors import MAX_MESSAGE, MasksegError, quoted, shortened
 from .export import contents, write_files
-from .folder_records import Record, Records, stamp, unique_name
+from .export_formats import Files
+from .folder_names import Named
+from .folder_records import Record, Records, stamp
 from .images import load_image, preprocess
 from .instances import Instances
 from .label_maps import check_overlap
@@ -23,6 +26,7 @@ from .models import load_model
 from .out_of_memory import is_out_of_memory
 from .prediction import check_fraction
 from .segmentation import predict
+from .shortages import is_shortage
 
 MERGED = ("coco", "coco_polygons", "csv")  # one file for all pictures, made of the records
 IN_FLIGHT = 32  # pictures that an executor has in hand
@@ -31,121 +35,138 @@ LAST_SECONDS = 60.0  # for pictures in the network when a run is broken off
 
 @dataclass(frozen=True)
 class Options:
-    """How each picture is segmented and written; see `segment_folder`."""
+    """How each picture is segmented and written; see `segment_pictures`.
+
+    What was added later is not in the repr: it is a part of the settings that folders of earlier runs carry.
+    """
 
     score_threshold: float
     mask_threshold: float
     alpha: float
     overlap: str
     formats: tuple[str, ...]
+    categories: tuple[str, ...] | None = field(default=None, repr=False)
+    detections_per_img: int | None = field(default=None, repr=False)  # one of the model's own knobs
 
     def __post_init__(self) -> None:
         for name in ("score_threshold", "mask_threshold", "alpha"):
             check_fraction(name, getattr(self, name))
         check_overlap(self.overlap)
+        limit = self.detections_per_img
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+            got = quoted(limit)
+            raise ValueError(f"detections_per_img must be a whole number of at least 1 or None, got {got}")
 
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture as it was read: its pixels, or what is wrong with it."""
-
-    name: str
-    stamp: list[int]
-    image: np.ndarray | None
-    error: str
+    def parts(self) -> tuple[object, ...]:
+        """What decides a result, beside the model and its knobs."""
+        return (self,) if self.categories is None else (self, self.categories)
 
 
 def run(
-    paths: Iterable[Path],
+    pictures: Iterable[Named],
     out: Path,
     model: MaskRCNN | str,
     options: Options,
     settings: str,
     executor: Executor,
-) -> Iterator[Path]:
+) -> Iterator[Named]:
     """Segment pictures wherever an executor's workers are, and say which one is done.
 
     Only so many are in hand at a time that memory does not grow.
     """
-    running: dict[Future[None], Path] = {}
-    left = iter(paths)
+    running: dict[Future[None], Named] = {}
+    left = iter(pictures)
     try:
         while True:
-            for path in islice(left, IN_FLIGHT - len(running)):
-                running[executor.submit(segment_one, path, out, model, options, settings)] = path
+            for picture in islice(left, IN_FLIGHT - len(running)):
+                running[executor.submit(segment_one, picture, out, model, options, settings)] = picture
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                path = running.pop(future)
+                picture = running.pop(future)
                 future.result()
-                yield path
+                yield picture
     finally:  # after an error or an interrupt
         for future in running:
             future.cancel()
         wait(running, timeout=LAST_SECONDS)  # those that run already
 
 
-def segment_one(path: Path, out: Path, model: MaskRCNN | str, options: Options, settings: str) -> None:
-    """One picture from file to files; a process that is given the model's name loads it once.
+def segment_one(picture: Named, out: Path, model: MaskRCNN | str, options: Options, settings: str) -> None:
+    """One picture from file to files, and last its record: until that is there, nothing counts as done.
 
     With one thread inside the network: many pictures beside each other are faster than one in many parts,
     and the number of parts decides the last bits of the result.
+
+    Raises:
+        MasksegError: The model cannot be loaded, or nothing can be written: no fault of the picture's. What
+            else goes wrong with a picture is written down as its failure.
     """
-    picture = _read(path)
-    network = _loaded(model) if isinstance(model, str) else model
+    network = _loaded(model, options.detections_per_img) if isinstance(model, str) else model
     torch.set_num_threads(1)  # of this thread; and of later ones, until `segment_pictures` sets it back
-    _write(picture, _segment(network, picture, options), out, options, settings)
+    files, record = _result(picture, network, options, settings)
+    try:
+        write_files({out / f"{picture.stem}{ending}": data for ending, data in files.items()}, overwrite=True)
+    except MasksegError as error:
+        if is_shortage(error):  # the folder's, and so every picture's
+            raise
+        record = _failure(picture, record.stamp, settings, str(error), retry=True)
+    write_files({Records(out).path(picture.stem): record.json()}, overwrite=True)
+
+
+def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) -> tuple[Files, Record]:
+    """A picture's files and its record; whatever goes wrong with it is written down there."""
+    seen = stamp(picture.path)  # before: a file that changes meanwhile is done again next time
+    doing = "read"
+    try:
+        image = load_image(picture.path)
+        doing = "segment"
+        found, limit = _found(model, image, options)
+        doing = "draw"
+        formats = [name for name in options.formats if name not in MERGED]
+        files = contents(image, found, picture.file, formats, alpha=options.alpha, overlap=options.overlap)
+        size, rows, entries = list(found.image_size), measure(found), coco_entries(found)
+        return files, Record(picture.file, seen, settings, "", size, rows, entries, limit)
+    except Exception as error:
+        text, own = str(error), isinstance(error, (MasksegError, ValueError))  # a strip is a ValueError
+        if is_out_of_memory(error):
+            text = f"not enough memory to {doing} it; make it smaller"
+        elif not own:
+            text = f"{doing}ing it failed unexpectedly: {type(error).__name__}: {text}"
+        return {}, _failure(picture, seen, settings, text, retry=not own or is_shortage(error))
+
+
+def _failure(picture: Named, seen: list[int], settings: str, text: str, retry: bool) -> Record:
+    text = shortened(" ".join(text.split()), MAX_MESSAGE)
+    return Record(picture.file, seen, settings, text, [0, 0], [], [], retry=retry)
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: str) -> MaskRCNN:
-    return load_model(model)
+def _loaded(model: str, detections_per_img: int | None) -> MaskRCNN:
+    """The model of a process that was given its name."""
+    return limited(load_model(model), detections_per_img)
 
 
-def _read(path: Path) -> Picture:
-    seen = stamp(path)  # before: a file that changes meanwhile is done again next time
-    try:
-        return Picture(path.name, seen, load_image(path), "")
-    except (MasksegError, OSError) as error:
-        return Picture(path.name, seen, None, str(error))
-    except MemoryError:
-        return Picture(path.name, seen, None, "not enough memory to read it; make it smaller")
+def limited(model: MaskRCNN, detections_per_img: int | None) -> MaskRCNN:
+    """The model with another limit of detections a picture; the one that was given keeps its own."""
+    if detections_per_img is None:
+        return model
+    own = copy.copy(model)
+    own._modules = dict(model._modules)  # the copy shared even this
+    own.roi_heads = copy.copy(model.roi_heads)
+    own.roi_heads.detections_per_img = detections_per_img
+    return own
 
 
-def _segment(model: MaskRCNN, picture: Picture, options: Options) -> Instances | str:
-    """What is found in a picture, or why that cannot be said."""
-    if picture.image is None:
-        return picture.error
-    try:
-        tensor, _ = preprocess(picture.image, size=(picture.image.shape[0], picture.image.shape[1]))
-        prediction = predict(model, tensor)
-        return prediction.select(
-            score_threshold=options.score_threshold, mask_threshold=options.mask_threshold
-        )
-    except MasksegError as error:
-        return str(error)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return "not enough memory to segment it; make it smaller"
-
-
-def _write(picture: Picture, found: Instances | str, out: Path, options: Options, settings: str) -> None:
-    """A picture's files, and last its record: while there is none, nothing counts as done.
-
-    Raises:
-        ImageError: The folder cannot be written: no fault of the picture's.
-    """
-    if picture.image is None or isinstance(found, str):
-        record = Record(picture.name, picture.stamp, settings, str(found), [0, 0], [], [])
-    else:
-        found = found.with_pixels()
-        formats = [name for name in options.formats if name not in MERGED]
-        files = contents(
-            picture.image, found, picture.name, formats, alpha=options.alpha, overlap=options.overlap
-        )
-        name = unique_name(picture.name)
-        write_files({out / f"{name}{ending}": data for ending, data in files.items()}, overwrite=True)
-        size, rows, entries = list(found.image_size), measure(found), coco_entries(found)
-        record = Record(picture.name, picture.stamp, settings, "", size, rows, entries)
-    write_files({Records(out).path(picture.name): record.json()}, overwrite=True)
+def _found(model: MaskRCNN, image: np.ndarray, options: Options) -> tuple[Instances, int]:
+    """What is found in a picture; and the model's limit where it may have cut off more of it, else 0."""
+    tensor, _ = preprocess(image, size=(image.shape[0], image.shape[1]))
+    prediction = predict(model, tensor)
+    limit = model.roi_heads.detections_per_img
+    reached = len(prediction) >= limit and prediction.scores[-1] >= options.score_threshold
+    found = prediction.select(
+        score_threshold=options.score_threshold,
+        mask_threshold=options.mask_threshold,
+        categories=options.categories,
+    ).with_pixels()
+    return found, limit if reached else 0

@@ -11,13 +11,16 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from .decoding import MAX_BYTES, MAX_PIXELS, decode_image, on_white, pillow_pixels
+from .decoding import MAX_BYTES, MAX_PIXELS, decode_image, pillow_pixels
 from .errors import ImageError, quoted
+from .pixels import on_white
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | Image.Image
 
 LONGEST_SIDE = 1333  # pixels; torchvision's own max_size
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
+SUFFIXES = tuple(
+    ".jpg .jpeg .png .webp .heic .heif .hif .avif .tif .tiff .bmp .gif .ppm .pgm .pbm .pnm .jpe .jfif".split()
+)
 
 # Photographs that packages ship: name, (package, path in it). The apps open with the first.
 _SAMPLES = {
@@ -56,9 +59,14 @@ def load_image(source: Source) -> np.ndarray:
     Transparent pictures are laid on white; of an animation or a stack the first frame is taken, with a
     warning. For an ordinary 8-bit JPEG or PNG the pixels are those of `cv2.imread` after BGR to RGB.
 
+    Of 16 bits a sample the upper 8 are taken. Where a PNG, TIFF or PPM has no level of 2^14 or more (10, 12
+    or 14 bits in 16, as microscopes and X-ray cameras save them) that would be nearly black: its levels from
+    0 to 2^b - 1 are stretched to 0 to 255, with a warning. b is the number of bits of the brightest level.
+    Floats and 32-bit integers are refused: which of their values is white, nobody says.
+
     Args:
-        source: A path, a picture file's bytes, a PIL image, or an array: uint8 (H, W, 3) RGB, (H, W, 4) RGBA
-            or (H, W) grey.
+        source: A path, a file's bytes (JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, HEIC or AVIF), a PIL image, or
+            an array: uint8 (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey.
 
     Returns:
         uint8 (H, W, 3), RGB, [0, 255], C-contiguous, the caller's own.
@@ -97,7 +105,7 @@ def preprocess(source: Source, size: tuple[int, int] | None = (800, 800)) -> tup
 
     Raises:
         ImageError, TypeError: As `load_image`.
-        ValueError: `size` is not two positive whole numbers of at most 50 million pixels.
+        ValueError: `size` is not two positive whole numbers of at most 2^26 pixels.
     """
     if size is not None:
         _check_size(size)

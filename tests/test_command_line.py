@@ -1,5 +1,7 @@
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,8 +17,10 @@ from PIL import Image
 
 import maskseg_nb
 from maskseg_nb import MODELS, load_image, predict, preprocess, sample_photo
-from maskseg_nb.__main__ import _parser, main
+from maskseg_nb.__main__ import _parser, _pictures, main
 from maskseg_nb.download import Download
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +94,131 @@ def test_the_options_reach_the_result():
     assert ",0,0.0," in Path("masks/instances.csv").read_text()  # no pixel is surer than 1
 
 
+def test_only_the_named_categories_are_kept_and_spaces_around_them_are_nothing():
+    photo = str(sample_photo("restaurant"))
+    assert main([photo, "--categories", "car, person", "--out", "some", "--quiet"]) == 0
+    assert main([photo, "--categories", "motorcycle", "--out", "none", "--quiet"]) == 0
+    some, none = (Path(name, "instances.csv").read_text().splitlines()[1:] for name in ("some", "none"))
+    assert {line.split(",")[1] for line in some} == {"person"} and none == []
+
+
+def test_the_limit_of_detections_is_named_with_its_knob(folder, capsys):
+    photo = str(sample_photo("restaurant"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main([photo, "-v", "--detections-per-img", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == "rgb.jpg: person 2; the limit of 2 detections is reached"
+    assert "; 1 at the limit of detections; the files are in segmented" in out
+    assert err.startswith("note: 1 picture ('rgb.jpg') reached") and "(--detections-per-img)" in err
+    assert err.count("\n") == 1
+    assert main([photo, "-v", "--detections-per-img", "200"]) == 0
+    assert "limit" not in "".join(capsys.readouterr())
+
+
+def test_what_is_passed_over_is_in_the_last_line(folder, capsys):
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        Image.new("RGB", (60, 40), (128, 128, 128)).save(folder / name / "a.png")
+        (folder / name / "a.dng").touch()
+    (folder / "two" / "b.txt").touch()
+    assert main(["one", "two", "-v"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["one/a.png: nothing found", "two/a.png: nothing found"]
+    assert lines[2].startswith("2 pictures, ")
+    assert lines[2].endswith("; 3 files passed over: 2 .dng, 1 .txt; the files are in segmented")
+
+
+# Wildcards
+
+
+@pytest.fixture
+def tree(folder):
+    for place in ("a.png", "b.png", "c.jpg", "day1/d.png", "day2/e.png", "[ab].png", "shots [1]/f.png"):
+        (folder / place).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (60, 40), (128, 128, 128)).save(folder / place, "PNG")
+    (folder / "day1" / "notes.txt").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["*.png"], ["[ab].png", "a.png", "b.png"]),
+        (["?.png", "c.jpg"], ["a.png", "b.png", "c.jpg"]),
+        (["[ab].png"], ["[ab].png"]),  # a file of that very name
+        (["[a-b].png"], ["a.png", "b.png"]),
+        (["day*/*.png"], ["day1/d.png", "day2/e.png"]),
+        (["day?"], ["day1/d.png", "day2/e.png"]),  # folders' pictures in their place
+        (["shots [1]/*.png"], ["shots [1]/f.png"]),
+        (["shots [1]"], ["shots [1]/f.png"]),
+        (["./*.png", "a.png"], ["[ab].png", "a.png", "b.png", "a.png"]),
+        (["**/e.png"], ["day2/e.png"]),
+        (["*.gif"], ["*.gif"]),  # as a shell leaves it, to be told as missing
+    ],
+)
+def test_wildcards_are_expanded_as_by_a_shell(tree, given, expected):
+    pictures = _pictures(given)
+    assert pictures == list(map(Path, expected))
+    absolute = _pictures([str(tree / text) for text in given])
+    assert absolute == [tree / name for name in expected]
+
+
+def test_a_home_folder_is_found_where_no_shell_has(tree, monkeypatch):
+    monkeypatch.setenv("HOME", str(tree))
+    monkeypatch.setenv("USERPROFILE", str(tree))
+    assert _pictures(["~/a.png"]) == [tree / "a.png"]
+    assert _pictures(["~/day1"]) == [tree / "day1" / "d.png"]
+
+
+def test_a_wildcard_without_a_file_is_named_and_the_others_are_done(tree, capsys):
+    assert main(["*.gif", "a.png"]) == 1
+    assert capsys.readouterr().err == "error: *.gif: '*.gif' does not exist; check the path '*.gif'\n"
+
+
+# make demo
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        ("a b.jpg", "a b.jpg"),
+        ('it\'s "x".jpg', 'it\'s "x".jpg'),
+        ("cost $5 ${HOME} $b.jpg", "cost $5 ${HOME} $b.jpg"),
+        ("cost $$5.jpg", "cost $5.jpg"),  # as make itself wants a dollar written
+        ("$(shell touch X)`touch X`;touch X", "$(shell touch X)`touch X`;touch X"),
+        ("a#b\\c.jpg", "a#b\\c.jpg"),
+        ("*.jpg", "*.jpg"),
+        ("-v.jpg", "-v.jpg"),
+        ("", None),
+    ],
+)
+def test_make_demo_takes_a_photo_of_any_name_and_runs_nothing_of_it(folder, given, got):
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "pyproject.toml").touch()
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "installed").touch()
+    spy = folder / ".venv" / "bin" / "python"
+    spy.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    spy.chmod(0o755)
+    for form in (["demo", f"PHOTO={given}"], ["demo"]):
+        environment = {**os.environ, "PHOTO": given if form == ["demo"] else ""}
+        environment.pop("MAKEFLAGS", None)
+        done = subprocess.run(
+            ["make", "--silent", *form],
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        arguments = json.loads(done.stdout)
+        assert arguments[arguments.index("--") + 1 :] == ([] if got is None else [got])
+        assert _parser().parse_args(arguments[2:]).pictures == ([] if got is None else [got])
+    assert not (folder / "X").exists()
+
+
 def test_quiet_says_nothing_and_still_says_errors(folder, capsys):
     assert main([str(sample_photo("cat")), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
@@ -111,9 +240,12 @@ def test_pictures_that_fail_are_named_the_others_are_done_and_the_status_is_1(fo
     "arguments, message",
     [
         (["empty"], "no pictures in 'empty'"),
-        (["a/cat.png", "b/cat.png"], "two pictures are called 'cat.png'"),
         (["--model", "no-such-model"], "no model 'no-such-model'; give one of coco, coco_v2, street"),
         (["--model", "no.pth"], "'no.pth' is not a file"),
+        (
+            ["--categories", "person,dog"],
+            "no category 'dog'; this model knows person, bicycle, car, motorcycle",
+        ),
         (["--out", "text.png"], "'text.png' cannot be written"),
         (["--out", "a"], "'a' is neither empty nor of an earlier run"),
     ],
@@ -138,6 +270,15 @@ def test_what_the_user_can_mend_is_one_line_and_status_1(arguments, message, fol
         (["--formats", "overlay,jpeg"], "argument --formats: must be among overlay, .*, got 'jpeg'"),
         (["--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["-q", "-v"], "not allowed with argument"),
+        (["--categories", " , "], "argument --categories: must name one category or more, got ' , '"),
+        (
+            ["--detections-per-img", "0"],
+            "argument --detections-per-img: must be a whole number of at least 1",
+        ),
+        (
+            ["--detections-per-img", "2.5"],
+            "argument --detections-per-img: must be a whole number of at least 1",
+        ),
     ],
 )
 def test_wrong_use_is_status_2(arguments, message, capsys):
@@ -153,9 +294,9 @@ def test_help_has_examples_that_are_no_wrong_use(capsys):
     assert caught.value.code == 0
     out = capsys.readouterr().out
     examples = re.findall(r"^  maskseg-nb ?(.*?)(?:   .*)?$", out, re.MULTILINE)
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
-        _parser().parse_args(example.split())
+        _parser().parse_args(shlex.split(example))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="such a name exists on POSIX systems only")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import nbformat
 import pytest
 import torch
@@ -72,6 +73,43 @@ def test_an_old_package_and_a_missing_one_are_named_with_their_bounds(monkeypatc
         "torch": 'run: pip install --upgrade "torch>=2.10"',
         "tqdm": 'run: pip install --upgrade "tqdm>=4.66"',
     }
+
+
+def only_opencv(monkeypatch, *packages: str, version: str = "4.12.0.88") -> None:
+    """As on a machine with these of OpenCV's packages."""
+    real = importlib.metadata.version
+
+    def fake(name: str) -> str:
+        if not name.startswith("opencv-"):
+            return real(name)
+        if name in packages:
+            return version
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", fake)
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"],
+)
+def test_any_of_opencv_s_packages_will_do_and_an_old_one_is_told_to_be_newer_not_another(
+    monkeypatch, package
+):
+    with monkeypatch.context() as patch:
+        only_opencv(patch, package)
+        assert remedies() == {}
+        assert [f.found for f in examine() if f.subject == package] == ["4.12.0.88"]
+    only_opencv(monkeypatch, package, version="4.5.1")
+    assert remedies() == {package: f'run: pip install --upgrade "{package}>=4.10"'}
+
+
+def test_a_cv2_of_the_system_s_own_needs_no_package(monkeypatch):
+    only_opencv(monkeypatch)
+    assert remedies() == {}
+    assert [f.found for f in examine() if f.subject == "opencv-python"] == [cv2.__version__]
+    monkeypatch.setattr(cv2, "__version__", "4.5.1")
+    assert remedies() == {"opencv-python": 'run: pip install --upgrade "opencv-python>=4.10"'}
 
 
 def test_a_missing_front_end_is_named(monkeypatch, tmp_path):

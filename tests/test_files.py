@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from maskseg_nb.errors import TrainingError
-from maskseg_nb.files import LOCK, PARTIAL, locked, whole_file, write_new, write_whole
+from maskseg_nb.files import LOCK, PARTIAL, locked, new_folder, whole_file, write_new, write_whole
 
 
 def test_a_new_file_has_its_content_and_the_usual_permissions(tmp_path):
@@ -20,6 +20,24 @@ def test_a_new_file_has_its_content_and_the_usual_permissions(tmp_path):
         (tmp_path / "usual").touch()
         assert path.read_bytes() == b"content"
         assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as on POSIX systems")
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077, 0])
+def test_permissions_are_what_the_user_s_umask_leaves_and_it_is_never_touched(tmp_path, monkeypatch, mask):
+    before = os.umask(mask)
+    try:
+        with monkeypatch.context() as patch:  # another thread's file would be made while it is 0
+            patch.setattr(os, "umask", lambda _: pytest.fail("the umask belongs to the whole process"))
+            write_whole(tmp_path / "whole", b"content")
+            write_new(tmp_path / "new", b"content")
+            folder = new_folder(tmp_path, "a", "b")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("whole", "new")] == [
+        0o666 & ~mask
+    ] * 2
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o777 & ~mask
 
 
 def test_an_existing_file_is_replaced_by_the_one_and_kept_by_the_other(tmp_path):

@@ -80,7 +80,7 @@ def test_without_a_size_a_small_picture_is_never_enlarged(shape):
 
 
 @pytest.mark.parametrize(
-    "size", [800, (800,), (0, 800), (-1, 800), (800.0, 800), (True, 800), "ab", (10_000, 5_001), (1, 2, 3)]
+    "size", [800, (800,), (0, 800), (-1, 800), (800.0, 800), (True, 800), "ab", (2**13, 2**13 + 1), (1, 2, 3)]
 )
 def test_a_size_that_is_not_two_whole_numbers_within_bounds_is_refused(size):
     with pytest.raises(ValueError, match=r"size must be \(height, width\) in pixels or None"):
@@ -89,8 +89,8 @@ def test_a_size_that_is_not_two_whole_numbers_within_bounds_is_refused(size):
 
 def test_a_size_of_small_numpy_integers_is_multiplied_without_overflow():
     assert preprocess(noise(), size=(np.uint8(200), np.uint8(200)))[1].shape == (200, 200, 3)
-    with pytest.raises(ValueError, match="at most 50,000,000 pixels"):
-        preprocess(noise(), size=(np.int16(8000), np.int16(8000)))
+    with pytest.raises(ValueError, match="at most 67,108,864 pixels"):
+        preprocess(noise(), size=(np.int16(9000), np.int16(9000)))
 
 
 # Every kind of source
@@ -266,9 +266,9 @@ def test_an_array_of_another_shape_is_a_value_error(shape):
         load_image(np.zeros(shape, np.uint8))
 
 
-@pytest.mark.parametrize("shape", [(10_000, 5_001, 3), (10_000, 5_001), (10**6, 10**6)])
-def test_an_array_of_more_than_50_megapixels_is_a_value_error(shape):
-    with pytest.raises(ValueError, match="at most 50,000,000 pixels"):
+@pytest.mark.parametrize("shape", [(2**13, 2**13 + 1, 3), (2**13, 2**13 + 1), (10**6, 10**6)])
+def test_an_array_of_more_than_64_megapixels_is_a_value_error(shape):
+    with pytest.raises(ValueError, match="at most 67,108,864 pixels"):
         load_image(np.broadcast_to(np.uint8(0), shape))  # one byte of memory
 
 

@@ -91,7 +91,8 @@ def test_the_conda_environment_asks_for_what_pyproject_asks_for():
 
 
 def test_every_import_of_the_package_is_a_dependency():
-    distributions = {"cv2": "opencv-python", "PIL": "pillow", "skimage": "scikit-image"}
+    distributions = {"cv2": "opencv-python", "PIL": "pillow", "pi_heif": "pi-heif"}
+    distributions["skimage"] = "scikit-image"
     distributions["traitlets"] = "ipywidgets"  # its own base, of whose version it decides
     distributions["jupyter_core"] = "jupyterlab"  # the same
     names = {re.match(r"[\w-]+", line)[0] for line in project()["dependencies"]}

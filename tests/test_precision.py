@@ -12,8 +12,8 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
 from torchvision.ops import FrozenBatchNorm2d, box_iou
 
 from maskseg_nb import load_model, predict
-from maskseg_nb.models import _resnet50_fpn
 from maskseg_nb.precision import fold_batch_norms, has_native_bfloat16, to_bfloat16
+from maskseg_nb.zoo import frozen_resnet50_fpn
 
 
 def randomised(build):
@@ -32,7 +32,7 @@ def randomised(build):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: _resnet50_fpn(5),
+        lambda: frozen_resnet50_fpn(5),
         lambda: maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=5),
     ],
     ids=["v1", "v2"],

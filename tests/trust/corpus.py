@@ -13,22 +13,28 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from bitmaps import ALPHABITFIELDS, BITFIELDS, bmp, word_rows
+from heif import coded, deep_heic, grid, heic, ispe, overlay, turned_heic, with_alphas, with_exif
 from PIL import Image
 
 REFUSED, PIXELS, AS_PILLOW = "refused", "right pixels", "refused, or as Pillow's strict decode"
+SEVERAL, STRETCHED = "several frames or pages; the first is used", "are stretched to 0 to 255"
 Tags = dict[int, tuple[int, int, int]]  # of a TIFF: {tag: (type, count, value)}
 SHARES = (10, 50, 90, 99)  # per cent of a file that is left of it
 
 
 @dataclass(frozen=True)
 class Case:
-    """A file, what must come of it, and for pixels the truth, `within` so many levels."""
+    """A file, what must come of it, and for pixels the truth, `within` so many levels.
+
+    `warns`: how the warning ends, where there is one.
+    """
 
     data: bytes
     expected: str = PIXELS
     truth: np.ndarray | None = None
     within: int = 2
-    warns: bool = False
+    warns: str = ""
 
 
 def smooth(height: int = 48, width: int = 80) -> np.ndarray:
@@ -148,10 +154,12 @@ def grey(levels: np.ndarray) -> np.ndarray:
 
 def oriented() -> Iterator[tuple[str, Case]]:
     options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}, "PNG": {}, "TIFF": {}}
+    options["AVIF"] = {"quality": 95, "subsampling": "4:4:4"}
     for kind, orientation in itertools.product(options, range(1, 9)):
         stored = turned(smooth(), orientation)
         data = encoded(stored, kind, exif=exif(orientation), **options[kind])
-        yield f"exif-{orientation}-{kind}", Case(data, truth=smooth(), within=8 if kind == "JPEG" else 2)
+        lossy = kind in ("JPEG", "AVIF")
+        yield f"exif-{orientation}-{kind}", Case(data, truth=smooth(), within=8 if lossy else 2)
     # Damaged metadata turns nothing, and the pixels are sound.
     for kind in ("JPEG", "PNG", "WEBP"):
         for name, tags in (("text", b"Exif\0\0<garbage>"), ("nowhere", b"Exif\0\0II*\0\xff\xff\xff\x7f")):
@@ -167,6 +175,8 @@ def kinds() -> Iterator[tuple[str, Case]]:
     yield "noise-JPEG", Case(encoded(noise(), "JPEG"))
     yield "plain-WEBP", Case(encoded(smooth(), "WEBP", quality=95), truth=smooth(), within=16)
     yield "lossless-WEBP", Case(encoded(noise(), "WEBP", lossless=True), truth=noise())
+    yield "plain-HEIC", Case(heic(smooth()), truth=smooth(), within=8)
+    yield "plain-AVIF", Case(encoded(smooth(), "AVIF", quality=95), truth=smooth(), within=16)
     for packed in ("tiff_lzw", "tiff_adobe_deflate", "packbits"):
         yield f"{packed}-TIFF", Case(encoded(noise(), "TIFF", compression=packed), truth=noise())
     few = Image.fromarray(smooth()).quantize(16)
@@ -227,11 +237,95 @@ def deep() -> Iterator[tuple[str, Case]]:
         Case(grey_tiff(30, 20, grey16, {258: (3, 1, 16), 262: (3, 1, 0)}), REFUSED, grey(255 - one / 257)),
     )
     yield "12-bit-TIFF", Case(grey_tiff(30, 20, bytes(30 * 20 * 3 // 2), {258: (3, 1, 12)}), REFUSED)
+    apart = {258: (3, 3, 0), 262: (3, 1, 2), 273: (4, 3, 0), 277: (3, 1, 3), 279: (4, 3, 0), 284: (3, 1, 2)}
+    first = len(grey_tiff(30, 20, b"", apart))
+    apart |= {258: (3, 3, first), 273: (4, 3, first + 6), 279: (4, 3, first + 18)}
+    head = struct.pack("<3H3I3I", 16, 16, 16, *(first + 30 + 1200 * plane for plane in range(3)), *[1200] * 3)
+    planes = np.moveaxis(levels[..., :3], -1, 0).astype("<u2").tobytes()
+    yield "16-bit-planes-TIFF", Case(grey_tiff(30, 20, head + planes, apart), REFUSED, colour)
     yield "float-TIFF", Case(encoded(np.full((4, 5), 0.5, np.float32), "TIFF"), REFUSED)
     yield "32-bit-TIFF", Case(encoded(np.full((4, 5), 70_000, np.int32), "TIFF"), REFUSED)
     yield "float-PFM", Case(b"Pf\n5 4\n-1.0\n" + np.ones(20, np.float32).tobytes(), REFUSED)
     lab = Image.merge("LAB", [Image.new("L", (9, 7), level) for level in (128, 150, 100)])
     yield "LAB-TIFF", Case(encoded(lab, "TIFF"), REFUSED)
+
+
+def half_deep() -> Iterator[tuple[str, Case]]:
+    """Fewer bits in 16, whose upper 8 would be nearly black: stretched, and said."""
+    for bits in (1, 8, 10, 12, 14):
+        levels = np.random.default_rng(0).integers(0, 2**bits, (20, 30, 4), dtype=np.uint16)
+        levels[0, 0] = 2**bits - 1
+        one, alpha = levels[..., :1], levels[..., 3:] % 2 * np.uint16(65535)
+        shown = levels[..., :3] * (255 / (2**bits - 1))
+        for kind in ("PNG", "TIFF"):
+            data = encoded(one[..., 0], kind)
+            yield f"{bits}-in-16-bits-grey-{kind}", Case(data, truth=grey(shown[..., 0]), warns=STRETCHED)
+        data = b"P5 # a comment\n30 20 65535\n" + one.astype(">u2").tobytes()
+        yield f"{bits}-in-16-bits-grey-PPM", Case(data, truth=grey(shown[..., 0]), warns=STRETCHED)
+        data = b"P6 30 20 65535\n" + levels[..., :3].astype(">u2").tobytes()
+        yield f"{bits}-in-16-bits-RGB-PPM", Case(data, truth=shown, warns=STRETCHED)
+        for name, colour_type, samples, truth in (
+            ("RGB", 2, levels[..., :3], shown),
+            ("RGBA", 6, np.dstack([levels[..., :3], alpha]), np.where(alpha, shown, 255)),
+            ("grey-alpha", 4, np.dstack([one, alpha]), np.where(alpha, shown[..., [0, 0, 0]], 255)),
+        ):
+            rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+            data = png(30, 20, chunk(b"IDAT", zlib.compress(rows)), bits=16, colour=colour_type)
+            yield f"{bits}-in-16-bits-{name}-PNG", Case(data, truth=truth, warns=STRETCHED)
+    black, dim = np.zeros((20, 30), np.uint16), np.full((20, 30), 2**14, np.uint16)
+    yield "black-16-bit-PNG", Case(encoded(black, "PNG"), truth=grey(black))
+    yield "dim-16-bit-PNG", Case(encoded(dim, "PNG"), truth=grey(dim >> 8))
+    stated = np.random.default_rng(0).integers(0, 500, (20, 30))  # dark, and the header says what white is
+    data = b"P5 30 20 4095\n" + stated.astype(">u2").tobytes()
+    yield "dark-12-bit-PPM", Case(data, truth=grey(stated * (255 / 4095)))
+
+
+def masks() -> Iterator[tuple[str, Case]]:
+    """For the fuzz; every kind of BMP is in test_trust_bitmaps.py."""
+    words = np.random.default_rng(0).integers(0, 2**32, (40, 60))
+    places = (0xFF000000, 0xFF0000, 0xFF00)
+    truth = np.stack([words >> shift & 255 for shift in (24, 16, 8)], -1)
+    for header in (40, 52, 56, 124):
+        data = bmp(word_rows(words, 32), 60, 32, header, compression=BITFIELDS, masks=places)
+        yield f"masks-{header}-BMP", Case(data, truth=truth)
+    data = bmp(word_rows(words, 32), 60, 32, compression=ALPHABITFIELDS, masks=(*places, 0xFF))
+    yield "alpha-masks-BMP", Case(data, REFUSED)
+    data = bmp(word_rows(words % 2**16, 16), 60, 16, top_down=True)
+    truth = np.stack([(words >> shift & 31) * (255 / 31) for shift in (10, 5, 0)], -1)
+    yield "16-bit-BMP", Case(data, truth=truth)
+
+
+def containers() -> Iterator[tuple[str, Case]]:
+    """HEIC and AVIF: turned once, in tiles, with alpha, of 10 bits."""
+    for orientation in range(1, 9):
+        data = turned_heic(turned(smooth(), orientation), exif(orientation).tobytes())
+        yield f"exif-{orientation}-HEIC", Case(data, truth=smooth(), within=8)
+    data = with_exif(coded(heic(smooth(64, 96))), exif(6).tobytes())  # in a HEIC only the container counts
+    yield "exif-alone-HEIC", Case(data, truth=smooth(64, 96), within=8)
+    picture = smooth(128, 192)
+    parts = [picture[row : row + 64, column : column + 64] for row in (0, 64) for column in (0, 64, 128)]
+    turn = b"\0\0\0\x09irot\1"  # a quarter, against the clock
+    for kind, tiles in (
+        ("HEIC", [coded(heic(np.ascontiguousarray(part))) for part in parts]),
+        ("AVIF", [coded(encoded(part, "AVIF", quality=95, subsampling="4:4:4")) for part in parts]),
+    ):
+        yield f"tiles-{kind}", Case(grid(tiles, 3, (192, 128)), truth=picture, within=8)
+        yield f"cut-tiles-{kind}", Case(grid(tiles, 3, (180, 120)), truth=picture[:120, :180], within=8)
+        data = grid(tiles, 3, (192, 128), turn)
+        yield f"turned-tiles-{kind}", Case(data, truth=np.rot90(picture), within=8)
+    rgba = np.dstack([smooth(), np.full((48, 80), 255, np.uint8)])
+    rgba[:20, :, 3], rgba[20:30, :, 3] = 0, 128
+    yield "alpha-HEIC", Case(heic(rgba), truth=on_white(rgba), within=8)
+    data = encoded(rgba, "AVIF", quality=98, subsampling="4:4:4")
+    yield "alpha-AVIF", Case(data, truth=on_white(rgba), within=8)
+    level = smooth()[..., 0]
+    yield "grey-HEIC", Case(heic(level), truth=grey(level), within=8)
+    yield "grey-AVIF", Case(encoded(level, "AVIF", quality=98), truth=grey(level), within=8)
+    for name, levels in (("RGB", smooth()), ("grey", level), ("RGBA", rgba)):
+        truth = {"RGB": levels, "grey": grey(level), "RGBA": on_white(rgba)}[name]
+        yield f"10-bit-{name}-HEIC", Case(deep_heic(levels * np.uint16(257)), truth=truth)
+    dark = level // 20
+    yield "dark-10-bit-HEIC", Case(deep_heic(dark * np.uint16(257)), truth=grey(dark), within=2)
 
 
 def inks() -> Iterator[tuple[str, Case]]:
@@ -278,20 +372,28 @@ def several() -> Iterator[tuple[str, Case]]:
     """Animations and stacks of pages: the first frame, and a warning that says so."""
     frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "lime", "blue")]
     truth = np.asarray(frames[0])
-    for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {}), ("MPO", {})):
+    for kind, options in (
+        ("GIF", {}),
+        ("WEBP", {"lossless": True}),
+        ("PNG", {}),
+        ("TIFF", {}),
+        ("MPO", {}),
+        ("AVIF", {"quality": 100, "subsampling": "4:4:4"}),
+    ):
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-        yield f"several-{kind}", Case(data, truth=truth, warns=True)
+        yield f"several-{kind}", Case(data, truth=truth, warns=SEVERAL)
+    yield "several-HEIC", Case(heic(*frames), truth=truth, within=4, warns=SEVERAL)
     still = encoded(frames[0], "GIF")
     frame = still[still.rindex(b",\0\0\0\0\x1e\0\x14\0") : -1]  # 30 x 20 from (0, 0)
     many = still[:-1] + frame * 300_000 + b";"
-    yield "300,000-frames-GIF", Case(many, truth=truth, warns=True)
+    yield "300,000-frames-GIF", Case(many, truth=truth, warns=SEVERAL)
 
 
 # Broken pictures
 
 
 def whole() -> dict[str, bytes]:
-    """Nine formats, of one picture that is hard to compress."""
+    """Eleven formats, of one picture that is hard to compress."""
     picture = noise(60, 90)
     return {
         "JPEG": encoded(picture, "JPEG"),
@@ -303,6 +405,8 @@ def whole() -> dict[str, bytes]:
         "BMP": encoded(picture, "BMP"),
         "GIF": encoded(Image.fromarray(picture).quantize(), "GIF"),
         "PPM": encoded(picture, "PPM"),
+        "HEIC": heic(picture),
+        "AVIF": encoded(picture, "AVIF"),
     }
 
 
@@ -388,10 +492,10 @@ def bombs() -> Iterator[tuple[str, Case]]:
     files = {
         "144-megapixels-PNG": black_png(12_000, 12_000),
         "900-megapixels-PNG": black_png(30_000, 30_000, bits=1, colour=0),
-        "60-megapixels-PNG": black_png(10_000, 6_000, bits=1, colour=0),
-        "just-over-the-limit-PNG": png(10_000, 5_001, chunk(b"IDAT", zeros(100))),
+        "80-megapixels-PNG": black_png(10_000, 8_000, bits=1, colour=0),
+        "just-over-the-limit-PNG": png(2**13, 2**13 + 1, chunk(b"IDAT", zeros(100))),
         "lying-PNG": png(2**31 - 1, 2**31 - 1, chunk(b"IDAT", zeros(100))),
-        "lying-49-megapixels-PNG": png(7000, 7000, chunk(b"IDAT", zeros(100))),
+        "lying-64-megapixels-PNG": png(8000, 8000, chunk(b"IDAT", zeros(100))),
         "more-pixels-than-said-PNG": png(5, 5, chunk(b"IDAT", zeros(2**30)))[:-20],
         "zTXt-PNG": png(9, 9, chunk(b"zTXt", b"a\0\0" + zeros(2**30)), chunk(b"IDAT", zeros(252))),
         "zTXt-60-times-PNG": png(
@@ -408,11 +512,28 @@ def bombs() -> Iterator[tuple[str, Case]]:
         "lying-PPM": b"P6 60000 60000 255\n" + bytes(99),
         "lying-WEBP": lying_webp(),
         "lying-TIFF": grey_tiff(2**31, 2**31, bytes(99)),
-        "lying-49-megapixels-TIFF": grey_tiff(7000, 7000, bytes(99)),
+        "lying-64-megapixels-TIFF": grey_tiff(8000, 8000, bytes(99)),
         "tile-TIFF": tile_tiff(20_000),
+        "lying-AVIF": encoded(noise(), "AVIF").replace(ispe(60, 40), ispe(60_000, 40_000)),
+        **heic_bombs(),
     }
     for name, data in files.items():
         yield f"bomb-{name}", Case(data, REFUSED)
+
+
+def heic_bombs() -> dict[str, bytes]:
+    """Many large pictures of which little is seen: all of them would be decoded."""
+    large = Image.new("RGB", (6000, 6000))
+    black_file = heic(large, quality=20, enc_params={"preset": "ultrafast"})
+    black = coded(black_file)
+    small = coded(heic(Image.new("RGB", (64, 64))))
+    return {
+        "lying-HEIC": heic(smooth(64, 96)).replace(ispe(96, 64), ispe(60_000, 40_000)),
+        "larger-than-said-HEIC": black_file.replace(ispe(6000, 6000), ispe(64, 64)),
+        "hidden-tiles-HEIC": grid([black] * 6, 3, (100, 100)),
+        "overlays-HEIC": overlay([black] * 6, (100, 100)),
+        "alphas-HEIC": with_alphas(small, [black] * 6),
+    }
 
 
 def one_frame_gif(screen: tuple[int, int], frame: tuple[int, int]) -> bytes:
@@ -457,6 +578,9 @@ def corpus() -> dict[str, Case]:
         oriented,
         kinds,
         deep,
+        half_deep,
+        masks,
+        containers,
         inks,
         transparent,
         several,

@@ -80,7 +80,7 @@ def noise(*shape):
         (np.zeros((5, 5, 3), bool), "got bool"),
         (np.zeros((5, 5, 3), np.int64), "got int64"),
         (np.array([[None]]), "got object"),
-        (np.broadcast_to(np.uint8(3), (30_000, 30_000, 3)), "at most 50,000,000 pixels"),
+        (np.broadcast_to(np.uint8(3), (30_000, 30_000, 3)), "at most 67,108,864 pixels"),
         (torch.zeros(3, 5, 5), "source must be .*got Tensor"),
         ([[1, 2]], "got list"),
         (None, "got NoneType"),
