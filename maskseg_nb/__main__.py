@@ -9,12 +9,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from torchvision.models.detection import MaskRCNN
+
 from .errors import MasksegError, quoted
 from .export_formats import FORMATS
 from .folder import segment_pictures
 from .folder_contents import FolderPictures, pictures_in
 from .folder_records import Record
 from .images import sample_photo
+from .models import load_model
 from .prediction import check_fraction
 from .zoo import MODELS
 
@@ -24,6 +27,7 @@ EXAMPLES = """examples:
   maskseg-nb holidays --out masks --formats overlay,cut_outs,csv
   maskseg-nb holidays --out masks              once more: resumes where it stopped
   maskseg-nb 'day*/*.jpg' --categories person,bicycle
+  maskseg-nb field.jpg --model weeds.pth --category-names weed,crop --min-size 640 --max-size 640
 """
 
 
@@ -40,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         result = segment_pictures(
             _pictures(options.pictures),
             options.out,
-            options.model,
+            _model(options),
             score_threshold=options.score_threshold,
             mask_threshold=options.mask_threshold,
             categories=options.categories,
@@ -50,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             resume=not options.anew,
             progress=not options.quiet and sys.stderr.isatty(),
         )
-    except (MasksegError, ValueError) as error:  # the latter: the model knows no such category
+    except (MasksegError, ValueError) as error:  # the latter: what is said does not fit the model
         print(f"error: {error}", file=sys.stderr)
         return 1
     if options.verbose:
@@ -90,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="how many instances the model gives for a picture at most (its own limit)",
     )
+    own = parser.add_argument_group("what a checkpoint of your own does not say of its training")
+    own.add_argument("--category-names", type=_names, help="in the order of its labels, commas between")
+    own.add_argument("--min-size", type=_count, metavar="PIXELS", help="of the input's short side")
+    own.add_argument("--max-size", type=_count, metavar="PIXELS", help="of its long side, at most")
+    own.add_argument("--anchors", type=_sizes, help="a size in pixels for each level, commas between")
+    own.add_argument("--norm-eps", type=_fraction, help="of frozen batch norms: 0 or 1e-5")
     parser.add_argument("--alpha", type=_fraction, default=0.5, help="weight of the colours (%(default)s)")
     parser.add_argument(
         "--formats",
@@ -102,6 +112,15 @@ def _parser() -> argparse.ArgumentParser:
     loudness.add_argument("-q", "--quiet", action="store_true", help="say errors only")
     loudness.add_argument("-v", "--verbose", action="store_true", help="say what is in each picture")
     return parser
+
+
+def _model(options: argparse.Namespace) -> MaskRCNN | str | None:
+    """The model's name; or the model, where something is said that its checkpoint does not say."""
+    told = {name: getattr(options, name) for name in ("min_size", "max_size", "anchors", "norm_eps")}
+    told["categories"] = options.category_names
+    if all(value is None for value in told.values()):
+        return options.model
+    return load_model(options.model, **told)
 
 
 def _pictures(given: list[str]) -> FolderPictures:
@@ -166,6 +185,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def _sizes(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers with commas between, got {text!r}") from None
 
 
 def _formats(text: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from .errors import DatasetError, quoted
 from .images import preprocess
 from .instances import Instances
 from .matching import instance_rles, labels_by_name
+from .own_model import frozen_norms
 from .segmentation import predict
 from .trace import Knobs
 from .truth import decode_masks
@@ -189,4 +190,6 @@ def fingerprint(model: MaskRCNN, *settings: Any) -> str:
         settings,
     ):
         digest.update(repr(part).encode())
+    if eps := [norm.eps for norm in frozen_norms(model) if norm.eps]:  # 0 of the published model
+        digest.update(repr(eps).encode())
     return digest.hexdigest()[:16]

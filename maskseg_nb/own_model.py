@@ -83,7 +83,7 @@ def own_model(path: Path, told: Details) -> tuple[MaskRCNN, list[str]]:
 
 def metadata_of(model: MaskRCNN) -> dict[str, str]:
     """What a safetensors file has to say of a model, so that `own_model` builds the same."""
-    generator, frozen = model.rpn.anchor_generator, _frozen_norms(model)
+    generator, frozen = model.rpn.anchor_generator, frozen_norms(model)
     said = {
         "categories": json.dumps(list(model.categories)),
         "min_size": str(model.transform.min_size[-1]),
@@ -204,7 +204,8 @@ def _check_anchors(model: MaskRCNN, state: dict[str, Tensor], name: str) -> None
         )
 
 
-def _frozen_norms(model: MaskRCNN) -> list[FrozenBatchNorm2d]:
+def frozen_norms(model: MaskRCNN) -> list[FrozenBatchNorm2d]:
+    """The batch norms whose eps no weights show."""
     return [module for module in model.modules() if isinstance(module, FrozenBatchNorm2d)]
 
 
@@ -214,7 +215,7 @@ def _set_norm_eps(model: MaskRCNN, eps: float | None) -> None:
     torchvision gives 0 to what began from its COCO weights, and 1e-5 to what began from a backbone alone. A
     variance of 0, which half precision makes of a small one, rules 0 out.
     """
-    frozen = _frozen_norms(model)
+    frozen = frozen_norms(model)
     if eps is not None and (isinstance(eps, bool) or not isinstance(eps, (int, float)) or not 0 <= eps < 1):
         raise ValueError(f"norm_eps must be a number in [0, 1), got {quoted(eps)}")
     if not frozen:
@@ -239,7 +240,7 @@ def _assumed(model: MaskRCNN, said: Details, told: Details) -> list[str]:
     if "anchors" in silent:
         sizes = [size for level in model.rpn.anchor_generator.sizes for size in level]
         assumed.append(f"anchors=({', '.join(map(str, sizes))})")
-    frozen = _frozen_norms(model)
+    frozen = frozen_norms(model)
     if frozen and "norm_eps" in silent:
         assumed.append(f"norm_eps={frozen[0].eps:g}" + (" (a variance is 0)" if frozen[0].eps else ""))
     return assumed

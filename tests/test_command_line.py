@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import maskseg_nb
-from maskseg_nb import MODELS, load_image, predict, preprocess, sample_photo
+from maskseg_nb import MODELS, load_image, load_model, predict, preprocess, sample_photo
 from maskseg_nb.__main__ import _parser, _pictures, main
 from maskseg_nb.download import Download
 
@@ -91,7 +92,7 @@ def test_the_options_reach_the_result():
     assert np.array_equal(nothing, image)
     assert not np.array_equal(found, nothing) and not np.array_equal(found, faint)
     assert main([photo, "--mask-threshold", "1", "--out", "masks", "--quiet"]) == 0
-    assert ",0,0.0," in Path("masks/instances.csv").read_text()  # no pixel is surer than 1
+    assert len(Path("masks/instances.csv").read_text().splitlines()) == 1  # no pixel is surer than 1
 
 
 def test_only_the_named_categories_are_kept_and_spaces_around_them_are_nothing():
@@ -350,3 +351,30 @@ def test_python_m_maskseg_nb_ends_with_mains_status(folder):
 def test_it_is_installed_as_maskseg_nb():
     (script,) = entry_points(group="console_scripts", name="maskseg-nb")
     assert script.load() is main
+
+
+def test_what_a_checkpoint_does_not_say_can_be_said(folder, capsys):
+    torch.save(load_model("street").state_dict(), "streets.pth")
+    photo = str(sample_photo("motorcycle"))
+    arguments = [photo, "--model", "streets.pth", "--formats", "csv", "--out"]
+    assert main([*arguments, "unsaid"]) == 0
+    assert (
+        "note: 'streets.pth' does not say how it was trained; assumed: min_size=576"
+        in capsys.readouterr().err
+    )
+    told = ["--min-size", "320", "--max-size", "480", "--anchors", "16,32,64,128,256"]
+    assert main([*arguments, "said", "--category-names", "human,bike,auto,motor", *told]) == 0
+    assert capsys.readouterr().err == ""
+    unsaid, said = (Path(out, "instances.csv").read_text() for out in ("unsaid", "said"))
+    assert ",4,0.9" in unsaid and ",motor,0.9" in said
+
+    image = load_image(photo)
+    small = load_model("street", min_size=320, max_size=480)
+    found = predict(small, preprocess(image, size=image.shape[:2])[0]).select(score_threshold=0.5)
+    assert len(said.splitlines()) == 1 + len(found)
+
+    assert main([*arguments, "wrong", "--category-names", "one,two"]) == 1
+    assert "error: it names 2 categories and has weights for 5" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*arguments, "wrong", "--anchors", "large"])
+    assert "must be numbers with commas between, got 'large'" in capsys.readouterr().err

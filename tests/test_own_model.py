@@ -18,6 +18,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 from maskseg_nb import ModelError, load_model, predict, preprocess, sample_photo
+from maskseg_nb.found import fingerprint
 from maskseg_nb.own_model import metadata_of
 from maskseg_nb.street import street as build_street
 from maskseg_nb.zoo import categories_of
@@ -405,3 +406,9 @@ def test_metadata_that_cannot_be_is_a_model_error(metadata, tuned, tmp_path):
     with pytest.raises(ModelError, match="'w.safetensors' ") as caught:
         load_model(tmp_path / "w.safetensors")
     assert len(str(caught.value)) <= 300
+
+
+def test_a_run_with_another_eps_is_another_run(tmp_path):
+    torch.save(frozen_resnet().state_dict(), tmp_path / "w.pth")
+    prints = {fingerprint(loaded(tmp_path / "w.pth", norm_eps=eps)[0]) for eps in (0, 1e-5, 1e-3)}
+    assert len(prints) == 3
