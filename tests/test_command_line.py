@@ -353,6 +353,7 @@ def test_it_is_installed_as_maskseg_nb():
     assert script.load() is main
 
 
+@pytest.mark.filterwarnings("default")
 def test_what_a_checkpoint_does_not_say_can_be_said(folder, capsys):
     torch.save(load_model("street").state_dict(), "streets.pth")
     photo = str(sample_photo("motorcycle"))
