@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torchvision.models.detection import MaskRCNN
 
+from .checks import THINNEST
 from .coco_format import coco_entries
-from .errors import MAX_MESSAGE, MasksegError, quoted, shortened
+from .errors import MAX_MESSAGE, ImageError, MasksegError, quoted, shortened
 from .export import contents, write_files
 from .export_formats import Files
 from .folder_names import Named
@@ -120,6 +121,7 @@ def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) ->
     doing = "read"
     try:
         image = load_image(picture.path)
+        _check_shape(image, picture)
         doing = "segment"
         found, limit = _found(model, image, options)
         doing = "draw"
@@ -128,12 +130,22 @@ def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) ->
         size, rows, entries = list(found.image_size), measure(found), coco_entries(found)
         return files, Record(picture.file, seen, settings, "", size, rows, entries, limit)
     except Exception as error:
-        text, own = str(error), isinstance(error, (MasksegError, ValueError))  # a strip is a ValueError
+        text, own = str(error), isinstance(error, MasksegError)
         if is_out_of_memory(error):
             text = f"not enough memory to {doing} it; make it smaller"
         elif not own:
             text = f"{doing}ing it failed unexpectedly: {type(error).__name__}: {text}"
         return {}, _failure(picture, seen, settings, text, retry=not own or is_shortage(error))
+
+
+def _check_shape(image: np.ndarray, picture: Named) -> None:
+    """Raise ImageError for a strip: to the network it is a wrong argument, here it is somebody's file."""
+    height, width = image.shape[:2]
+    if max(height, width) > THINNEST * min(height, width):
+        raise ImageError(
+            f"{quoted(picture.path.name)} is a strip thinner than 1:{THINNEST}, {width} x {height} pixels; "
+            "cut it shorter"
+        )
 
 
 def _failure(picture: Named, seen: list[int], settings: str, text: str, retry: bool) -> Record:

@@ -379,7 +379,14 @@ def few(tmp_path) -> Path:
     return tmp_path / "few"
 
 
-ODD = [ZeroDivisionError("by\nzero"), KeyError("x"), RecursionError(), UserWarning("w"), AssertionError()]
+ODD = [
+    ZeroDivisionError("by\nzero"),
+    ValueError("x"),
+    KeyError("x"),
+    RecursionError(),
+    UserWarning("w"),
+    AssertionError(),
+]
 
 
 @pytest.mark.parametrize("place", ["load_image", "predict", "contents", "measure"])
@@ -414,7 +421,10 @@ def test_a_strip_is_a_failure_of_its_own_and_the_other_pictures_are_done(street,
         Image.new("RGB", (64, 48), (number, 90, 90)).save(pictures / f"{number}.png")
     Image.new("RGB", size, "grey").save(pictures / "1.png")
     result = segment_folder(pictures, tmp_path / "out", street, progress=False)
-    assert list(result.failures) == ["1.png"] and "strip thinner than 1:500" in result.failures["1.png"]
+    assert (
+        list(result.failures) == ["1.png"]
+        and "'1.png' is a strip thinner than 1:500, " in result.failures["1.png"]
+    )
     assert len(list((tmp_path / "out").glob("*.overlay.png"))) == 2
     assert segment_folder(pictures, tmp_path / "out", street, progress=False).skipped == 3
 
