@@ -48,6 +48,7 @@ class Picture:
         name: The file's name as the JSON states it.
         path: Where the file is.
         head: What the file says of itself.
+        stated: (height, width) as the JSON states them; None where it does not.
         turned: Whether the outlines lie on the stored pixels, and turn with them.
         annotations: What was outlined.
     """
@@ -56,18 +57,28 @@ class Picture:
     name: str
     path: str
     head: Head
-    turned: bool
+    stated: Stated
+    turned: bool = False
     annotations: list[Annotation] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """As messages name it."""
+        return f"image {named(self.id)}, {quoted(self.name)}"
 
     @property
     def outlined_size(self) -> Size:
         """(height, width) of the picture that the outlines lie on."""
-        return self.head.stored if self.turned else self.head.upright
+        return self.size(self.turned)
 
-    @property
-    def orientation(self) -> int:
-        """How masks and boxes turn, 1 to 8 as in EXIF; 1 is not at all."""
-        return self.head.orientation if self.turned else 1
+    def size(self, turned: bool) -> Size:
+        """(height, width) of the stored pixels, which are yet to be turned, or of the upright picture."""
+        return self.head.stored if turned else self.head.upright
+
+    def may_be(self, turned: bool) -> bool:
+        """Whether the stated size is that of the stored pixels, or of the upright picture."""
+        pairs = zip(self.stated, self.size(turned), strict=True)
+        return all(stated in (None, own) for stated, own in pairs)
 
 
 @dataclass(slots=True)
@@ -81,48 +92,32 @@ class _Entry:
     def where(self) -> str:
         return f"image {named(self.key)}, {quoted(self.name)}"
 
-    @property
-    def stated(self) -> Stated:
-        height, width = (whole(self.row.get(side)) for side in ("height", "width"))
-        return (height if height and height > 0 else None, width if width and width > 0 else None)
-
 
 def read_pictures(
-    rows: list[Any], folder: Path, annotated: set[Key | None], findings: Findings
+    rows: list[Any], folder: Path, findings: Findings
 ) -> tuple[list[Picture], dict[Key, Picture | None]]:
     """The pictures that can be used, and what each id of the file's list leads to; None where left out.
 
     Args:
         rows: The file's list of images.
         folder: Where their files are.
-        annotated: Every image_id of an annotation.
         findings: What is wrong is added here.
     """
     known: dict[Key, Picture | None] = {}
     entries = list(_entries(rows, findings, known))
     _find_files(entries, folder)
     pictures: dict[str, Picture] = {}
-    doubtful = []
     for entry in entries:
         picture = _opened(entry, folder, findings)
         if picture is None:
             continue
-        first = pictures.setdefault(os.path.normpath(picture.path), picture)
-        if first is picture:
-            if (
-                _fits(entry.stated, picture.head.stored)
-                and not picture.turned
-                and picture.head.orientation > 1
-            ):
-                doubtful.append((picture, entry))
-        elif first.turned != picture.turned:
-            findings.add(Fault.OTHER_SIZE, f"{entry.where}: other entries state another one")
-            continue
-        else:
+        first = known[entry.key] = pictures.setdefault(os.path.normpath(picture.path), picture)
+        if first.stated != picture.stated:
+            findings.add(Fault.OTHER_SIZE, f"{entry.where}: another entry states another size")
+            known[entry.key] = None
+        elif first is not picture:
             findings.add(Fault.LISTED_TWICE, entry.where)
-        known[entry.key] = first
     read = list(pictures.values())
-    _turn_as_the_others(read, doubtful, annotated, findings)
     _number(read, findings)
     return read, known
 
@@ -138,13 +133,13 @@ def _opened(entry: _Entry, folder: Path, findings: Findings) -> Picture | None:
     except ImageError as error:
         findings.add(Fault.UNREADABLE, f"image {named(entry.key)}: {error}")
         return None
-    upright = _fits(entry.stated, head.upright)
-    if not upright and not _fits(entry.stated, head.stored):
-        findings.add(Fault.OTHER_SIZE, f"{entry.where}: {_sizes(entry.stated, head)}")
+    picture = Picture(entry.key, entry.name, path, head, _stated(entry.row))
+    if not (picture.may_be(turned=False) or picture.may_be(turned=True)):
+        findings.add(Fault.OTHER_SIZE, f"{entry.where}: {_sizes(picture)}")
         return None
     if fault:
         findings.add(fault, f"{entry.where} as {quoted(os.path.relpath(path, folder))}")
-    return Picture(entry.key, entry.name, path, head, turned=not upright)
+    return picture
 
 
 def _entries(rows: list[Any], findings: Findings, known: dict[Key, Picture | None]) -> Iterator[_Entry]:
@@ -192,34 +187,16 @@ def _located(folder: Path, names: list[str]) -> list[Located]:
     return [found[name] for name in names]
 
 
-def _fits(stated: Stated, size: Size) -> bool:
-    return all(side in (None, own) for side, own in zip(stated, size, strict=True))
+def _stated(row: dict[str, Any]) -> Stated:
+    height, width = whole(row.get("height")), whole(row.get("width"))
+    return (height if height and height > 0 else None, width if width and width > 0 else None)
 
 
-def _sizes(stated: Stated, head: Head) -> str:
-    height, width = head.upright
-    turn = f", turned by EXIF orientation {head.orientation}" if head.orientation > 1 else ""
-    return f"{stated[1] or '?'} x {stated[0] or '?'} stated, the file has {width} x {height}{turn}"
-
-
-def _turn_as_the_others(
-    pictures: list[Picture],
-    doubtful: list[tuple[Picture, _Entry]],
-    annotated: set[Key | None],
-    findings: Findings,
-) -> None:
-    """Where a turn leaves the size as it is, the outlines lie as on the pictures whose size tells.
-
-    If none tells, or they differ, they count as drawn on the upright picture, as browsers show it.
-    """
-    unclear = {id(picture) for picture, _ in doubtful}
-    telling = {
-        picture.turned for picture in pictures if picture.head.orientation > 1 and id(picture) not in unclear
-    }
-    for picture, entry in doubtful:
-        picture.turned = telling == {True}
-        if len(telling) != 1 and entry.key in annotated:
-            findings.add(Fault.TURNED, entry.where)
+def _sizes(picture: Picture) -> str:
+    (height, width), (own_height, own_width) = picture.stated, picture.head.upright
+    orientation = picture.head.orientation
+    turn = f", turned by EXIF orientation {orientation}" if orientation > 1 else ""
+    return f"{width or '?'} x {height or '?'} stated, the file has {own_width} x {own_height}{turn}"
 
 
 def _number(pictures: list[Picture], findings: Findings) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from .coco_annotations import BoxesOnly, read_annotations
 from .coco_file import Categories, read_categories, read_json, stated_keys
 from .coco_pictures import Picture, read_pictures
+from .coco_turns import settle_turns
 from .errors import DatasetError, quoted
 from .findings import Fault, Findings
 from .memory import collector_paused
@@ -45,10 +46,10 @@ def read_coco(folder: Path, file: Path, boxes_only: BoxesOnly, findings: Finding
             raise DatasetError(f"{findings.name}: {quoted(folder)} is no folder; give that of the pictures")
         rows = lists["annotations"]
         categories = read_categories(lists["categories"], stated_keys(rows, "category_id"), findings)
-        annotated = stated_keys(rows, "image_id")
-        pictures, by_id = read_pictures(lists["images"], folder, annotated, findings)
+        pictures, by_id = read_pictures(lists["images"], folder, findings)
         if not pictures:
             raise findings.refuse("no picture is left")
+        settle_turns(pictures, by_id, rows, findings)
         count = read_annotations(rows, by_id, categories.labels, boxes_only, findings)
         if rows and not count:
             raise findings.refuse("no annotation is left")

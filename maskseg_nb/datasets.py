@@ -60,7 +60,7 @@ class CocoDataset:
         categories: Names indexed by label, [0] the background; without the gaps of COCO's numbers.
         category_ids: COCO's number of each label; [0] is 0, the background's.
         image_ids: COCO's number of each picture, in the order of the file.
-        faults: Kind -> how many, of what was left out or read with a change.
+        faults: Kind -> how many, of what was left out or read with a change when the file was opened.
 
     Raises:
         DatasetError: A file is missing or not in COCO's format, or nothing in it can be used; with `strict`,

@@ -12,7 +12,9 @@ from filelock import FileLock, Timeout
 
 from .errors import MasksegError, quoted
 
-LOCK = ".lock"  # the file that stands for a folder; it stays, and is held no longer than its process lives
+LOCK = (
+    ".lock"  # the file that stands for a folder while it is held; it means nothing where it was left behind
+)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # some shared and mounted folders
 PARTIAL = ".partial-"  # how the names of files begin that are being written
 
@@ -78,6 +80,11 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
     try:
         yield
     finally:
+        if (
+            lock.is_locked
+        ):  # whoever has opened the file just now notices that it is gone, and makes a new one
+            with contextlib.suppress(OSError):  # Windows keeps open files
+                os.unlink(folder / LOCK)
         lock.release()
 
 

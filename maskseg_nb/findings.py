@@ -40,6 +40,7 @@ class Fault(StrEnum):
     LISTED_TWICE = "pictures listed twice"
     BY_NAME = "pictures found by name alone"
     STRAY_POINTS = "outlines with stray clicks beside them"
+    SWAPPED = "pictures with height and width swapped"
     TURNED = "pictures whose EXIF turn leaves outlines in doubt"
 
 
@@ -50,6 +51,7 @@ READ = {
     Fault.LISTED_TWICE: "their annotations joined",
     Fault.BY_NAME: "their folder has another name than the file says",
     Fault.STRAY_POINTS: "read without them",
+    Fault.SWAPPED: "EXIF turns them; taken as their outlines tell",
     Fault.TURNED: "taken as drawn on the upright picture; if they lie askew, save the pictures upright",
 }
 

@@ -7,6 +7,7 @@ from torchvision.models.detection import MaskRCNN
 from traitlets import Int, validate
 
 from .app_state import AppState, Fraction
+from .checked_dataset import checked_pair
 from .found import Found
 from .instances import Instances
 from .match_drawing import draw_match
@@ -91,7 +92,7 @@ class ThresholdState(AppState):
                 self._drawn_for = wanted
 
     def _read(self, index: int) -> None:
-        image, truth = self.dataset[index]
+        image, truth = checked_pair(self.dataset, index)
         if index not in self._found:
             self._found[index] = Found.by(self.model, image, self.dataset.categories, 0.5)
         self._all = self._found[index].instances(self.dataset.categories, truth.image_size)

@@ -117,7 +117,10 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> tuple[np.ndarray, Truth]:
-        """A picture, uint8 (H, W, 3) RGB, and what is in it. IndexError where there is none."""
+        """A picture, uint8 (H, W, 3) RGB, and what is in it. IndexError where there is none.
+
+        Grey and RGBA pictures will do, too: `train` and `evaluate` make them RGB as `load_image` does.
+        """
 
 
 class PictureList:

@@ -1,8 +1,7 @@
 """Photographs that their EXIF orientation turns, and outlines that were drawn before or after the turn.
 
 A phone stores a portrait as it lay in the camera, and a tag that says how to turn it. Some tools show the
-stored pixels to whoever outlines them, others the upright ones. COCO's JSON does not say which, but the size
-in it tells, where height and width differ.
+stored pixels to whoever outlines them, others the upright ones, and COCO's JSON does not say which.
 """
 
 import os

@@ -1,6 +1,8 @@
 """A small COCO folder written by hand. The references are pycocotools' COCO, and pixels known by hand."""
 
+import contextlib
 import copy
+import gc
 import json
 import math
 import warnings
@@ -639,6 +641,13 @@ def test_masks_that_would_not_fit_into_memory_are_refused_before_they_are_made(t
     (tmp_path / "labels.json").write_text(json.dumps(content))
     with pytest.raises(MasksegError, match="100 masks of 7000 x 7000 would take 4.6 GiB"):
         CocoDataset(tmp_path, tmp_path / "labels.json").truth(0)
+
+
+def test_the_collector_that_rests_while_a_file_is_read_works_again(load):
+    for content in (valid(), {}, changed("images", 0, "id", to=90)):
+        with contextlib.suppress(DatasetError), warnings.catch_warnings(action="ignore"):
+            load(content)
+        assert gc.isenabled()
 
 
 # Boxes, areas and crowds as they are stated, where they can be

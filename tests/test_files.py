@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -129,7 +130,37 @@ def test_a_folder_is_made_and_held_against_other_processes_until_the_holder_is_k
     with locked(folder, "training", TrainingError):
         second = subprocess.run([sys.executable, "-c", HOLD, folder], capture_output=True, timeout=60)
         assert second.stdout.startswith(b"another training is writing into")
-    assert os.listdir(folder) == [LOCK]
+    assert os.listdir(folder) == []
+
+
+def test_a_hundred_that_want_a_folder_hold_it_one_after_the_other(tmp_path):
+    """The file that stands for the folder comes and goes meanwhile."""
+    inside, most, held, refused = [], [], [], []
+
+    def try_it():
+        for _ in range(25):
+            try:
+                with locked(tmp_path / "folder", "training", TrainingError):
+                    inside.append(1)
+                    most.append(len(inside))
+                    time.sleep(0.0005)
+                    inside.pop()
+                    held.append(1)
+            except TrainingError:
+                refused.append(1)
+
+    threads = [threading.Thread(target=try_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1 and len(held) + len(refused) == 100
+
+
+def test_a_lock_that_was_left_behind_holds_nobody_up(tmp_path):
+    (tmp_path / LOCK).write_text("of a process that was killed")
+    with locked(tmp_path, "training", TrainingError):
+        pass
 
 
 def test_a_folder_is_held_against_other_threads_and_the_same_one(tmp_path):

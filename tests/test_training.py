@@ -13,7 +13,6 @@ from torchvision.models.detection._utils import BoxCoder
 
 from maskseg_nb import files, load_model, predict, preprocess
 from maskseg_nb.errors import DatasetError, TrainingError
-from maskseg_nb.files import LOCK
 from maskseg_nb.shapes import CATEGORIES, ShapesDataset
 from maskseg_nb.training import train
 from maskseg_nb.training.augmentation import Augmentation, TrainingPictures, repeat_factors, seeded
@@ -198,7 +197,6 @@ def test_the_model_card_says_what_happened(whole):
 
 def test_nothing_else_is_left_in_the_folder(whole):
     assert sorted(os.listdir(whole.path.parent)) == [
-        LOCK,
         "checkpoint.safetensors",
         "model.md",
         "model.safetensors",
@@ -326,7 +324,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(street, tmp_path, monkeypatch,
     ):
         run(street, tmp_path)
     monkeypatch.undo()
-    assert sorted(os.listdir(tmp_path)) == [LOCK, "checkpoint.safetensors"]  # no partial file
+    assert os.listdir(tmp_path) == ["checkpoint.safetensors"]  # no partial file
     steps = []
     resumed = run(street, tmp_path, watch=lambda progress: steps.append(progress.step))
     assert steps == [3, 4, 5]
@@ -357,7 +355,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(street,
             TrainingError, match="loss_classifier.* is not finite in step 4.*lower learning_rate"
         ):
             run(street, tmp_path, watch=spoil)
-    assert sorted(os.listdir(tmp_path)) == [LOCK, "checkpoint.safetensors"]
+    assert os.listdir(tmp_path) == ["checkpoint.safetensors"]
     state = (tmp_path / "checkpoint.safetensors").stat().st_size
     assert state > 1e6
     assert len(run(street, tmp_path).losses) == 5  # goes on from step 2

@@ -44,7 +44,7 @@ def iou(one, other):
 def opened(tmp_path):
     """A dataset of turned pictures: (orientation, stored size, stated size) each, and one L on every one."""
 
-    def open_it(*pictures, annotated=True, suffix="png", **options):
+    def open_it(*pictures, annotated=True, suffix="png", outlines=(), **options):
         images, annotations = [], []
         for number, (orientation, size, stated) in enumerate(pictures, 1):
             name = f"{number}.{suffix}"
@@ -52,6 +52,8 @@ def opened(tmp_path):
             images.append({"id": number, "file_name": name, "width": stated[0], "height": stated[1]})
             row = {"id": number, "image_id": number, "category_id": 1, "segmentation": [POLYGON]}
             annotations.append({**row, "bbox": [10, 5, 30, 39]})
+            for other in outlines[number - 1 : number]:
+                annotations.append({**row, "id": 100 + number, "segmentation": other})
         content = {
             "images": images,
             "annotations": annotations if annotated else [],
@@ -179,3 +181,47 @@ def test_a_turned_picture_of_another_size_says_exif(opened):
 def test_every_format_with_exif_is_turned(opened, suffix):
     image, truth = opened((6, (80, 60), (80, 60)), suffix=suffix, strict=True)[0]
     assert iou(truth.masks[0], image[..., 0] > 127) > 0.9
+
+
+LOW, WIDE = [[10, 50, 20, 50, 20, 78]], [[50, 10, 78, 10, 78, 20]]  # beyond 60 pixels of height, or of width
+STORED, UPRIGHT = (6, (80, 60), (80, 60)), (6, (80, 60), (60, 80))
+
+
+def on_upright(dataset, index=0):
+    return dataset.truth(index).boxes[0].tolist() == [10, 5, 40, 44]
+
+
+def test_outlines_that_only_the_upright_picture_holds_lie_on_it_whatever_the_size(opened):
+    """labelme shows the upright picture; a converter that asks Pillow writes the stored size."""
+    with pytest.warns(
+        UserWarning, match="height and width swapped: 2 .first: image 1, '1.png'; EXIF turns them; tak"
+    ):
+        dataset = opened(STORED, STORED, (3, (80, 60), (80, 60)), outlines=[LOW])
+    assert all(on_upright(dataset, index) for index in range(3))  # the others are by the same tool
+    assert dataset.truth(0).masks[1][50:78].any()
+
+
+def test_outlines_that_only_the_stored_pixels_hold_lie_on_them_where_no_size_is_stated(opened):
+    dataset = opened((6, (80, 60), (None, None)), (8, (70, 70), (70, 70)), outlines=[WIDE], strict=True)
+    assert not on_upright(dataset) and not on_upright(dataset, 1)
+
+
+def test_run_lengths_tell_by_their_own_size(opened):
+    for size, upright in (([60, 80], False), ([80, 60], True)):
+        rle = {"size": size, "counts": [100, 50, 4650]}
+        dataset = opened((6, (80, 60), (None, None)), outlines=[rle], strict=True)
+        assert on_upright(dataset) == upright
+
+
+def test_a_single_outline_that_slipped_does_not_outweigh_the_sizes(opened):
+    dataset = opened(STORED, STORED, STORED, outlines=[LOW, WIDE, WIDE], strict=True)
+    assert not any(on_upright(dataset, index) for index in range(3))
+    nearly = [[10, 50, 20, 50, 20, 63]]
+    assert not on_upright(opened(STORED, outlines=[nearly], strict=True))
+
+
+def test_outlines_that_contradict_each_other_and_the_sizes_are_a_doubt(opened):
+    pictures = [STORED, STORED, UPRIGHT, STORED]
+    with pytest.warns(UserWarning, match="EXIF turn leaves outlines in doubt: 1 .first: image 4"):
+        dataset = opened(*pictures, outlines=[LOW, LOW, WIDE])
+    assert [on_upright(dataset, index) for index in range(4)] == [True, True, False, True]

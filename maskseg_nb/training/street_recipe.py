@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
+from ..checked_dataset import CheckedDataset
 from ..checkpoints import read_state
 from ..datasets import CocoDataset
 from ..errors import MasksegError, ModelError
@@ -85,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         learned, held_out = learned_and_held_out(options.data, options.held_out)
-        decoded = PictureList([learned[index] for index in range(len(learned))])  # read once
+        decoded = PictureList(list(CheckedDataset.of(learned)))  # read once
         model = from_imagenet(learned.categories)
         for stage, (settings, steps) in enumerate(zip(STAGES, options.steps, strict=True), 1):
             trained = train(
