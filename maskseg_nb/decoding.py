@@ -188,9 +188,10 @@ def _plain_bmp(data: bytes) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    """What EXIF or XMP says, 1 to 8; metadata that cannot be read says nothing."""
-    if image.format == "HEIF":  # turned already, as the container says; the same may stand in its EXIF
-        return 1
+    """What EXIF or XMP says, 1 to 8; metadata that cannot be read says nothing.
+
+    Of a HEIC, which is turned already as its container says, pi-heif has set it to 1.
+    """
     try:
         return image.getexif().get(_ORIENTATION, 1)
     except Exception:  # a dozen kinds, as in _guarded, and the pixels are sound

@@ -484,11 +484,11 @@ def test_a_folder_that_is_read_only_is_said_in_the_app_and_nothing_stays(folder,
     app = Explorer(folder, street)
     before = sorted(os.listdir(folder))
 
-    def refuse(**options):
+    def refuse(*arguments):
         raise OSError(errno.EROFS, "Read-only file system")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.tempfile, "mkstemp", refuse)
+        patch.setattr(files.os, "open", refuse)
         app.controls.save.click()
     assert (
         "a-segmented.png&#x27; cannot be written: Read-only file system; choose another" in app._message.value
