@@ -116,7 +116,7 @@ def _guarded(name: str) -> Iterator[None]:
 
 def _checked(data: bytes, name: str) -> Image.Image:
     """A fully decoded Pillow image of known format, bounded size, right checksums, and complete."""
-    with _opened(data) as first:
+    with _opened(io.BytesIO(data)) as first:
         _check_size(first, name)
         if first.format in ("JPEG", "MPO") and len(_SCAN.findall(data)) > MAX_SCANS:
             raise ImageError(
@@ -125,20 +125,21 @@ def _checked(data: bytes, name: str) -> Image.Image:
         if first.format in ("HEIF", "AVIF") and heif_boxes.coded_pixels(data) > MAX_CODED_PIXELS:
             raise ImageError(f"{name} is made of more than {MAX_CODED_PIXELS:,} pixels; save it as a JPEG")
         first.verify()  # PNG checksums; leaves the image unusable, hence the second open
-    image = _opened(data)
+    image = _opened(io.BytesIO(data))
     image.load()
     return image
 
 
-def _opened(data: bytes) -> Image.Image:
+def _opened(file: BinaryIO) -> Image.Image:
     """A Pillow image, not yet decoded.
 
     HEIC by pi-heif's class itself: to register it would let every `Image.open` of the process open HEIC.
     """
-    kinds = heif_boxes.brands(data)
+    kinds = heif_boxes.brands(file.read(heif_boxes.HEAD))
+    file.seek(0)
     if kinds & heif_boxes.HEIC and not kinds & heif_boxes.AVIF:  # those Pillow decodes, by libavif
-        return pi_heif.HeifImageFile(io.BytesIO(data))
-    return Image.open(io.BytesIO(data), formats=FORMATS)
+        return pi_heif.HeifImageFile(file)
+    return Image.open(file, formats=FORMATS)
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -214,7 +215,7 @@ def stored_size(file: BinaryIO, name: str) -> tuple[tuple[int, int], int]:
 
     Only the head is read; an orientation that stands behind the pixels, as in some PNGs, is not seen.
     """
-    with _guarded(name), Image.open(file, formats=FORMATS) as image:
+    with _guarded(name), _opened(file) as image:
         _check_size(image, name)
         try:
             orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)  # a PNG's own would decode it

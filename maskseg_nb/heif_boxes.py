@@ -10,6 +10,8 @@ from collections.abc import Iterator
 HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 AVIF = {b"avif", b"avis"}
 
+HEAD = 1000  # bytes in which the kinds are listed
+
 Box = tuple[bytes, int, int]  # kind, where its content begins and ends
 
 
@@ -17,7 +19,7 @@ def brands(data: bytes) -> set[bytes]:
     """The kinds that a file says it is of; none where it is no such container."""
     if data[4:8] != b"ftyp":
         return set()
-    listed = data[16 : min(int.from_bytes(data[:4], "big"), 1000)]
+    listed = data[16 : min(int.from_bytes(data[:4], "big"), HEAD)]
     return {data[8:12], *(listed[place : place + 4] for place in range(0, len(listed), 4))}
 
 

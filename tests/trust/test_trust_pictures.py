@@ -33,7 +33,7 @@ from PIL import Image, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageErr
 
 import maskseg_nb
 from maskseg_nb import ImageError, load_image
-from maskseg_nb.decoding import MAX_CODED_PIXELS
+from maskseg_nb.decoding import MAX_CODED_PIXELS, stored_size
 from maskseg_nb.heif_boxes import coded_pixels
 from maskseg_nb.pictures import Pictures
 
@@ -43,6 +43,17 @@ posix = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits
 
 def names(expected):
     return [name for name, case in corpus().items() if case.expected == expected]
+
+
+@pytest.mark.parametrize("name", [name for name in corpus() if name.startswith("exif-")])
+def test_a_files_head_tells_the_size_that_its_decoded_pixels_have(name):
+    """What outlines are laid on, without decoding: EXIF's turn is undone once, or was already."""
+    data = corpus()[name].data
+    (height, width), orientation = stored_size(io.BytesIO(data), name)
+    if name.endswith("-HEIC"):
+        assert orientation == 1
+    turned = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+    assert turned == load_image(data).shape[:2]
 
 
 def strict(data):
