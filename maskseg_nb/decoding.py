@@ -21,6 +21,7 @@ from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from . import heif_boxes
 from .errors import ImageError, quoted
+from .out_of_memory import is_out_of_memory
 from .pixels import is_deep_png, to_rgb
 
 MAX_PIXELS = 2**26  # width x height of a picture that is decoded: telephones make 9248 x 6936
@@ -106,6 +107,9 @@ def _guarded(name: str) -> Iterator[None]:
             raise ImageError(f"{name} needs more memory than is free; save it smaller") from None
         except Exception as error:  # Pillow's plugins raise a dozen kinds on damaged files
             reason = quoted(str(error).strip())[1:-1] or type(error).__name__
+            allocation = "Memory allocation error" in reason and "Security limit" not in reason  # libheif's
+            if is_out_of_memory(error) or allocation:
+                raise ImageError(f"{name} needs more memory than is free; save it smaller") from None
             if "nsupported" in reason:  # by Pillow or libheif; the file may be sound
                 raise ImageError(f"{name} cannot be read: {reason}; save it as a JPEG or PNG") from None
             raise ImageError(f"{name} is damaged: {reason}; copy or download it again") from None
@@ -126,7 +130,12 @@ def _checked(data: bytes, name: str) -> Image.Image:
             raise ImageError(f"{name} is made of more than {MAX_CODED_PIXELS:,} pixels; save it as a JPEG")
         first.verify()  # PNG checksums; leaves the image unusable, hence the second open
     image = _opened(io.BytesIO(data))
-    image.load()
+    try:
+        image.load()
+    except Exception:
+        if image.format in ("HEIF", "AVIF"):  # whose decoders do not say that memory was what failed
+            np.empty(8 * image.width * image.height, np.uint8)  # about what they take: it may fail now
+        raise
     return image
 
 

@@ -135,7 +135,7 @@ def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) ->
             text = f"not enough memory to {doing} it; make it smaller"
         elif not own:
             text = f"{doing}ing it failed unexpectedly: {type(error).__name__}: {text}"
-        return {}, _failure(picture, seen, settings, text, retry=not own or is_shortage(error))
+        return {}, _failure(picture, seen, settings, text, retry=not own)
 
 
 def _check_shape(image: np.ndarray, picture: Named) -> None:

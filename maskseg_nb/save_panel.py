@@ -44,7 +44,7 @@ class SavePanel:
             for name, text in CHOICES.items()
         }
         for box in self.boxes.values():
-            box.layout.width = "170px"
+            box.layout.width = "180px"
         self.folder = widgets.Text(
             description="Folder", value=str(folder), layout=widgets.Layout(width="auto", flex="1 1 300px")
         )

@@ -295,7 +295,7 @@ def test_help_has_examples_that_are_no_wrong_use(capsys):
     assert caught.value.code == 0
     out = capsys.readouterr().out
     examples = re.findall(r"^  maskseg-nb ?(.*?)(?:   .*)?$", out, re.MULTILINE)
-    assert len(examples) == 5
+    assert len(examples) == 6
     for example in examples:
         _parser().parse_args(shlex.split(example))
 

@@ -101,7 +101,7 @@ def test_any_of_opencv_s_packages_will_do_and_an_old_one_is_told_to_be_newer_not
         assert remedies() == {}
         assert [f.found for f in examine() if f.subject == package] == ["4.12.0.88"]
     only_opencv(monkeypatch, package, version="4.5.1")
-    assert remedies() == {package: f'run: pip install --upgrade "{package}>=4.10"'}
+    assert remedies() == {package: f'run: pip install --upgrade "{package}>=4.12"'}
 
 
 def test_a_cv2_of_the_system_s_own_needs_no_package(monkeypatch):
@@ -109,7 +109,7 @@ def test_a_cv2_of_the_system_s_own_needs_no_package(monkeypatch):
     assert remedies() == {}
     assert [f.found for f in examine() if f.subject == "opencv-python"] == [cv2.__version__]
     monkeypatch.setattr(cv2, "__version__", "4.5.1")
-    assert remedies() == {"opencv-python": 'run: pip install --upgrade "opencv-python>=4.10"'}
+    assert remedies() == {"opencv-python": 'run: pip install --upgrade "opencv-python>=4.12"'}
 
 
 def test_a_missing_front_end_is_named(monkeypatch, tmp_path):

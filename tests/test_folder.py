@@ -429,6 +429,22 @@ def test_a_strip_is_a_failure_of_its_own_and_the_other_pictures_are_done(street,
     assert segment_folder(pictures, tmp_path / "out", street, progress=False).skipped == 3
 
 
+def test_a_disk_that_takes_small_files_only_stops_the_run_too(few, street, tmp_path, monkeypatch):
+    def full(handle):
+        if os.fstat(handle).st_size > 5000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        with pytest.raises(
+            MasksegError, match="side-by-side.png' cannot be written: No space left on device"
+        ):
+            segment_folder(few, out, street, formats=["side_by_side"], progress=False)
+    result = segment_folder(few, out, street, formats=["side_by_side"], progress=False)
+    assert list(result.failures) == [BAD] and len(list(out.glob("*.png"))) == 2
+
+
 SHORTAGES = [
     MemoryError(),
     RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),

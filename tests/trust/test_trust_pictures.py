@@ -272,10 +272,36 @@ def test_other_settings_of_pi_heif_change_nothing(monkeypatch):
     assert seen and not any(seen) and pi_heif.options.DISABLE_SECURITY_LIMITS
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("Memory allocation error: Memory could not be allocated"),  # libheif's words
+        ValueError("Failed to decode frame 0: Out of memory"),  # libavif's
+    ],
+    ids=repr,
+)
+def test_a_lack_of_memory_is_not_called_damage(error, monkeypatch):
+    def fail(file):
+        raise error
+
+    monkeypatch.setattr(pi_heif, "HeifImageFile", fail)
+    with pytest.raises(ImageError, match="bytes needs more memory than is free; save it smaller"):
+        load_image(heic(noise(64, 64)))
+
+
 @posix
-def test_a_picture_under_the_limit_that_does_not_fit_into_memory_is_an_image_error(tmp_path, got):
+@pytest.mark.parametrize("kind", ["PNG", "HEIC", "AVIF"])
+def test_a_picture_under_the_limit_that_does_not_fit_into_memory_is_an_image_error(kind, tmp_path, got):
     path = tmp_path / "photo.png"
-    path.write_bytes(black_png(8000, 8000))
+    black = Image.new("RGB", (4000, 4000))
+    path.write_bytes(
+        {
+            "PNG": lambda: black_png(8000, 8000),
+            "HEIC": lambda: heic(black, quality=20, enc_params={"preset": "ultrafast"}),
+            "AVIF": lambda: encoded(black, "AVIF", speed=10),
+        }[kind]()
+    )
     report = child("starve", path)
     got(report["bytes"])
     assert report["bytes"] == ("refused: the picture's bytes needs more memory than is free; save it smaller")
