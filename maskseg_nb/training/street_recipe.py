@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         learned, held_out = learned_and_held_out(options.data, options.held_out)
-        decoded = PictureList(list(CheckedDataset.of(learned)))  # read once
+        decoded = PictureList(list(CheckedDataset.of(learned, progress=False)))  # read once
         model = from_imagenet(learned.categories)
         for stage, (settings, steps) in enumerate(zip(STAGES, options.steps, strict=True), 1):
             trained = train(
