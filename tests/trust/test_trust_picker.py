@@ -10,7 +10,7 @@ import pytest
 from front_end import file, png, screen, send, tree, upload
 from PIL import Image
 
-from maskseg_nb import SAMPLES, Explorer, ImageError, Inside, files
+from maskseg_nb import SAMPLES, Explorer, ImageError, Inside, files, load_image
 from maskseg_nb.choice_controls import UPLOAD_LIMIT
 from maskseg_nb.export import save_png
 from maskseg_nb.pictures import Pictures
@@ -496,7 +496,7 @@ def test_a_folder_that_is_read_only_is_said_in_the_app_and_nothing_stays(folder,
     assert sorted(os.listdir(folder)) == before
     app.controls.save.click()
     assert "Saved as" in app._message.value
-    np.testing.assert_array_equal(pixels(folder / "a-segmented.png"), pixels(folder / "a.png"))
+    np.testing.assert_array_equal(load_image(folder / "a-segmented.png"), load_image(folder / "a.png"))
 
 
 def test_two_who_save_at_once_both_get_a_whole_file_of_their_own(tmp_path, torture):
