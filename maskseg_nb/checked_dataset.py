@@ -139,7 +139,7 @@ def _check_agreement(index: int, image: np.ndarray, truth: Truth, categories: tu
             f"picture {index} has {image.shape[1]} x {image.shape[0]} pixels, its masks {width} x {height}; "
             "resize or crop both alike"
         )
-    if truth.categories != categories:
+    if tuple(truth.categories) != categories:
         raise DatasetError(
             f"picture {index} has the categories {quoted(', '.join(truth.categories[1:]))}, the dataset "
             f"{quoted(', '.join(categories[1:]))}; labels are indices, so they must be the same"

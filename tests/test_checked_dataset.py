@@ -161,6 +161,13 @@ def test_categories_must_be_the_datasets():
         checked((IMAGE, TRUTH), (IMAGE, other))
 
 
+def test_categories_may_be_a_list():
+    assert (
+        checked((IMAGE, truth(categories=list(CATEGORIES))), categories=list(CATEGORIES)).categories
+        == CATEGORIES
+    )
+
+
 def test_categories_must_be_names_that_differ():
     twice = ("__background__", "star", "square", "star", "circle")
     with pytest.raises(DatasetError, match="two of the dataset's categories are called 'star'"):
