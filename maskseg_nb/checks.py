@@ -65,6 +65,14 @@ def check_tensor(tensor: Tensor) -> None:
         )
 
 
+def check_limit(detections_per_img: int | None) -> None:
+    """Raise ValueError unless it is a number of instances in an image, or None: what the model itself has."""
+    limit = detections_per_img
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        got = quoted(limit)
+        raise ValueError(f"detections_per_img must be a whole number of at least 1 or None, got {got}")
+
+
 def check_finite(*numbers: Tensor) -> None:
     """Raise ModelError where what the network says is NaN or infinite: its weights are spoilt."""
     if not all(tensor.isfinite().all() for tensor in numbers):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torchvision.models.detection import MaskRCNN
 
-from .checks import THINNEST
+from .checks import THINNEST, check_limit
 from .coco_format import coco_entries
 from .errors import MAX_MESSAGE, ImageError, MasksegError, quoted, shortened
 from .export import contents, write_files
@@ -53,10 +53,7 @@ class Options:
         for name in ("score_threshold", "mask_threshold", "alpha"):
             check_fraction(name, getattr(self, name))
         check_overlap(self.overlap)
-        limit = self.detections_per_img
-        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-            got = quoted(limit)
-            raise ValueError(f"detections_per_img must be a whole number of at least 1 or None, got {got}")
+        check_limit(self.detections_per_img)
 
     def parts(self) -> tuple[object, ...]:
         """What decides a result, beside the model and its knobs."""

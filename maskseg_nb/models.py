@@ -15,7 +15,7 @@ from torchvision.models.detection import MaskRCNN
 
 from .anchors import Anchors
 from .checkpoints import read_published, read_state
-from .checks import check_model
+from .checks import check_limit, check_model
 from .errors import ModelError, quoted, shortened
 from .fill import fill
 from .out_of_memory import within_memory
@@ -75,6 +75,7 @@ def load_model(
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {quoted(precision)}")
+    check_limit(detections_per_img)
     place = _device(device)
     told = Details(categories, min_size, max_size, anchors, norm_eps)
     notes: list[str] = []
@@ -83,7 +84,8 @@ def load_model(
         model = _named_or_own(name, told, notes)
         model.eval().to(place)
         prime_roi_pools(model)
-        _set_limit(model, detections_per_img)
+        if detections_per_img is not None:
+            model.roi_heads.detections_per_img = detections_per_img
         return model if precision == "float32" else to_bfloat16(model)
 
     model = within_memory(
@@ -136,14 +138,6 @@ def _named(name: str, told: Details) -> MaskRCNN:
     set_input_size(model, told.min_size, told.max_size)
     model.name, model.categories = name, known.categories
     return model
-
-
-def _set_limit(model: MaskRCNN, detections: int | None) -> None:
-    if detections is None:
-        return
-    if not isinstance(detections, int) or isinstance(detections, bool) or detections < 1:
-        raise ValueError(f"detections_per_img must be a whole number from 1 on, got {quoted(detections)}")
-    model.roi_heads.detections_per_img = detections
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -68,11 +68,11 @@ def own_model(path: Path, told: Details) -> tuple[MaskRCNN, list[str]]:
     _apply(model, told)
     _check_anchors(model, state, name)
     fill(model, state, name)
-    with _blamed_on(name):
-        if told.norm_eps is None:
-            _set_norm_eps(model, said.norm_eps)
     if told.norm_eps is not None:
         _set_norm_eps(model, told.norm_eps)
+    else:
+        with _blamed_on(name):
+            _set_norm_eps(model, said.norm_eps)
     if assumed := _assumed(model, said, told):
         notes.append(
             f"{quoted(name)} does not say how it was trained; assumed: {', '.join(assumed)}. "

@@ -1,11 +1,22 @@
 """What many tests share: the shipped model, loaded once, and two photographs as it sees them."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
 from torchvision.models.detection import MaskRCNN
 
 from maskseg_nb import Prediction, Trace, load_model, predict, preprocess, sample_photo, trace
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other on a busy machine make these tests three to six times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
