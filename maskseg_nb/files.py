@@ -12,9 +12,9 @@ from filelock import FileLock, Timeout
 
 from .errors import MasksegError, quoted
 
-LOCK = (
-    ".lock"  # the file that stands for a folder while it is held; it means nothing where it was left behind
-)
+# Stands for a folder while it is held. Left behind (by a killed process, or on Windows, which deletes no open
+# file) it means nothing: what holds is the lock that the system keeps on the file, and not the file.
+LOCK = ".lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # some shared and mounted folders
 PARTIAL = ".partial-"  # how the names of files begin that are being written
 
@@ -61,7 +61,8 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
         who: What writes there, for the message: "training".
         error: Raised where somebody else holds the folder, or it cannot be written.
     """
-    lock = FileLock(folder / LOCK, blocking=False)
+    # No soft lock, which filelock would take where the system has none: a file that holds by being there.
+    lock = FileLock(folder / LOCK, blocking=False, fallback_to_soft=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -80,10 +81,10 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
     try:
         yield
     finally:
-        if (
-            lock.is_locked
-        ):  # whoever has opened the file just now notices that it is gone, and makes a new one
-            with contextlib.suppress(OSError):  # Windows keeps open files
+        if lock.is_locked:
+            # Before it is let go of: whoever has opened the file just now notices that it is gone, and makes
+            # a new one. Windows refuses, and filelock tries once more afterwards.
+            with contextlib.suppress(OSError):
                 os.unlink(folder / LOCK)
         lock.release()
 

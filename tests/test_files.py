@@ -163,6 +163,24 @@ def test_a_lock_that_was_left_behind_holds_nobody_up(tmp_path):
         pass
 
 
+@pytest.mark.skipif(os.name != "posix", reason="flock is POSIX")
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("left", ["", "23695\nanother-machine\n4597275237967222713936072169270603911758\n"])
+def test_nor_does_it_where_a_file_system_knows_no_locks(tmp_path, monkeypatch, recwarn, error, left):
+    """A file that holds by being there, filelock's own way out, would stay when its holder is killed."""
+    import fcntl
+
+    def refuse(*arguments):
+        raise OSError(error, os.strerror(error))
+
+    (tmp_path / LOCK).write_text(left)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for _ in range(2):
+        with locked(tmp_path, "training", TrainingError):
+            pass
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_a_folder_is_held_against_other_threads_and_the_same_one(tmp_path):
     refused = []
 
