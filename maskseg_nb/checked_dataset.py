@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from .checks import THINNEST
+from .checks import THINNEST, check_categories
 from .errors import DatasetError, ImageError, MasksegError, quoted
 from .findings import Fault, Findings
 from .images import load_image
@@ -52,8 +52,8 @@ class CheckedDataset:
         seen: A row per picture that is left.
 
     Raises:
-        DatasetError: No picture is left, two categories have one name, or a picture and its ground truth
-            have different sizes, boxes or categories.
+        DatasetError: No picture is left, categories have names that no checkpoint can hold, or a picture and
+            its ground truth have different sizes, boxes or categories.
         TypeError, ValueError: A picture is neither uint8 nor of a known shape, or the dataset is none.
     """
 
@@ -174,10 +174,10 @@ def _rgb(image: Any, index: int) -> np.ndarray:
 
 
 def category_names(dataset: Dataset) -> tuple[str, ...]:
-    """A dataset's categories, if they can be told apart by name.
+    """A dataset's categories, if a checkpoint can hold their names and they can be told apart.
 
     Raises:
-        DatasetError: Two have the same name.
+        DatasetError: A name is none that a checkpoint can hold, or two are the same.
         TypeError: They are no names, or the dataset is none.
     """
     for name in ("categories", "__len__", "__getitem__"):
@@ -185,15 +185,12 @@ def category_names(dataset: Dataset) -> tuple[str, ...]:
             raise TypeError(
                 f"dataset must have categories, len() and [i], as PictureList; got {type(dataset).__name__}"
             )
-    names = tuple(dataset.categories)
-    if not all(isinstance(name, str) and name for name in names):
-        raise TypeError(f"dataset.categories must be names, got {quoted(names)}")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise DatasetError(
-            f"two of the dataset's categories are called {quoted(twice[0])}; give each a name of its own"
-        )
-    return names
+    try:
+        return check_categories(dataset.categories)
+    except TypeError as error:
+        raise TypeError(f"dataset.{error}") from None
+    except ValueError as error:
+        raise DatasetError(f"the dataset's {error}; rename them") from None
 
 
 def _fault(error: MasksegError) -> Fault:

@@ -1,8 +1,13 @@
-"""What models, tensors and arrays must be before they are used, and what must come out of the network.
+"""What models, tensors, arrays and names must be before they are used, and what must come out of the network.
 
 torchvision answers a NaN, in the picture or in the weights, and pixels in [0, 255] with silence: no
 detections and no error.
 """
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Set
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +17,11 @@ from torchvision.models.detection import MaskRCNN
 from .errors import ModelError, quoted
 
 THINNEST = 500  # a model shrinks pictures to 936 pixels (street) or 1333: thinner strips would vanish
+MAX_CATEGORIES = 10_000  # the background among them
+MAX_NAME = 100  # letters of a category's name
+MAX_NAMES = (
+    2**19
+)  # bytes of all names as JSON: with them, a checkpoint's list of tensors is still a short one
 
 
 def check_model(model: nn.Module) -> MaskRCNN:
@@ -63,6 +73,46 @@ def check_tensor(tensor: Tensor) -> None:
         raise ValueError(
             f"tensor must be finite and in [0, 1], got [{low:.3g}, {high:.3g}]; divide pixels by 255"
         )
+
+
+def check_categories(names: Any, may_repeat: Collection[str] = ()) -> tuple[str, ...]:
+    """Names indexed by label, of a dataset or of a checkpoint, as a tuple: the same rule for both, so that
+    what was learned from the one can be read from the other.
+
+    Args:
+        names: Each of 1 to 100 printable letters, [0] the background.
+        may_repeat: All others must differ.
+
+    Raises:
+        TypeError: They are no names in an order.
+        ValueError: One cannot be a name, two are the same, or they are too many.
+    """
+    unordered = isinstance(names, str | bytes | Set | Mapping) or not isinstance(names, Iterable)
+    listed = () if unordered else tuple(names)
+    if unordered or not all(isinstance(name, str) for name in listed):
+        raise TypeError(f"categories must be a list of names, got {quoted(names, 60)}")
+    for name in listed:
+        if not is_name(name):
+            raise ValueError(
+                f"categories must have names of 1 to {MAX_NAME} printable letters, got {quoted(name, 40)}"
+            )
+    counts = Counter(listed)
+    for name in may_repeat:
+        del counts[name]
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise ValueError(f"categories must have different names, got {quoted(twice[0])} twice")
+    if len(listed) > MAX_CATEGORIES or len(json.dumps(listed)) > MAX_NAMES:
+        letters = sum(map(len, listed))
+        raise ValueError(
+            f"categories must be at most {MAX_CATEGORIES:,}, with names of {MAX_NAMES // 1024} KB together, "
+            f"got {len(listed):,} with {letters:,} letters"
+        )
+    return listed
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be a category's name: a person can read it, and it fits into a label."""
+    return len(text) <= MAX_NAME and text.isprintable() and text.strip() != ""
 
 
 def check_limit(detections_per_img: int | None) -> None:

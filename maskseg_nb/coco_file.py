@@ -1,12 +1,14 @@
 """A JSON file in COCO's format: opened, its three lists, and its categories."""
 
 import json
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .checks import is_name
 from .errors import DatasetError, quoted
 from .findings import Fault, Findings
 from .json_values import Key, key, named, text
@@ -151,7 +153,8 @@ def _entries(
         if not isinstance(row, dict):
             findings.add(Fault.NO_ENTRY, where)
             continue
-        number, name, above = key(row.get("id")), text(row.get("name")), text(row.get("supercategory"))
+        number, stated = key(row.get("id")), text(row.get("name"))
+        name, above = _seen(stated), _seen(text(row.get("supercategory")))
         entry = (number, name, None if (above or "none").lower() == "none" else above)
         if number is None:
             findings.add(Fault.NO_ID, where)
@@ -159,12 +162,23 @@ def _entries(
         known[number] = None
         if name is None:
             findings.add(Fault.NO_NAME, f"category {named(number)}")
+        elif not is_name(name):
+            findings.add(Fault.ODD_NAME, f"category {named(number)}, {quoted(name, 40)}")
         elif number in found and found[number] != entry:
             findings.add(Fault.NO_ID, f"{where}: the id {named(number)} is taken already")
             doubtful.add(number)
         else:
             found[number] = (number, name, entry[2])
+            if name != stated:
+                findings.add(Fault.UNSEEN, f"category {named(number)}, {quoted(stated, 40)}")
     return (entry for number, entry in found.items() if number not in doubtful)
+
+
+def _seen(name: str | None) -> str | None:
+    """A name without what nobody sees in it: tabs, no-break spaces, marks of direction and of no width."""
+    if name is None or name.isprintable():
+        return name
+    return " ".join("".join(c for c in name if unicodedata.category(c) != "Cf").split()) or None
 
 
 def _join(name: str, namesakes: list[_Category], findings: Findings) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from tqdm.auto import tqdm
 
+from .checked_dataset import category_names
 from .contours import rings_without_holes
 from .datasets import CocoDataset
 from .encoding import encoded
@@ -35,15 +36,17 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
         The stored dataset, opened.
 
     Raises:
-        DatasetError: There is something at `folder` already, or it cannot be written.
+        DatasetError: There is something at `folder` already, it cannot be written, or categories have names
+            that cannot be read again.
+        TypeError: The categories are no names, or the dataset is none.
     """
-    target = Path(folder)
+    target, categories = Path(folder), category_names(dataset)
     if target.exists():
         raise DatasetError(f"{quoted(target)} exists already; give a new folder")
     try:
         partial = new_folder(target.parent, f".{target.name}-", ".partial")
         try:
-            empty = _write(dataset, partial, progress)
+            empty = _write(dataset, categories, partial, progress)
             partial.rename(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
@@ -81,7 +84,7 @@ def _head(what: str) -> dict[str, Any]:
     return {"info": {"description": f"{what}, written by maskseg_nb"}, "licenses": []}
 
 
-def _write(dataset: Dataset, folder: Path, progress: bool) -> int:
+def _write(dataset: Dataset, categories: tuple[str, ...], folder: Path, progress: bool) -> int:
     """Returns how many annotations were left out, as no pixel is in their mask."""
     (folder / "images").mkdir()
     images: list[dict[str, Any]] = []
@@ -107,7 +110,7 @@ def _write(dataset: Dataset, folder: Path, progress: bool) -> int:
         **_head("A dataset with instance masks"),
         "images": images,
         "annotations": annotations,
-        "categories": coco_categories(dataset.categories),
+        "categories": coco_categories(categories),
     }
     (folder / "instances.json").write_text(json.dumps(content), encoding="utf-8")
     return empty

@@ -3,6 +3,7 @@
 import warnings
 from enum import StrEnum
 
+from .checks import MAX_NAME
 from .errors import MAX_MESSAGE, DatasetError
 
 
@@ -22,6 +23,7 @@ class Fault(StrEnum):
     TOO_LARGE = "pictures with more masks than memory"
     # Categories
     NO_NAME = "categories without a name"
+    ODD_NAME = "categories with names too long or unprintable"
     # Annotations
     BOX_ONLY = "boxes without outline"
     NO_OUTLINE = "annotations without outline and box"
@@ -37,6 +39,7 @@ class Fault(StrEnum):
     # Read nevertheless
     RENUMBERED = "ids missing, repeated or not whole"
     ONE_NAME = "categories of one name"
+    UNSEEN = "category names with invisible letters"
     LISTED_TWICE = "pictures listed twice"
     BY_NAME = "pictures found by name alone"
     STRAY_POINTS = "outlines with stray clicks beside them"
@@ -48,6 +51,7 @@ class Fault(StrEnum):
 READ = {
     Fault.RENUMBERED: "that list is numbered from 1",
     Fault.ONE_NAME: "joined",
+    Fault.UNSEEN: "read without them",
     Fault.LISTED_TWICE: "their annotations joined",
     Fault.BY_NAME: "their folder has another name than the file says",
     Fault.STRAY_POINTS: "read without them",
@@ -58,6 +62,7 @@ READ = {
 REMEDIES = {
     Fault.NOT_FOUND: "give the folder that holds them",
     Fault.IN_DOUBT: "several files or entries claim one name: rename them, or give the folder that is meant",
+    Fault.ODD_NAME: f"give names of 1 to {MAX_NAME} printable letters",
     Fault.BOX_ONLY: "masks need outlines: draw polygons, or take boxes as masks with boxes_only='fill'",
     Fault.NO_OUTLINE: "export polygons or masks",
     Fault.NOT_IN_PIXELS: "coordinates are shares of width and height: multiply them",

@@ -20,13 +20,12 @@ from torchvision.ops import FrozenBatchNorm2d
 from .anchors import Anchors, set_anchors
 from .bundles import SCORES
 from .checkpoints import read_mask_rcnn
+from .checks import MAX_CATEGORIES, check_categories
 from .errors import ModelError, quoted
 from .fill import fill
 from .street import street
 from .zoo import frozen_resnet50_fpn, numbered, resnet50_fpn_v2, trainable_resnet50_fpn
 
-MAX_CATEGORIES = 10_000  # the background among them
-MAX_NAME = 100  # letters of a category's name
 MIN_SIDE, MAX_SIDE = 32, 4096  # pixels of the input that a checkpoint may ask for
 SAFE_EPS = 1e-5  # torchvision's, where it loads no COCO weights
 
@@ -56,11 +55,27 @@ def own_model(path: Path, told: Details) -> tuple[MaskRCNN, list[str]]:
         ModelError: The file is no Mask R-CNN that is known here, or says what cannot be.
         ValueError, TypeError: `told` has what cannot be, or does not fit the file.
     """
-    name = path.name
     state, metadata, notes = read_mask_rcnn(path)
+    model, assumed = _model_of(state, metadata, path.name, told)
+    return model, notes + assumed
+
+
+def check_readable(model: MaskRCNN, name: str) -> None:
+    """Raise ModelError unless a file with a model's weights and `metadata_of` it can be made into a model."""
+    _model_of(model.state_dict(), metadata_of(model), name, Details(), "change the model or its settings")
+
+
+def _model_of(
+    state: dict[str, Tensor],
+    metadata: Mapping[str, str],
+    name: str,
+    told: Details,
+    remedy: str = "save it again",
+) -> tuple[MaskRCNN, list[str]]:
+    """`own_model`, when the file is read; the notes say what had to be assumed."""
     model, count = _build_for(state, name)
     model.categories = numbered(count)
-    with _blamed_on(name):
+    with _blamed_on(name, remedy):
         said = _details_in(metadata)
         _apply(model, said)
     if told.categories is not None:
@@ -71,14 +86,14 @@ def own_model(path: Path, told: Details) -> tuple[MaskRCNN, list[str]]:
     if told.norm_eps is not None:
         _set_norm_eps(model, told.norm_eps)
     else:
-        with _blamed_on(name):
+        with _blamed_on(name, remedy):
             _set_norm_eps(model, said.norm_eps)
-    if assumed := _assumed(model, said, told):
-        notes.append(
-            f"{quoted(name)} does not say how it was trained; assumed: {', '.join(assumed)}. "
-            "If it was trained with others, give them to load_model"
-        )
-    return model, notes
+    if not (assumed := _assumed(model, said, told)):
+        return model, []
+    return model, [
+        f"{quoted(name)} does not say how it was trained; assumed: {', '.join(assumed)}. "
+        "If it was trained with others, give them to load_model"
+    ]
 
 
 def metadata_of(model: MaskRCNN) -> dict[str, str]:
@@ -94,12 +109,12 @@ def metadata_of(model: MaskRCNN) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _blamed_on(name: str) -> Iterator[None]:
+def _blamed_on(name: str, remedy: str) -> Iterator[None]:
     """What is wrong in here was said by the file, not by the caller."""
     try:
         yield
     except (ValueError, TypeError, RecursionError) as error:
-        raise ModelError(f"{quoted(name)} has unusable metadata: {error}; save it again") from None
+        raise ModelError(f"{quoted(name)} has unusable metadata: {error}; {remedy}") from None
 
 
 def _details_in(metadata: Mapping[str, str]) -> Details:
@@ -159,24 +174,12 @@ def _with_background(names: Sequence[str], count: int) -> Sequence[str]:
 
 
 def _checked_names(names: Sequence[str], count: int) -> tuple[str, ...]:
-    if (
-        not isinstance(names, Sequence)
-        or isinstance(names, str)
-        or not all(isinstance(n, str) for n in names)
-    ):
-        raise TypeError(f"categories must be a list of names, got {quoted(names, 60)}")
-    if len(names) != count:
+    checked = check_categories(names, may_repeat=("N/A",))  # COCO's gaps are all called so
+    if len(checked) != count:
         raise ValueError(
-            f"it names {len(names)} categories and has weights for {count}, the background among them"
+            f"it names {len(checked)} categories and has weights for {count}, the background among them"
         )
-    for position, name in enumerate(names):
-        if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
-            raise ValueError(
-                f"categories must have names of 1 to {MAX_NAME} printable letters, got {quoted(name, 40)}"
-            )
-        if name != "N/A" and name in names[:position]:  # COCO's gaps are all called so
-            raise ValueError(f"categories must have different names, got {quoted(name)} twice")
-    return tuple(names)
+    return checked
 
 
 def set_input_size(model: MaskRCNN, min_size: int | None, max_size: int | None) -> None:

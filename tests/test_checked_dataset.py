@@ -170,11 +170,42 @@ def test_categories_may_be_a_list():
 
 def test_categories_must_be_names_that_differ():
     twice = ("__background__", "star", "square", "star", "circle")
-    with pytest.raises(DatasetError, match="two of the dataset's categories are called 'star'"):
+    with pytest.raises(
+        DatasetError, match="dataset's categories must have different names, got 'star' twice"
+    ):
         checked((IMAGE, truth(categories=twice)), categories=twice)
-    for names in (("__background__", 5), ("__background__", "")):
-        with pytest.raises(TypeError, match="dataset.categories must be names"):
+    for names in (("__background__", 5), "abcde", b"abcde", 5, None, {1: "star"}, {"star"}):
+        with pytest.raises(TypeError, match="dataset.categories must be a list of names, got "):
             checked((IMAGE, TRUTH), categories=names)
+
+
+# What a person cannot read, or no label show; the last has 101 letters.
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "a\nb", "a\tb", "a\0b", "a\u00a0b", "a\u200bb", "\u202eb", "\ud800", "\ue000", "x" * 101],
+)
+def test_categories_must_have_the_names_that_a_checkpoint_can_hold(street, name):
+    names = (*CATEGORIES[:4], name)
+    said = "categories must have names of 1 to 100 printable letters, got "
+    pair = IMAGE, truth(categories=names)
+    with pytest.raises(DatasetError, match=f"the dataset's {said}.*; rename them"):
+        checked(pair, categories=names)
+    with pytest.raises(DatasetError, match=f"the dataset's {said}"):
+        evaluate(street, PictureList([pair]), progress=False)
+
+
+def test_categories_may_have_any_name_that_a_person_can_read():
+    names = ("__background__", "x" * 100, "Straße 7", "自転車", "\U0001f6b2 <b>&amp;|")
+    assert checked((IMAGE, truth(categories=names)), categories=np.array(names)).categories == names
+
+
+@pytest.mark.parametrize("count, letters", [(10_001, 5), (10_000, 60), (8_000, 70)])
+def test_categories_must_be_as_few_as_a_checkpoint_can_hold(count, letters):
+    names = ["__background__", *(f"{number:0{letters}}" for number in range(count - 1))]
+    with pytest.raises(
+        DatasetError, match=f"at most 10,000, with names of 512 KB together, got {count:,} with"
+    ):
+        checked((IMAGE, truth(categories=names)), categories=names)
 
 
 def test_what_is_no_dataset_is_a_type_error():

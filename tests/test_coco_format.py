@@ -163,6 +163,14 @@ def test_pictures_of_one_number_get_numbers_of_their_own(tmp_path):
 # What is refused, and what stays behind
 
 
+@pytest.mark.parametrize("name", ["x" * 101, "a\tb", "", "lamp"])
+def test_category_names_that_would_not_be_read_again_are_refused(name, tmp_path):
+    truth = Truth.from_masks(np.ones((1, 7, 5), bool), [1], ("__background__", name, "lamp"))
+    with pytest.raises(DatasetError, match="the dataset's categories must have"):
+        write_coco(PictureList([(np.zeros((7, 5, 3), np.uint8), truth)]), tmp_path / "out", progress=False)
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("kind", ["folder", "empty folder", "file"])
 def test_what_exists_already_is_refused_and_left_alone(kind, tmp_path):
     target = tmp_path / "old"

@@ -387,7 +387,11 @@ LEFT_OUT = {
         ("entries without an id of their own", [GONE, None, True, "", math.nan, [5], {}]),
     ],
     ("categories", 2, "name"): [
-        ("categories without a name", [GONE, "", " ", None, ["cat"], True, math.nan])
+        ("categories without a name", [GONE, "", " ", "\u200b\t", None, ["cat"], True, math.nan]),
+        (
+            "categories with names too long or unprintable",
+            ["x" * 101, "x" * 10**6, "a\0b", "\ue000", "la\ud800"],
+        ),
     ],
     ("categories", 2): [("entries that are no objects", [None, 3, "text", []])],
     # annotations

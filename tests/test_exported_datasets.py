@@ -288,6 +288,39 @@ def test_annotations_of_the_background_itself_are_of_no_category(opened):
         assert opened(content).categories == ("__background__", "stem")
 
 
+@pytest.mark.parametrize(
+    "stated, read",
+    [
+        ("young\u00a0leaf", "young leaf"),
+        ("young\tleaf", "young leaf"),
+        ("young\r\n  leaf", "young leaf"),
+        ("\ufeffle\u00adaf\u200b", "leaf"),
+        ("\u200fعلم\u202c", "علم"),
+        ("leaf\u3000\n", "leaf"),  # blanks at the end are no change
+    ],
+)
+def test_letters_that_nobody_sees_are_taken_out_of_names_with_a_warning(opened, expected, stated, read):
+    content = plain()
+    content["categories"][0]["name"] = stated
+    if stated.rstrip() == read:
+        dataset = opened(content, strict=True)
+    else:
+        with pytest.warns(UserWarning, match="Read with a change: category names with invisible letters: 1"):
+            dataset = opened(content)
+        with pytest.raises(
+            DatasetError, match="category names with invisible letters: 1 .first: category 1, "
+        ):
+            opened(content, strict=True)
+    assert dataset.categories == ("__background__", read, "stem")
+    assert dataset.counts() == {read: 1, "stem": 2}
+
+
+def test_a_name_of_a_hundred_letters_is_read_as_it_stands(opened):
+    content = plain()
+    content["categories"][0]["name"] = name = "blatt " * 16 + "äöüß"
+    assert opened(content, strict=True).categories == ("__background__", name, "stem")
+
+
 @pytest.mark.parametrize("above", ["none", None, "", "leaf"])
 def test_of_two_categories_of_one_name_the_one_without_annotations_is_left_out(opened, expected, above):
     content = plain()

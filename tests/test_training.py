@@ -10,6 +10,7 @@ import pytest
 import torch
 from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
 from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from maskseg_nb import files, load_model, predict, preprocess
 from maskseg_nb.errors import DatasetError, TrainingError
@@ -436,6 +437,59 @@ def test_the_pictures_held_out_are_checked_before_the_first_step(street, tmp_pat
     with pytest.raises(error, match=said):
         run(street, tmp_path / "out", held_out=held_out, watch=steps.append)
     assert steps == [] and not (tmp_path / "out").exists()
+
+
+def renamed(name):
+    image, truth = DATA[0]
+    names = (*CATEGORIES[:4], name)
+    return PictureList([(image, Truth(**{**vars(truth), "categories": names}))])
+
+
+@pytest.mark.parametrize("name", ["x" * 101, "a\nb", " ", "\u200b", CATEGORIES[1]])
+def test_category_names_that_could_not_be_loaded_again_are_refused_before_the_first_step(
+    street, tmp_path, name
+):
+    steps = []
+    with pytest.raises(DatasetError, match="the dataset's categories must have"):
+        run(street, tmp_path / "out", renamed(name), watch=steps.append)
+    assert steps == [] and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["x" * 100, "\U0001f6b2" * 100, '["\\"]', "a,b", "N/A"])
+def test_category_names_of_any_readable_kind_are_loaded_again(street, tmp_path, name):
+    trained = run(street, tmp_path, renamed(name), steps=1)
+    assert load_model(trained.path).categories == (*CATEGORIES[:4], name)
+    run(street, tmp_path, renamed(name), steps=1)  # and are in the checkpoint, too
+
+
+def odd(part, value):
+    """The shipped model with something that its file cannot say, or that load_model would not take."""
+    model = load_model("street")
+    if part == "anchors":
+        value = AnchorGenerator(((value,),) * 5, model.rpn.anchor_generator.aspect_ratios).eval()
+        model.rpn.anchor_generator = value
+    else:
+        model.transform.max_size = 6000
+        setattr(model.transform, part, value)
+    return model
+
+
+@pytest.mark.parametrize(
+    "part, value, said",
+    [
+        ("min_size", (5000,), "min_size and max_size must be from 32 to 4096"),
+        ("min_size", (16,), "min_size and max_size must be from 32 to 4096"),
+        ("min_size", (320.5,), "invalid literal for int"),
+        ("anchors", 10**6, "anchors must be numbers above 0, at most 4096"),
+    ],
+)
+def test_a_model_that_could_not_be_loaded_again_is_refused_before_the_first_step(tmp_path, part, value, said):
+    steps = []
+    with pytest.raises(
+        TrainingError, match=f"load_model could not read what would come out.*{said}"
+    ) as caught:
+        run(odd(part, value), tmp_path, watch=steps.append)
+    assert steps == [] and os.listdir(tmp_path) == [] and len(str(caught.value)) <= 300
 
 
 def test_grey_and_transparent_pictures_are_learned_from_as_rgb(street, tmp_path):

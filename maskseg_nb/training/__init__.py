@@ -17,14 +17,15 @@ from tqdm.auto import tqdm
 
 from ..checked_dataset import CheckedDataset
 from ..checks import check_model
-from ..errors import DatasetError, TrainingError
+from ..errors import DatasetError, ModelError, TrainingError
 from ..evaluation import Evaluation, evaluate, to_judge
 from ..files import locked
 from ..models import load_model
 from ..out_of_memory import within_memory
+from ..own_model import check_readable
 from ..truth import Dataset
 from .augmentation import Example, TrainingPictures, repeat_factors, seeded
-from .files import Checkpoint, save_card, save_weights
+from .files import WEIGHTS, Checkpoint, save_card, save_weights
 from .fine_tuning import freeze, with_categories
 from .model_card import model_card
 from .run import LOSSES, Run
@@ -99,11 +100,13 @@ def train(
         The trained model, where it is stored, and its losses.
 
     Raises:
-        DatasetError: There is nothing to learn from, or a picture contradicts its ground truth; the
-            pictures that are held out are checked, too, before the first step.
+        DatasetError: There is nothing to learn from, a picture contradicts its ground truth, or categories
+            have names that no checkpoint can hold; the pictures that are held out are checked, too, before
+            the first step.
         TypeError, ValueError: A picture is not as it should be; the message names its index.
         TrainingError: A loss is not finite, the folder cannot be written, another training is writing into
-            it, or the checkpoint in it is of another training. The last checkpoint stays as it is.
+            it, the checkpoint in it is of another training, or `load_model` could not read what would come
+            out: that, too, is said before the first step. The last checkpoint stays as it is.
     """
     model = check_model(model)
     settings = settings or TrainingSettings()
@@ -141,6 +144,12 @@ def _train(
             settings.input_size[1],
         )
     freeze(learner, settings.freeze)
+    try:
+        check_readable(learner, WEIGHTS)
+    except ModelError as error:
+        raise TrainingError(
+            f"load_model could not read what would come out of this training: {error}"
+        ) from None
     run = Run(learner, settings, len(dataset))
     checkpoint = Checkpoint(folder, run.identity)
     if resume:
