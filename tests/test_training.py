@@ -2,21 +2,26 @@
 losses, and files read back by `load_model`."""
 
 import errno
+import json
 import os
 from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from maskseg_nb import files, load_model, predict, preprocess
 from maskseg_nb.errors import DatasetError, TrainingError
+from maskseg_nb.own_model import metadata_of
 from maskseg_nb.shapes import CATEGORIES, ShapesDataset
 from maskseg_nb.training import train
 from maskseg_nb.training.augmentation import Augmentation, TrainingPictures, repeat_factors, seeded
+from maskseg_nb.training.files import _half, save_weights
 from maskseg_nb.training.fine_tuning import parts, with_categories
 from maskseg_nb.training.run import LOSSES, Run
 from maskseg_nb.training.settings import TrainingSettings
@@ -218,6 +223,41 @@ def test_without_a_watcher_there_is_a_bar(street, tmp_path, capfd):
     assert "Training: 100%" in capfd.readouterr().err
 
 
+def test_equal_trainings_give_equal_files_to_the_byte(street, tmp_path, whole):
+    """Held out or not, and resumed: all but the model card says the same."""
+
+    def interrupt(progress):
+        if progress.step == 3:
+            raise KeyboardInterrupt
+
+    run(street, tmp_path / "again")
+    with pytest.raises(KeyboardInterrupt):
+        run(street, tmp_path / "resumed", watch=interrupt)
+    run(street, tmp_path / "resumed")
+    for name in ("model.safetensors", "checkpoint.safetensors"):
+        expected = (whole.path.parent / name).read_bytes()
+        assert (tmp_path / "again" / name).read_bytes() == expected
+        assert (tmp_path / "resumed" / name).read_bytes() == expected
+    cards = [(tmp_path / folder / "model.md").read_text() for folder in ("again", "resumed")]
+    assert cards[0] == cards[1]
+
+
+def test_what_is_written_is_what_safetensors_writes_but_for_the_order_of_what_it_says(street, tmp_path):
+    street.categories, before = ("__background__", '自"転\\車', "ü", "car", "/"), street.categories
+    try:
+        files = {save_weights(street, tmp_path).read_bytes() for _ in range(8)}
+        said = metadata_of(street)
+    finally:
+        street.categories = before
+    (data,) = files
+    plain = save({name: _half(value).contiguous() for name, value in street.state_dict().items()}, said)
+    length, tensors = int.from_bytes(data[:8], "little"), len(data) - len(plain)
+    assert tensors == 0 and data[8 + length :] == plain[8 + length :] and length % 8 == 0
+    assert json.loads(data[8 : 8 + length]) == json.loads(plain[8 : 8 + length])
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        assert file.metadata() == said
+
+
 def test_workers_change_nothing(street, tmp_path, whole):
     assert np.array_equal(run(street, tmp_path, workers=1).losses, whole.losses)
 
@@ -309,17 +349,17 @@ def test_a_damaged_checkpoint_is_one_clear_error(street, tmp_path, damage):
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(street, tmp_path, monkeypatch, whole):
-    def full(path, data, write=files.write_whole):
+    def full(path, whole_file=files.whole_file):
         written.append(path.name)
         if len(written) == 2:
             monkeypatch.setattr(os, "fsync", no_space)
-        write(path, data)
+        return whole_file(path)
 
     def no_space(handle):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     written = []
-    monkeypatch.setattr("maskseg_nb.training.files.write_whole", full)
+    monkeypatch.setattr("maskseg_nb.training.files.whole_file", full)
     with pytest.raises(
         TrainingError, match="checkpoint.safetensors' cannot be written: No space left on device"
     ):

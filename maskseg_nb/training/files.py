@@ -12,7 +12,7 @@ from torchvision.models.detection import MaskRCNN
 
 from ..checkpoints import read_state
 from ..errors import ModelError, TrainingError, quoted
-from ..files import write_whole
+from ..files import whole_file, write_whole
 from ..own_model import metadata_of
 from .model_card import flat
 from .run import Run
@@ -120,10 +120,29 @@ def _half(tensor: Tensor) -> Tensor:
 
 
 def _write(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    data = save({key: value.contiguous() for key, value in state.items()}, metadata)
     try:
-        write_whole(path, save({key: value.contiguous() for key, value in state.items()}, metadata))
+        with whole_file(path) as file:
+            file.write(_head_in_order(data))
+            file.write(memoryview(data)[_end_of_head(data) :])
     except OSError as error:
         raise _cannot_write(path, error) from None
+
+
+def _head_in_order(data: bytes) -> bytes:
+    """The head of a safetensors file with its metadata sorted, so that equal trainings give equal files.
+
+    safetensors itself keeps them in a table without order: they come in another one at every call.
+    """
+    head = json.loads(data[8 : _end_of_head(data)])
+    head["__metadata__"] = dict(sorted(head["__metadata__"].items()))
+    text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text
+
+
+def _end_of_head(data: bytes) -> int:
+    return 8 + int.from_bytes(data[:8], "little")
 
 
 def _cannot_write(path: Path, error: OSError) -> TrainingError:
