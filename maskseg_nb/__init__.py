@@ -1,23 +1,26 @@
 """See, step by step, how Mask R-CNN turns a photograph into instance masks."""
 
-from .errors import DatasetError, ImageError, MasksegError, ModelError, TrainingError, require_opencv
+from .errors import (
+    DatasetError,
+    ImageError,
+    MasksegError,
+    ModelError,
+    TrainingError,
+    require_opencv,
+)
 
 require_opencv()
 
-from .coco_format import write_coco  # noqa: E402
-from .datasets import CocoDataset, voc_photograph  # noqa: E402
-from .doctor import doctor  # noqa: E402
-from .evaluation import Evaluation, evaluate  # noqa: E402
-from .evaluation_figures import (  # noqa: E402
-    show_confusion,
-    show_f1,
-    show_precision_recall,
-    show_worst,
-)
-from .explorer import Explorer  # noqa: E402
-from .export import export  # noqa: E402
-from .export_formats import FORMATS  # noqa: E402
-from .figures import (  # noqa: E402
+from .apps.explorer.app import Explorer
+from .apps.inside.app import Inside
+from .apps.thresholds.app import ThresholdExplorer
+from .data.coco import CocoDataset, voc_photograph
+from .data.coco_writer import write_coco
+from .data.images import SAMPLES, load_image, preprocess, sample_photo
+from .data.shapes import ShapesDataset
+from .data.truth import PictureList, Truth, split
+from .diagnostics import doctor
+from .drawing.figures import (
     figure_png,
     show_journey,
     show_pictures,
@@ -25,30 +28,29 @@ from .figures import (  # noqa: E402
     show_side_by_side,
     show_stage,
 )
-from .folder import segment_folder, segment_pictures  # noqa: E402
-from .folder_figure import show_folder  # noqa: E402
-from .follow import follow  # noqa: E402
-from .images import SAMPLES, load_image, preprocess, sample_photo  # noqa: E402
-from .inside import Inside  # noqa: E402
-from .instances import Instances  # noqa: E402
-from .label_maps import instance_map, semantic_map  # noqa: E402
-from .match_drawing import draw_match  # noqa: E402
-from .matching import Match, Outcome, match  # noqa: E402
-from .measures import measure  # noqa: E402
-from .models import load_model  # noqa: E402
-from .overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask  # noqa: E402
-from .prediction import Prediction  # noqa: E402
-from .segmentation import predict, segment_image  # noqa: E402
-from .shapes import ShapesDataset  # noqa: E402
-from .threshold_explorer import ThresholdExplorer  # noqa: E402
-from .trace import Trace, trace  # noqa: E402
-from .training import Trained, train  # noqa: E402
-from .training.augmentation import Augmentation  # noqa: E402
-from .training.chart import TrainingChart, show_training  # noqa: E402
-from .training.fine_tuning import with_categories  # noqa: E402
-from .training.settings import TrainingSettings  # noqa: E402
-from .truth import PictureList, Truth, split  # noqa: E402
-from .zoo import MODELS  # noqa: E402
+from .drawing.overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask
+from .evaluation.evaluate import Evaluation, evaluate
+from .evaluation.figures import show_confusion, show_f1, show_precision_recall, show_worst
+from .evaluation.match_pictures import draw_match
+from .evaluation.matching import Match, Outcome, match
+from .mask_rcnn.follow import follow
+from .mask_rcnn.instances import Instances
+from .mask_rcnn.predict import predict, segment_image
+from .mask_rcnn.prediction import Prediction
+from .mask_rcnn.trace import Trace, trace
+from .models.loading import load_model
+from .models.zoo import MODELS
+from .results.export import export
+from .results.figures import show_folder
+from .results.folder import segment_folder, segment_pictures
+from .results.formats import FORMATS
+from .results.label_maps import instance_map, semantic_map
+from .results.measures import measure
+from .training.augmentation import Augmentation
+from .training.chart import TrainingChart, show_training
+from .training.fine_tuning import with_categories
+from .training.settings import TrainingSettings
+from .training.train import Trained, train
 
 __all__ = [
     "FORMATS",

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from torchvision.models.detection import MaskRCNN
 
+from .data.images import sample_photo
 from .errors import MasksegError, quoted
-from .export_formats import FORMATS
-from .folder import segment_pictures
-from .folder_contents import FolderPictures, pictures_in
-from .folder_records import Record
-from .images import sample_photo
-from .models import load_model
-from .prediction import check_fraction
-from .zoo import MODELS
+from .mask_rcnn.prediction import check_fraction
+from .models.loading import load_model
+from .models.zoo import MODELS
+from .results.folder import segment_pictures
+from .results.folder_contents import FolderPictures, pictures_in
+from .results.folder_records import Record
+from .results.formats import FORMATS
 
 EXAMPLES = """examples:
   maskseg-nb                                   two sample photographs

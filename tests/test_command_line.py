@@ -19,7 +19,7 @@ from PIL import Image
 import maskseg_nb
 from maskseg_nb import MODELS, load_image, load_model, predict, preprocess, sample_photo
 from maskseg_nb.__main__ import _parser, _pictures, main
-from maskseg_nb.download import Download
+from maskseg_nb.models.download import Download
 
 ROOT = Path(__file__).parents[1]
 

@@ -124,11 +124,11 @@ def test_the_wheel_holds_every_module_and_the_shipped_weights(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
         expected = {f"maskseg_nb/{path.relative_to(PACKAGE).as_posix()}" for path in MODULES}
-        expected |= {"maskseg_nb/weights/street.safetensors", "maskseg_nb/weights/street.md"}
+        expected |= {"maskseg_nb/models/weights/street.safetensors", "maskseg_nb/models/weights/street.md"}
         assert {name for name in held if name.startswith("maskseg_nb/")} == expected
         assert any(name.endswith("/licenses/LICENSE") for name in held)
-        weights = archive.read("maskseg_nb/weights/street.safetensors")
-        assert weights == (PACKAGE / "weights" / "street.safetensors").read_bytes()
+        weights = archive.read("maskseg_nb/models/weights/street.safetensors")
+        assert weights == (PACKAGE / "models" / "weights" / "street.safetensors").read_bytes()
 
 
 # A machine without libGL
@@ -178,36 +178,74 @@ def imports():
                 yield from ((path, f"{node.module}.{alias.name}") for alias in node.names)
 
 
+def room_of(path):
+    """The folder of a module within the package, or the module itself where it is in none."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def inner_imports():
+    """(file, room that it imports from) for every import of a module of the package."""
+    for path in MODULES:
+        package = path.relative_to(PACKAGE).parts[:-1]
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                above = package[: len(package) - node.level + 1]
+                for alias in node.names:
+                    yield path, (*above, *(node.module or "").split("."), alias.name)[0] or alias.name
+
+
+# Who may import whom: each room only from those above it.
+ROOMS = (
+    "errors",
+    "_shared",
+    "models",
+    "data",
+    "mask_rcnn",
+    "drawing",
+    "evaluation",
+    "results",
+    "training",
+    "lessons",
+    "apps",
+    "diagnostics",
+    "__init__",
+    "__main__",
+)
+
+
+def test_a_room_imports_only_from_rooms_above_it():
+    assert {room_of(path) for path in MODULES} == set(ROOMS)
+    rows = [(path.relative_to(PACKAGE).as_posix(), room_of(path), room) for path, room in inner_imports()]
+    assert len(rows) > 200
+    order = {room: number for number, room in enumerate(ROOMS)}
+    assert [row for row in rows if order[row[2]] > order[row[1]]] == []
+
+
+def test_a_room_s_init_is_a_docstring_that_names_its_modules():
+    for path in MODULES:
+        if path.name == "__init__.py" and path.parent != PACKAGE:
+            (docstring,) = ast.parse(path.read_text()).body
+            text = ast.literal_eval(docstring.value)
+            if path.parent.name not in ("_shared", "lessons") and path.parent.parent.name != "apps":
+                inside = {other.stem for other in path.parent.iterdir() if other.stem[0] != "_"} - {"weights"}
+                assert inside - set(re.findall(r"`(\w+)`", text)) == set(), path
+
+
 def importers(package):
-    return {path.stem for path, module in imports() if module.split(".")[0] == package}
+    return {path for path, module in imports() if module.split(".")[0] == package}
 
 
-def is_app(module):
-    shared = (
-        "app",
-        "app_parts",
-        "canvas",
-        "choice_controls",
-        "clickable",
-        "controls",
-        "picture_app",
-        "save_panel",
-    )
-    return module in (*shared, "chart") or module.startswith(("explorer", "inside", "threshold"))
-
-
-def test_only_the_apps_import_ipywidgets():
-    assert "explorer" in importers("ipywidgets")
-    assert {module for module in importers("ipywidgets") if not is_app(module)} == set()
+@pytest.mark.parametrize("package", ["ipywidgets", "anywidget", "traitlets"])
+def test_only_the_apps_import_widgets(package):
+    assert importers(package)
+    assert {path for path in importers(package) if room_of(path) != "apps"} == set()
 
 
 def test_only_the_figures_and_the_apps_import_matplotlib():
-    assert "figures" in importers("matplotlib")
-    assert {m for m in importers("matplotlib") if not is_app(m)} == {
-        "figures",
-        "evaluation_figures",
-        "folder_figure",
+    users = {
+        path.relative_to(PACKAGE).as_posix() for path in importers("matplotlib") if room_of(path) != "apps"
     }
+    assert users == {f"{room}/figures.py" for room in ("drawing", "evaluation", "results", "training")}
 
 
 def test_nobody_imports_pyplot_which_is_not_thread_safe():
@@ -216,6 +254,6 @@ def test_nobody_imports_pyplot_which_is_not_thread_safe():
     assert done.stdout == "False\n", done.stderr
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_no_module_is_longer_than_300_lines(path):
     assert len(path.read_text().splitlines()) <= 300

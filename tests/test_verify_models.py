@@ -10,7 +10,7 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn
 import verify_models
 from loopback import empty_cache, no_address
 from maskseg_nb import MODELS, load_model, preprocess, sample_photo
-from maskseg_nb.download import Download
+from maskseg_nb.models.download import Download
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 from torchvision.ops import masks_to_boxes
 from torchvision.transforms import v2
 
-from ..truth import Dataset, Truth
+from ..data.truth import Dataset, Truth
 
 LEAST_SIDE = 3  # pixels of a box that is worth learning from
 LEAST_SEEN = 0.1  # of an instance that something is pasted over

@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from torchvision.models.detection import MaskRCNN
 
-from ..figures import figure_png
-from ..images import preprocess
-from ..overlay import draw_instances
-from ..prediction import Prediction, check_fraction
-from ..segmentation import predict
-from . import Progress
-from .run import LOSSES
+from ..data.images import preprocess
+from ..drawing.figures import figure_png
+from ..drawing.overlay import draw_instances
+from ..mask_rcnn.predict import predict
+from ..mask_rcnn.prediction import Prediction, check_fraction
+from .loop import LOSSES
+from .train import Progress
 
 LEAST_SECONDS = 2.0  # between two drawings
 SHARE = 0.1  # of the time that drawing may take

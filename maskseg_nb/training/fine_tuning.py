@@ -11,8 +11,8 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 
 from ..errors import quoted
-from ..street import LiteFPN
-from ..zoo import categories_of
+from ..models.street import LiteFPN
+from ..models.zoo import categories_of
 
 BODY_PARTS = ("stem", "C2", "C3", "C4", "C5")  # as in Feature Pyramid Networks: C2 is at stride 4
 

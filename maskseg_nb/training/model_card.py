@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import torchvision
 
-from ..evaluation import Evaluation
-from .run import Run
+from ..evaluation.evaluate import Evaluation
+from .loop import Run
 
 
 def model_card(run: Run, labels: list[np.ndarray], evaluation: Evaluation | None, notes: str) -> str:

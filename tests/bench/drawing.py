@@ -15,8 +15,8 @@ from maskseg_nb import (
     preprocess,
     sample_photo,
 )
-from maskseg_nb.canvas import JPEG_QUALITY
-from maskseg_nb.encoding import encoded
+from maskseg_nb.apps.canvas import JPEG_QUALITY
+from maskseg_nb.data.encoding import encoded
 
 from .measure import PHOTO, RUNS, Target, median_ms
 

@@ -16,8 +16,8 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.ops import box_iou
 
 from maskseg_nb import SAMPLES, Prediction, Trace, load_model, predict, preprocess, sample_photo, trace
-from maskseg_nb.precision import fold_batch_norms, has_native_bfloat16, to_bfloat16
-from maskseg_nb.zoo import MODELS
+from maskseg_nb.models.bfloat16 import fold_batch_norms, has_native_bfloat16, to_bfloat16
+from maskseg_nb.models.zoo import MODELS
 
 from .measure import PHOTO, Target, load
 

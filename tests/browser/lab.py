@@ -21,8 +21,8 @@ import numpy as np
 from playwright.sync_api import Browser, Locator, Page, Playwright
 
 from maskseg_nb import load_image
-from maskseg_nb.canvas import BLOCK, JPEG_QUALITY, TITLE_HEIGHT
-from maskseg_nb.encoding import encoded
+from maskseg_nb.apps.canvas import BLOCK, JPEG_QUALITY, TITLE_HEIGHT
+from maskseg_nb.data.encoding import encoded
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 BUILD = Path(__file__).parents[2] / "build"

@@ -12,9 +12,9 @@ from playwright.sync_api import Page, expect
 
 from lab import AppInPage, Lab, choose_theme, contrast, shown_pixels, too_wide
 from maskseg_nb import load_model
-from maskseg_nb.canvas import BLOCK
-from maskseg_nb.inside_state import InsideState
-from maskseg_nb.pictures import Pictures
+from maskseg_nb.apps.canvas import BLOCK
+from maskseg_nb.apps.inside.state import InsideState
+from maskseg_nb.apps.picture_sources import Pictures
 from street_levels import PROPOSALS
 
 NOTEBOOK = "inside.ipynb"

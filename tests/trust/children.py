@@ -23,7 +23,7 @@ from maskseg_nb import (
     sample_photo,
     show_side_by_side,
 )
-from maskseg_nb.download import Download, fetch
+from maskseg_nb.models.download import Download, fetch
 
 PHOTO_SIZE = (256, 320)
 

@@ -9,8 +9,8 @@ import numpy as np
 from ipywidgets import DOMWidget, Widget
 from PIL import Image
 
-from maskseg_nb.app import App
-from maskseg_nb.picture_app import PictureApp
+from maskseg_nb.apps.app import App
+from maskseg_nb.apps.picture_app import PictureApp
 
 
 def send(widget: Widget, **state: Any) -> None:

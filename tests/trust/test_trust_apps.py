@@ -18,9 +18,9 @@ from ipywidgets.widgets.widget import _instances
 from traitlets import TraitError
 
 from maskseg_nb import Explorer, Inside, MasksegError, ModelError, load_model, predict, trace
-from maskseg_nb.explorer_state import ExplorerState
-from maskseg_nb.inside_state import InsideState
-from maskseg_nb.pictures import Pictures
+from maskseg_nb.apps.explorer.state import ExplorerState
+from maskseg_nb.apps.inside.state import InsideState
+from maskseg_nb.apps.picture_sources import Pictures
 from street_levels import PROPOSALS
 
 NAN, INF = float("nan"), float("inf")
@@ -421,7 +421,7 @@ class Failing:
     def __init__(self, monkeypatch, model, moment, error):
         self.error, self.seen, self.patch = error, [], monkeypatch
         if moment == "preprocess":
-            monkeypatch.setattr("maskseg_nb.choice.preprocess", self._fail)
+            monkeypatch.setattr("maskseg_nb.apps.runner.preprocess", self._fail)
             self.hooks = []
         else:
             keep = model.backbone.register_forward_hook(lambda module, given, out: self._keep(given, out))
@@ -464,7 +464,7 @@ def test_an_interrupt_in_the_network_passes_and_leaves_all_as_before(
     if moment == "the clock":  # read by the network's stages, too: only the reading behind them fails
         readings = iter([time.perf_counter])
         clock = type("Clock", (), {"perf_counter": staticmethod(lambda: next(readings, interrupt)())})
-        monkeypatch.setattr("maskseg_nb.choice.time", clock)
+        monkeypatch.setattr("maskseg_nb.apps.runner.time", clock)
     else:
         failing = fail_at(moment, KeyboardInterrupt())
     state.picture, state.input_size = "astronaut (sample)", "proportions kept"
@@ -594,13 +594,13 @@ def test_no_memory_for_a_knob_leaves_it_as_it_was(folder, street, fail_at):
 
 
 def test_no_memory_for_the_drawing_is_said_and_the_status_does_not_stay_at_running(app, monkeypatch):
-    part = "explorer_state.ExplorerState._draw" if isinstance(app, Explorer) else "inside_state.stage_picture"
+    part = "explorer.state.ExplorerState._draw" if isinstance(app, Explorer) else "inside.state.stage_picture"
 
     def fail(*_):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"maskseg_nb.{part}", fail)
+        patch.setattr(f"maskseg_nb.apps.{part}", fail)
         app.controls.picture.value = "astronaut (sample)"
         assert "not enough memory; choose a smaller picture, input size or model" in app._message.value
         assert app._status.value == "" and not app.controls._shown["mask_threshold"][0].disabled

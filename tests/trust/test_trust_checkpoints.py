@@ -18,9 +18,9 @@ from safetensors.torch import save_file
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 
 from maskseg_nb import ModelError, load_model
-from maskseg_nb.checkpoints import MAX_TENSORS, read_state
-from maskseg_nb.download import MAX_BYTES
-from maskseg_nb.street import street as build_street
+from maskseg_nb.models.checkpoints import MAX_TENSORS, read_state
+from maskseg_nb.models.download import MAX_BYTES
+from maskseg_nb.models.street import street as build_street
 
 SCORES = "roi_heads.box_predictor.cls_score.weight"
 STATE = {"body.weight": torch.arange(6.0).reshape(2, 3), "steps": torch.tensor(7)}
@@ -315,7 +315,7 @@ def test_a_file_that_may_not_be_read(suffix, tmp_path, monkeypatch, got):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")  # which root never meets
 
-    monkeypatch.setattr("maskseg_nb.checkpoints.safe_open", refuse)
+    monkeypatch.setattr("maskseg_nb.models.checkpoints.safe_open", refuse)
     monkeypatch.setattr(type(path), "open", refuse)
     got(refusal(path, "cannot be opened: Permission denied; give a file that you may read"))
 

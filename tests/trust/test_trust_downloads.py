@@ -28,10 +28,10 @@ import torch
 import maskseg_nb
 from loopback import empty_cache, no_address, send, serving
 from maskseg_nb import MODELS, ModelError, load_model
-from maskseg_nb.checkpoints import read_state
-from maskseg_nb.download import Download, fetch
-from maskseg_nb.street import street as build_street
-from maskseg_nb.zoo import shipped_weights
+from maskseg_nb.models.checkpoints import read_state
+from maskseg_nb.models.download import Download, fetch
+from maskseg_nb.models.street import street as build_street
+from maskseg_nb.models.zoo import shipped_weights
 
 HTML = b"<!doctype html><title>Log in</title><p>Please accept the terms."
 
@@ -175,9 +175,9 @@ def stall_at_half(handler):
 )
 def test_a_failed_download_is_said_and_mended_by_the_next(answer, reason, publish, cache, monkeypatch, got):
     if answer in (stall_at_once, stall_at_half):
-        monkeypatch.setattr("maskseg_nb.download.READ_SECONDS", 0.5)
+        monkeypatch.setattr("maskseg_nb.models.download.READ_SECONDS", 0.5)
     if answer is endless:
-        monkeypatch.setattr("maskseg_nb.download.MAX_BYTES", 2**25)
+        monkeypatch.setattr("maskseg_nb.models.download.MAX_BYTES", 2**25)
     with serving(answer) as server:
         publish(server.address)
         got(refusal(rf"^photo-\w+\.pth cannot be downloaded \(.*(?:{reason})"))
@@ -203,14 +203,14 @@ def test_no_network(publish, cache, got):
 
 
 def test_a_name_that_is_looked_up_for_too_long_is_given_up(publish, cache, monkeypatch):
-    monkeypatch.setattr("maskseg_nb.download.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("maskseg_nb.models.download.CONNECT_SECONDS", 0.2)
     waiting = threading.Event()
 
     def slow(*_, **__):
         waiting.wait(60)
         raise OSError("too late")
 
-    monkeypatch.setattr("maskseg_nb.download.urllib.request.urlopen", slow)
+    monkeypatch.setattr("maskseg_nb.models.download.urllib.request.urlopen", slow)
     publish("http://example.invalid")
     try:
         refusal("no answer within 0 s")
@@ -269,7 +269,7 @@ def test_a_full_disk(publish, cache, monkeypatch, got):
 
     with serving(send_published) as server:
         publish(server.address)
-        monkeypatch.setattr("maskseg_nb.download.os.fsync", full)
+        monkeypatch.setattr("maskseg_nb.models.download.os.fsync", full)
         got(refusal("No space left on device.*; make room on the disk of '"))
     assert names_in(cache) == []
 
@@ -498,7 +498,7 @@ def test_a_file_that_is_swapped_between_check_and_reading(publish, cache, tmp_pa
             download.path.write_bytes(pickle.dumps(Poison(canary), protocol=2))
             return real(*data)
 
-        monkeypatch.setattr("maskseg_nb.download.hashlib.sha256", swap_after)
+        monkeypatch.setattr("maskseg_nb.models.download.hashlib.sha256", swap_after)
         assert loads_whole()
     assert not canary.exists()
 

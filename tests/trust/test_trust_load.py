@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from maskseg_nb import MasksegError
-from maskseg_nb.memory import check_fits, free_bytes
+from maskseg_nb._shared.memory import check_fits, free_bytes
 from predictions import made_up
 
 GIB = 2**30

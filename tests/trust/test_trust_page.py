@@ -23,11 +23,11 @@ from maskseg_nb import (
     show_semantic_map,
     trace,
 )
-from maskseg_nb.canvas import Canvas
-from maskseg_nb.explorer_state import STYLES
-from maskseg_nb.figures import figure_png
-from maskseg_nb.trace import ORDER
-from maskseg_nb.visible import as_html, visible
+from maskseg_nb._shared.text import as_html, visible
+from maskseg_nb.apps.canvas import Canvas
+from maskseg_nb.apps.explorer.state import STYLES
+from maskseg_nb.drawing.figures import figure_png
+from maskseg_nb.mask_rcnn.trace import ORDER
 
 # A file's name holds no slash, so some of these close no tag: a browser does not need it.
 HOSTILE = {
@@ -124,8 +124,8 @@ def long_lived(request, tmp_path_factory, street):
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch, prediction, street_trace):
     """What the network says is no matter here: it always says the same."""
-    monkeypatch.setattr("maskseg_nb.explorer_state.predict", lambda model, tensor: prediction)
-    monkeypatch.setattr("maskseg_nb.inside_state.trace", lambda model, tensor, **knobs: street_trace)
+    monkeypatch.setattr("maskseg_nb.apps.explorer.state.predict", lambda model, tensor: prediction)
+    monkeypatch.setattr("maskseg_nb.apps.inside.state.trace", lambda model, tensor, **knobs: street_trace)
 
 
 @pytest.fixture
@@ -179,8 +179,8 @@ def test_hostile_categories_and_a_hostile_model_name_are_text_wherever_they_stan
         model.name = batch[0]
         shutil.copy(sample_photo("restaurant"), tmp_path / "a.jpg")
         run = trace(model, restaurant[0])
-        monkeypatch.setattr("maskseg_nb.explorer_state.predict", lambda *_, run=run: run.prediction)
-        monkeypatch.setattr("maskseg_nb.inside_state.trace", lambda *_, run=run, **knobs: run)
+        monkeypatch.setattr("maskseg_nb.apps.explorer.state.predict", lambda *_, run=run: run.prediction)
+        monkeypatch.setattr("maskseg_nb.apps.inside.state.trace", lambda *_, run=run, **knobs: run)
         app = app_class(tmp_path, model)
         every_view(app)
         assert visible(batch[0]) in text_of(app._status)
@@ -194,8 +194,8 @@ def test_a_hostile_error_is_one_line_of_text_and_goes_into_the_log_as_it_is(app,
     def fail(*_, **__):
         raise RuntimeError(text)
 
-    part = "explorer_state.predict" if isinstance(app, Explorer) else "inside_state.trace"
-    monkeypatch.setattr(f"maskseg_nb.{part}", fail)
+    part = "explorer.state.predict" if isinstance(app, Explorer) else "inside.state.trace"
+    monkeypatch.setattr(f"maskseg_nb.apps.{part}", fail)
     app.controls.picture.value = "cat (sample)"
     check_page(app)
     said = text_of(app._message)
@@ -211,8 +211,8 @@ def test_an_error_of_ten_thousand_characters_is_cut_to_300(app, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("<b>\u202e" * 2500)
 
-    part = "explorer_state.predict" if isinstance(app, Explorer) else "inside_state.trace"
-    monkeypatch.setattr(f"maskseg_nb.{part}", fail)
+    part = "explorer.state.predict" if isinstance(app, Explorer) else "inside.state.trace"
+    monkeypatch.setattr(f"maskseg_nb.apps.{part}", fail)
     app.controls.picture.value = "cat (sample)"
     assert 200 < len(text_of(app._message)) <= 300
     check_page(app)

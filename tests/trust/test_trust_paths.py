@@ -16,8 +16,9 @@ import pytest
 from corpus import encoded, noise
 
 import maskseg_nb
-from maskseg_nb import ImageError, images, load_image
-from maskseg_nb.pictures import Pictures
+from maskseg_nb import ImageError, load_image
+from maskseg_nb.apps.picture_sources import Pictures
+from maskseg_nb.data import images
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="such paths exist on POSIX systems only")
 PNG = encoded(noise(), "PNG")

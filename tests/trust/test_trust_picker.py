@@ -10,10 +10,11 @@ import pytest
 from front_end import file, png, screen, send, tree, upload
 from PIL import Image
 
-from maskseg_nb import SAMPLES, Explorer, ImageError, Inside, files, load_image
-from maskseg_nb.choice_controls import UPLOAD_LIMIT
-from maskseg_nb.export import save_png
-from maskseg_nb.pictures import Pictures
+from maskseg_nb import SAMPLES, Explorer, ImageError, Inside, load_image
+from maskseg_nb._shared import files
+from maskseg_nb.apps.picture_chooser import UPLOAD_LIMIT
+from maskseg_nb.apps.picture_sources import Pictures
+from maskseg_nb.results.export import save_png
 
 SAMPLE_LABELS = tuple(f"{name} (sample)" for name in SAMPLES)
 INSIDE, OUTSIDE = 10, 200  # levels of grey: which picture was opened

@@ -33,9 +33,9 @@ from PIL import Image, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageErr
 
 import maskseg_nb
 from maskseg_nb import ImageError, load_image
-from maskseg_nb.decoding import MAX_CODED_PIXELS, stored_size
-from maskseg_nb.heif_boxes import coded_pixels
-from maskseg_nb.pictures import Pictures
+from maskseg_nb.apps.picture_sources import Pictures
+from maskseg_nb.data.codec import MAX_CODED_PIXELS, stored_size
+from maskseg_nb.data.heif_boxes import coded_pixels
 
 CHILD = Path(__file__).with_name("decode_child.py")
 posix = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits are set as Linux does")

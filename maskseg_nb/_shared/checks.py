@@ -1,0 +1,172 @@
+"""What models, tensors, arrays and names must be before they are used, and what must come out of the network.
+
+torchvision answers a NaN, in the picture or in the weights, and pixels in [0, 255] with silence: no
+detections and no error.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Set
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import MaskRCNN
+
+from ..errors import ModelError, quoted
+
+THINNEST = 500  # a model shrinks pictures to 936 pixels (street) or 1333: thinner strips would vanish
+MAX_CATEGORIES = 10_000  # the background among them
+MAX_NAME = 100  # letters of a category's name
+MAX_NAMES = (
+    2**19
+)  # bytes of all names as JSON: with them, a checkpoint's list of tensors is still a short one
+
+
+def check_model(model: nn.Module) -> MaskRCNN:
+    """The Mask R-CNN itself, out of DataParallel, torch.compile's wrapper and the like.
+
+    Raises:
+        TypeError, ValueError: It is no Mask R-CNN in eval mode that takes float32.
+    """
+    while not isinstance(model, MaskRCNN):
+        inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
+        if not isinstance(inner, nn.Module):
+            break
+        model = inner
+    if not isinstance(model, MaskRCNN) or not model.roi_heads.has_mask():
+        raise TypeError(f"model must be a torchvision MaskRCNN, got {type(model).__name__}")
+    if any(module.training for module in model.modules()):  # one part is enough to change what the rest says
+        raise ValueError("model is in training mode; call model.eval() first")
+    first = next(model.parameters())
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError('model is on the device "meta", which holds no numbers; load it on "cpu"')
+    casts = any(module._forward_pre_hooks for module in model.backbone.modules())  # as precision.py adds
+    if first.dtype != torch.float32 and not casts:
+        raise ValueError(
+            f"model must have float32 weights, got {first.dtype}; call model.float(), or load_model() "
+            'with precision="bfloat16"'
+        )
+    return model
+
+
+def check_tensor(tensor: Tensor) -> None:
+    """Raise TypeError or ValueError unless `tensor` is float32 (1, 3, H, W), finite, in [0, 1]."""
+    if not isinstance(tensor, Tensor) or tensor.dtype != torch.float32 or tensor.layout != torch.strided:
+        got = type(tensor).__name__
+        if isinstance(tensor, Tensor):
+            got = str(tensor.dtype if tensor.layout == torch.strided else tensor.layout)
+        raise TypeError(f"tensor must be a float32 torch.Tensor, got {got}; preprocess() makes one")
+    if tensor.ndim != 4 or tensor.shape[:2] != (1, 3) or 0 in tensor.shape:
+        raise ValueError(f"tensor must have shape (1, 3, H, W), got {tuple(tensor.shape)}")
+    if tensor.is_meta:
+        raise ValueError('tensor is on the device "meta", which holds no numbers; make it with preprocess()')
+    height, width = tensor.shape[-2:]
+    if max(height, width) > THINNEST * min(height, width):
+        raise ValueError(
+            f"tensor must not be a strip thinner than 1:{THINNEST}, got {height} x {width} pixels; "
+            "cut it shorter"
+        )
+    low, high = torch.aminmax(tensor.detach())  # NaN comes through
+    if not (low >= 0 and high <= 1):
+        raise ValueError(
+            f"tensor must be finite and in [0, 1], got [{low:.3g}, {high:.3g}]; divide pixels by 255"
+        )
+
+
+def check_categories(names: Any, may_repeat: Collection[str] = ()) -> tuple[str, ...]:
+    """Names indexed by label, of a dataset or of a checkpoint, as a tuple: the same rule for both, so that
+    what was learned from the one can be read from the other.
+
+    Args:
+        names: Each of 1 to 100 printable letters, [0] the background.
+        may_repeat: All others must differ.
+
+    Raises:
+        TypeError: They are no names in an order.
+        ValueError: One cannot be a name, two are the same, or they are too many.
+    """
+    unordered = isinstance(names, str | bytes | Set | Mapping) or not isinstance(names, Iterable)
+    listed = () if unordered else tuple(names)
+    if unordered or not all(isinstance(name, str) for name in listed):
+        raise TypeError(f"categories must be a list of names, got {quoted(names, 60)}")
+    for name in listed:
+        if not is_name(name):
+            raise ValueError(
+                f"categories must have names of 1 to {MAX_NAME} printable letters, got {quoted(name, 40)}"
+            )
+    counts = Counter(listed)
+    for name in may_repeat:
+        del counts[name]
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise ValueError(f"categories must have different names, got {quoted(twice[0])} twice")
+    if len(listed) > MAX_CATEGORIES or len(json.dumps(listed)) > MAX_NAMES:
+        letters = sum(map(len, listed))
+        raise ValueError(
+            f"categories must be at most {MAX_CATEGORIES:,}, with names of {MAX_NAMES // 1024} KB together, "
+            f"got {len(listed):,} with {letters:,} letters"
+        )
+    return listed
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be a category's name: a person can read it, and it fits into a label."""
+    return len(text) <= MAX_NAME and text.isprintable() and text.strip() != ""
+
+
+def check_limit(detections_per_img: int | None) -> None:
+    """Raise ValueError unless it is a number of instances in an image, or None: what the model itself has."""
+    limit = detections_per_img
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        got = quoted(limit)
+        raise ValueError(f"detections_per_img must be a whole number of at least 1 or None, got {got}")
+
+
+def check_finite(*numbers: Tensor) -> None:
+    """Raise ModelError where what the network says is NaN or infinite: its weights are spoilt."""
+    if not all(tensor.isfinite().all() for tensor in numbers):
+        raise ModelError(
+            "the network's numbers are not finite (NaN or infinite), so its weights are spoilt; load the "
+            "model again, or an earlier checkpoint"
+        )
+
+
+def check_detections(
+    boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, categories: tuple[str, ...]
+) -> int:
+    """Raise TypeError or ValueError unless the arrays belong together; return how many there are."""
+    for name, array, kind, shape in (
+        ("scores", scores, "f", ()),
+        ("boxes", boxes, "f", (4,)),
+        ("labels", labels, "iu", ()),
+    ):
+        check_array(name, array, kind)
+        expected = (len(scores), *shape)
+        if array.shape != expected:
+            raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
+    if len(labels) and not (labels.min() >= 0 and labels.max() < len(categories)):
+        raise ValueError(
+            f"labels must be indices of the {len(categories)} categories, got {value_range(labels)}"
+        )
+    return len(scores)
+
+
+def check_array(name: str, array: np.ndarray, kinds: str) -> None:
+    """Raise TypeError or ValueError unless it is an array of finite floats "f", integers "iu", bools "b"."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+        got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        kind = {"f": "floats", "b": "bools"}.get(kinds, "integers")
+        raise TypeError(f"{name} must be an array of {kind}, got {got}")
+    if kinds == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+
+
+def check_size(size: tuple[int, int]) -> None:
+    good = isinstance(size, tuple) and len(size) == 2
+    if not good or not all(isinstance(side, (int, np.integer)) and side > 0 for side in size):
+        raise ValueError(f"image_size must be (height, width) in pixels, got {quoted(size)}")
+
+
+def value_range(values: np.ndarray) -> str:
+    return f"{values.min():.6g} to {values.max():.6g}"

@@ -1,0 +1,1 @@
+"""The explorer: choose a photograph, move the thresholds, see the masks."""

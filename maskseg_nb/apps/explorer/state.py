@@ -1,0 +1,212 @@
+"""What the explorer shows, without a widget: validated settings and the chain that follows from them.
+
+Every link of the chain remembers the settings it was computed for. `update` recomputes from the first link
+whose settings differ: a threshold never runs the network.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+from traitlets import Bool, Enum, Tuple, validate
+
+from ...drawing.overlay import (
+    draw_instances,
+    draw_semantic_map,
+    instance_colors,
+    overlay_segmentation_mask,
+)
+from ...errors import shortened
+from ...mask_rcnn.instances import Instances
+from ...mask_rcnn.predict import predict
+from ...mask_rcnn.prediction import Prediction
+from ...models.zoo import MODELS
+from ...results.label_maps import instance_map, semantic_map
+from ..picture_sources import Pictures
+from ..runner import INPUT_SIZES, Choice
+from ..settings import Fraction
+
+# Style -> (function of the public API, what it draws, options).
+STYLES: dict[str, tuple[Callable[..., np.ndarray], str, dict[str, Any]]] = {
+    "white, as documented": (overlay_segmentation_mask, "instances.masks", {}),
+    "colour per instance": (draw_instances, "instances", {}),
+    "colour per category": (draw_instances, "instances", {"color_by": "category"}),
+    "colour and outline": (draw_instances, "instances", {"outline": True}),
+    "semantic map": (draw_semantic_map, "semantic_map(instances)", {}),
+}
+
+
+_DRAWABLE: dict[str, Callable[[Instances], Any]] = {
+    "instances": lambda instances: instances,
+    # All in one: for the overlay it is the same, and a large photograph's masks would not fit into memory.
+    "instances.masks": lambda instances: instance_map(instances)[None] > 0,
+    "semantic_map(instances)": semantic_map,
+}
+
+
+class ExplorerState(Choice):
+    """The explorer's settings, and what they give."""
+
+    score_threshold = Fraction(0.5)
+    mask_threshold = Fraction(0.5)
+    alpha = Fraction(0.5)
+    style = Enum(list(STYLES), "colour per instance")
+    labels = Bool(True)
+    hidden_categories = Tuple()  # of names
+
+    KNOBS = ("score_threshold", "mask_threshold", "alpha", "style", "labels", "hidden_categories")
+    SETTINGS = Choice.CHOICES + KNOBS
+
+    # What the settings give; set by update(), which is called before anybody reads them.
+    instances: Instances
+    blended: np.ndarray
+
+    def __init__(self, pictures: Pictures, model: MaskRCNN, load_model: Callable[[str], MaskRCNN]) -> None:
+        super().__init__(pictures, model, load_model)
+        self._selected_for: tuple[object, ...] | None = None
+        self._drawn_for: tuple[object, ...] | None = None
+
+    @validate("hidden_categories")
+    def _check_hidden_categories(self, proposal: dict[str, Any]) -> tuple[str, ...]:
+        for name in proposal["value"]:
+            if not isinstance(name, str):
+                raise TypeError(f"hidden_categories must be names, got {shortened(ascii(name), 80)}")
+        return proposal["value"]
+
+    @property
+    def prediction(self) -> Prediction:
+        """All that the network said about the picture."""
+        return self.output
+
+    @property
+    def score_floor(self) -> float:
+        """The lowest score that the model reports at all."""
+        return float(self.model.roi_heads.score_thresh)
+
+    def update(self) -> None:
+        """Bring the whole chain up to date.
+
+        Two threads may call it at once: each waits for the other and then finds little or nothing to do.
+
+        Raises:
+            MasksegError: The picture or the model cannot be had; both are then as before, and so is all else.
+        """
+        with self.lock:
+            self.run_network()
+            self._select()
+            self._draw()
+
+    def _run(self, model: MaskRCNN, tensor: Tensor) -> Prediction:
+        return predict(model, tensor)
+
+    def _select(self) -> None:
+        wanted = (self.prediction, self.score_threshold, self.mask_threshold, self.hidden_categories)
+        if self._selected_for == wanted:
+            return
+        self.instances = self._kept(*wanted[:3])
+        self._selected_for = wanted
+
+    def _kept(self, prediction: Prediction, score_threshold: float, mask_threshold: float) -> Instances:
+        return prediction.select(
+            score_threshold=score_threshold,
+            mask_threshold=mask_threshold,
+            categories=self.shown_categories,
+        )
+
+    def _draw(self) -> None:
+        wanted = (self.instances, self.style, self.alpha, self.labels)
+        if self._drawn_for == wanted:
+            return
+        self.blended = self._blend(self.image, *wanted)
+        self._drawn_for = wanted
+
+    def _blend(
+        self, image: np.ndarray, instances: Instances, style: str, alpha: float, labels: bool
+    ) -> np.ndarray:
+        function, drawn, options = self._drawing(style, labels)
+        return function(image, _DRAWABLE[drawn](instances), alpha, **options)
+
+    def photo_instances(self) -> Instances:
+        """`instances` in the photograph's own pixels: the same rows."""
+        prediction = self.prediction.to_size(self.photo.shape[:2])
+        return self._kept(prediction, self.score_threshold, self.mask_threshold)
+
+    def photo_blended(self, instances: Instances) -> np.ndarray:
+        """`blended` at the photograph's own size, of what `photo_instances` gives."""
+        return self._blend(self.photo, instances, self.style, self.alpha, self.labels)
+
+    @staticmethod
+    def _drawing(style: str, labels: bool) -> tuple[Callable[..., np.ndarray], str, dict[str, Any]]:
+        function, drawn, options = STYLES[style]
+        return function, drawn, {**options, "labels": labels} if function is draw_instances else options
+
+    @property
+    def found_categories(self) -> tuple[str, ...]:
+        """The categories of the prediction, the most confident first."""
+        return tuple(dict.fromkeys(self.prediction.categories[label] for label in self.prediction.labels))
+
+    @property
+    def shown_categories(self) -> tuple[str, ...] | None:
+        """The found categories without the hidden ones; None where none of them is hidden."""
+        shown = tuple(name for name in self.found_categories if name not in self.hidden_categories)
+        return None if shown == self.found_categories else shown
+
+    def category_counts(self) -> dict[str, tuple[int, int]]:
+        """Found category -> (how many reach the score threshold, how many there are)."""
+        labels, scores = self.prediction.labels, self.prediction.scores
+        counts = {}
+        for name in self.found_categories:
+            same = labels == self.prediction.categories.index(name)
+            counts[name] = (int((same & (scores >= self.score_threshold)).sum()), int(same.sum()))
+        return counts
+
+    def note(self) -> str:
+        """What to say on the picture where nothing is shown; empty where something is."""
+        if len(self.instances):
+            return ""
+        if not len(self.prediction):
+            return f"The model found nothing of its {len(self.prediction.categories) - 1} categories here."
+        best = self.prediction.scores[0]
+        name = self.prediction.categories[self.prediction.labels[0]]
+        if best >= self.score_threshold:
+            return f"Every category found is hidden. The best score is {name} {best:.2f}."
+        return f"Nothing scores {self.score_threshold:.2f} or more. The best rejected is {name} {best:.2f}."
+
+    def colors(self) -> list[tuple[int, int, int]]:
+        """The RGB colour in which the style draws each instance."""
+        if self.style == "white, as documented":
+            return [(255, 255, 255)] * len(self.instances)
+        by_category = self.style in ("colour per category", "semantic map")
+        return list(
+            map(tuple, instance_colors(self.instances, "category" if by_category else "instance").tolist())
+        )
+
+    def code(self) -> str:
+        """The lines of the public API that give exactly `blended`.
+
+        For an upload, or a model that no name loads, they begin from `explorer`, the app's own variable.
+        """
+        function, drawn, options = self._drawing(self.style, self.labels)
+        options_code = "".join(f", {name}={value!r}" for name, value in options.items())
+        source = self.pictures.code(self.picture)
+        by_name = self.model_name in MODELS
+        names = {"predict", "preprocess", "show_side_by_side", function.__name__}
+        names |= {"load_model"} if by_name else set()
+        names |= {"sample_photo"} if source and source.startswith("sample_photo") else set()
+        names |= {"semantic_map"} if drawn.startswith("semantic_map") else set()
+        size = INPUT_SIZES[self.input_size]
+        categories = f", categories={self.shown_categories}" if self.shown_categories is not None else ""
+        return "\n".join(
+            [
+                f"from maskseg_nb import {', '.join(sorted(names))}",
+                "",
+                f'model = load_model("{self.model_name}")' if by_name else "model = explorer.model",
+                f"tensor, image = preprocess({source or 'explorer.image'}, size={size})",
+                f"instances = predict(model, tensor).select(score_threshold={self.score_threshold}, "
+                f"mask_threshold={self.mask_threshold}{categories})",
+                f"blended = {function.__name__}(image, {drawn}, {self.alpha}{options_code})",
+                "show_side_by_side(image, blended)",
+            ]
+        )

@@ -1,0 +1,238 @@
+"""What the stage explorer shows, without a widget: a trace, the box that is followed, the stage on screen."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+from traitlets import Dict, Enum, Int, Tuple, validate
+
+from ...drawing.film_strip import Frame, film
+from ...drawing.panels import StagePicture, View
+from ...drawing.stage_pictures import stage_picture
+from ...errors import MAX_MESSAGE, quoted, shortened
+from ...mask_rcnn.follow import anchor_at, follow, lost
+from ...mask_rcnn.journey import Journey
+from ...mask_rcnn.trace import ORDER, Knobs, Trace, trace
+from ..picture_sources import Pictures
+from ..runner import Choice
+from ..settings import Fraction
+
+Followed = tuple[int, int]  # a row of DenseProposals, and a category: 0 is the most probable one
+
+
+class InsideState(Choice):
+    """The stage explorer's settings, and what they give.
+
+    Attributes:
+        stage: The stage on screen, a key of `trace.ORDER`.
+        followed: (anchor, label) of the box that is followed, as `follow` takes them; label 0 is the most
+            probable category. Empty for the best detection.
+        knobs: Name -> value, for those fields of `Knobs` that are not the model's own.
+        level, channel: Which feature map; channel -1 is the strongest ones.
+        shown: How many boxes are drawn.
+        trace, journey, pair, frames: What the settings give.
+    """
+
+    stage = Enum(list(ORDER), "detections")
+    followed = Tuple()
+    knobs = Dict()
+    level = Int(2)
+    channel = Int(-1)
+    shown = Int(15)
+    score_threshold = Fraction(0.5)
+    mask_threshold = Fraction(0.5)
+
+    KNOBS = ("knobs", "level", "channel", "shown", "score_threshold", "mask_threshold")
+    SETTINGS = (*Choice.CHOICES, "stage", "followed", *KNOBS)
+
+    journey: Journey
+    pair: StagePicture
+    frames: tuple[Frame, ...]
+
+    def __init__(self, pictures: Pictures, model: MaskRCNN, load_model: Callable[[str], MaskRCNN]) -> None:
+        super().__init__(pictures, model, load_model)
+        self._followed_for: tuple[str, str, str] | None = None
+
+    @property
+    def trace(self) -> Trace:
+        """Every stage of the last run."""
+        return self.output
+
+    @property
+    def own_knobs(self) -> dict[str, Any]:
+        """The model's own numbers: torchvision's defaults, where it was built with them."""
+        return asdict(Knobs.of(self.model))
+
+    @property
+    def knob_values(self) -> dict[str, Any]:
+        """The numbers in force."""
+        return {**self.own_knobs, **self.knobs}
+
+    def with_knob(self, name: str, value: float) -> dict[str, Any]:
+        """What `knobs` has to be for one knob to have a value, and all others what they have."""
+        others = {other: kept for other, kept in self.knobs.items() if other != name}
+        return others if value == self.own_knobs.get(name) else {**others, name: value}
+
+    @validate("knobs")
+    def _check_knobs(self, proposal: dict[str, Any]) -> dict[str, Any]:
+        for name in proposal["value"]:
+            if name not in self.own_knobs:
+                raise TypeError(f"no knob {quoted(name)}; there are {', '.join(self.own_knobs)}")
+        replace(Knobs.of(self.model), **proposal["value"])  # raises
+        return proposal["value"]
+
+    @validate("shown")
+    def _check_shown(self, proposal: dict[str, Any]) -> int:
+        if not 1 <= proposal["value"] <= 1000:
+            raise ValueError(f"shown must be 1 to 1000, got {quoted(proposal['value'])[1:-1]}")
+        return proposal["value"]
+
+    @validate("level")
+    def _check_level(self, proposal: dict[str, Any]) -> int:
+        if self._ran_for and not 0 <= proposal["value"] < len(self.trace.features.names):
+            raise ValueError(f"level must be 0 to {len(self.trace.features.names) - 1}")
+        return proposal["value"]
+
+    @validate("channel")
+    def _check_channel(self, proposal: dict[str, Any]) -> int:
+        if self._ran_for and not -1 <= proposal["value"] < self.channels:
+            raise ValueError(f"channel must be 0 to {self.channels - 1}, or -1 for the strongest")
+        return proposal["value"]
+
+    @validate("followed")
+    def _check_followed(self, proposal: dict[str, Any]) -> tuple[int, ...]:
+        if proposal["value"]:
+            if len(proposal["value"]) != 2:
+                got = shortened(ascii(proposal["value"]), 80)
+                raise ValueError(f"followed must be (anchor, label) or (), got {got}")
+            anchor, label = proposal["value"]
+            try:
+                follow(self.trace, anchor=anchor, label=label or None)  # raises
+            except ValueError as error:
+                raise ValueError(shortened(str(error), MAX_MESSAGE)) from None
+        return proposal["value"]
+
+    @property
+    def channels(self) -> int:
+        """How many channels each feature map has."""
+        return next(iter(self.trace.features.maps.values())).shape[1]
+
+    @property
+    def view(self) -> View:
+        """What of the stage is on screen; a model with fewer maps than the last one has a nearest level."""
+        return View(
+            level=min(self.level, len(self.trace.features.names) - 1),
+            channel=self.channel if 0 <= self.channel < self.channels else None,
+            shown=self.shown,
+            score_threshold=self.score_threshold,
+            mask_threshold=self.mask_threshold,
+        )
+
+    def update(self) -> None:
+        """Bring trace, journey and pictures up to date; only the stages behind a changed knob run again.
+
+        Raises:
+            MasksegError: The picture or the model cannot be had; both are then as before, and so is all else.
+        """
+        with self.lock:
+            self.run_network()
+            if self._followed_for != self._ran_for:
+                self._followed_for = self._ran_for
+                self.followed = ()  # another picture, model or size has other anchors
+            self._rerun()
+            anchor, label = self.followed or self._best()
+            self.journey = follow(self.trace, anchor=anchor, label=label or None)
+            self.pair = stage_picture(self.trace, self.image, self.stage, self.journey, self.view)
+            self.frames = film(self.image, self.journey, self.mask_threshold)
+
+    def _run(self, model: MaskRCNN, tensor: Tensor) -> Trace:
+        return trace(model, tensor, **self.knobs)
+
+    def _rerun(self) -> None:
+        """Run what lies behind the knobs that have changed; where that fails, they are as before."""
+        while asdict(self.trace.knobs) != (wanted := self.knob_values):
+            try:
+                self.output = self.trace.rerun(**wanted)
+            except BaseException:
+                if wanted == self.knob_values:
+                    own, ran = self.own_knobs, asdict(self.trace.knobs)
+                    self.knobs = {name: value for name, value in ran.items() if value != own[name]}
+                raise
+
+    def _best(self) -> Followed:
+        found = self.trace.detections
+        if len(found.scores):
+            return int(self.trace.proposals.anchors[found.proposals[0]]), int(found.labels[0])
+        if len(self.trace.proposals.anchors):
+            return int(self.trace.proposals.anchors[0]), 0
+        return int(self.trace.dense.objectness.argmax()), 0
+
+    @property
+    def following(self) -> Followed:
+        """The anchor and, where it came that far, the category of the box that is followed."""
+        found = self.journey.detection
+        return self.journey.anchor.row, found.label if found else 0
+
+    def counts(self) -> dict[str, str]:
+        """Stage -> what comes out of it, or goes in and comes out."""
+        run = self.trace
+        (height, width), names = run.normalised.size, run.features.names
+        proposals, classes = run.box_scores.scores.shape
+        side = run.masks.probs.shape[-1]
+        found = len(run.detections.scores)
+        return {
+            "normalised": f"{height} x {width}",
+            "features": f"{names[0]} to {names[-1]}",
+            "dense": f"{len(run.dense.anchors):,} anchors",
+            "proposals": f"{len(run.proposals.candidates):,} to {proposals:,}",
+            "box_scores": f"{proposals:,} x {classes}",
+            "detections": f"{proposals * (classes - 1):,} to {found}",
+            "masks": f"{found} of {side} x {side}",
+        }
+
+    def offered(self, count: int = 20) -> dict[str, Followed]:
+        """What can be followed, by name: all detections, then the best of those that were lost."""
+        prediction, found = self.trace.prediction, self.trace.detections
+        offers = {}
+        for row, (label, score) in enumerate(zip(prediction.labels, prediction.scores, strict=True)):
+            anchor = int(self.trace.proposals.anchors[found.proposals[row]])
+            offers[f"#{row} {prediction.categories[label]} {score:.2f}"] = anchor, int(label)
+        scores = self.trace.box_scores.scores[:, 1:].amax(dim=1)
+        rows = {int(anchor): row for row, anchor in enumerate(self.trace.proposals.anchors)}
+        for anchor, label in lost(self.trace, count):
+            row = rows[anchor]
+            name = f"lost: {prediction.categories[label]} {scores[row]:.2f} (proposal #{row})"
+            offers[name] = anchor, label
+        return offers
+
+    def follow_at(self, x: float, y: float) -> None:
+        """Follow what the stage on screen shows at a place of the picture.
+
+        Args:
+            x, y: In pixels of the picture.
+
+        Raises:
+            ValueError: The stage shows no box there.
+        """
+        if self.stage in ("normalised", "features", "dense"):
+            self.followed = self._anchor_at(x, y)
+            return
+        boxes = self.pair.boxes
+        hit = (boxes[:, :2] <= (x, y)).all(axis=1) & (boxes[:, 2:] >= (x, y)).all(axis=1)
+        if not hit.any():
+            raise ValueError("no box is drawn there; click inside one")
+        areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+        self.followed = self.pair.names[int(np.where(hit, areas, np.inf).argmin())]  # the smallest
+
+    def _anchor_at(self, x: float, y: float) -> Followed:
+        """The most promising anchor of those of the level that stand nearest."""
+        level = self.view.level
+        (height, width), (down, across) = self.trace.normalised.size, self.trace.features.strides[level]
+        rows, columns = self.image.shape[:2]
+        row, column = round(y * height / rows / down), round(x * width / columns / across)
+        first = anchor_at(self.trace, level, row, column)
+        cell = self.trace.dense.objectness[first : first + self.trace.dense.grids[level][2]]
+        return first + int(cell.argmax()), 0

@@ -1,0 +1,51 @@
+"""What an app shows, without a widget: validated settings that refuse what they cannot use."""
+
+import threading
+from typing import Any
+
+from traitlets import Enum, HasTraits, TraitError, TraitType
+
+from ..errors import shortened
+from ..mask_rcnn.prediction import check_fraction
+
+
+class Fraction(TraitType[float, float]):
+    """A number in [0, 1]; NaN and everything else raise ValueError or TypeError."""
+
+    info_text = "a number in [0, 1]"
+
+    def validate(self, obj: HasTraits | None, value: Any) -> float:
+        check_fraction(self.name or "value", value)
+        return float(value)
+
+
+class AppState(HasTraits):
+    """Settings as validated traits. A wrong value is a ValueError or TypeError, and changes nothing.
+
+    Attributes:
+        lock: Around every computation and every drawing.
+    """
+
+    KNOBS: tuple[str, ...] = ()  # what `reset` sets back
+    SETTINGS: tuple[str, ...] = ()  # all that a person can change
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.lock = threading.RLock()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        try:
+            super().__setattr__(name, value)
+        except TraitError:
+            trait = self.traits()[name]
+            message = f"{name} must be {shortened(trait.info(), 150)}, got {shortened(ascii(value), 80)}"
+            raise (ValueError if isinstance(trait, Enum) else TypeError)(message) from None
+
+    def reset(self) -> None:
+        """Set every knob back to its default; all else stays."""
+        for knob in self.KNOBS:
+            setattr(self, knob, self.traits()[knob].default())
+
+    def update(self) -> None:
+        """Bring everything up to date with the settings."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Score and IoU thresholds against the ground truth."""

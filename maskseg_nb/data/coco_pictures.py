@@ -1,0 +1,208 @@
+"""The pictures of a COCO file: each entry with its file, the file's size, and how its outlines lie on it."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .._shared.json_values import Key, key, named, whole
+from ..errors import ImageError, quoted
+from .findings import Fault, Findings
+from .outlines import Outline
+from .picture_files import Located, locate
+from .turning import Head, Size, read_head
+
+_ADDRESSES = ("coco_url", "flickr_url")  # where file_name is missing, as in LVIS
+Stated = tuple[int | None, int | None]  # (height, width); None where the file does not say
+Box = tuple[float, float, float, float]  # x, y, width, height
+
+
+@dataclass(slots=True)
+class Annotation:
+    """One object in one picture.
+
+    Attributes:
+        id: The JSON's number of it.
+        label: Its category.
+        outline: Where it is.
+        box: As stated; None where no box is.
+        area: As stated, in pixels; None where none is.
+        crowd: Whether it is a region of many.
+    """
+
+    id: int
+    label: int
+    outline: Outline
+    box: Box | None
+    area: float | None
+    crowd: bool
+
+
+@dataclass(slots=True)
+class Picture:
+    """A picture file and what was outlined in it.
+
+    Attributes:
+        id: The JSON's number of it; a whole number in the end.
+        name: The file's name as the JSON states it.
+        path: Where the file is.
+        head: What the file says of itself.
+        stated: (height, width) as the JSON states them; None where it does not.
+        turned: Whether the outlines lie on the stored pixels, and turn with them.
+        annotations: What was outlined.
+    """
+
+    id: Key
+    name: str
+    path: str
+    head: Head
+    stated: Stated
+    turned: bool = False
+    annotations: list[Annotation] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """As messages name it."""
+        return f"image {named(self.id)}, {quoted(self.name)}"
+
+    @property
+    def outlined_size(self) -> Size:
+        """(height, width) of the picture that the outlines lie on."""
+        return self.size(self.turned)
+
+    def size(self, turned: bool) -> Size:
+        """(height, width) of the stored pixels, which are yet to be turned, or of the upright picture."""
+        return self.head.stored if turned else self.head.upright
+
+    def may_be(self, turned: bool) -> bool:
+        """Whether the stated size is that of the stored pixels, or of the upright picture."""
+        pairs = zip(self.stated, self.size(turned), strict=True)
+        return all(stated in (None, own) for stated, own in pairs)
+
+
+@dataclass(slots=True)
+class _Entry:
+    key: Key
+    row: dict[str, Any]
+    name: str
+    located: Located = Located(None, Fault.NOT_FOUND)
+
+    @property
+    def where(self) -> str:
+        return f"image {named(self.key)}, {quoted(self.name)}"
+
+
+def read_pictures(
+    rows: list[Any], folder: Path, findings: Findings
+) -> tuple[list[Picture], dict[Key, Picture | None]]:
+    """The pictures that can be used, and what each id of the file's list leads to; None where left out.
+
+    Args:
+        rows: The file's list of images.
+        folder: Where their files are.
+        findings: What is wrong is added here.
+    """
+    known: dict[Key, Picture | None] = {}
+    entries = list(_entries(rows, findings, known))
+    _find_files(entries, folder)
+    pictures: dict[str, Picture] = {}
+    for entry in entries:
+        picture = _opened(entry, folder, findings)
+        if picture is None:
+            continue
+        first = known[entry.key] = pictures.setdefault(os.path.normpath(picture.path), picture)
+        if first.stated != picture.stated:
+            findings.add(Fault.OTHER_SIZE, f"{entry.where}: another entry states another size")
+            known[entry.key] = None
+        elif first is not picture:
+            findings.add(Fault.LISTED_TWICE, entry.where)
+    read = list(pictures.values())
+    _number(read, findings)
+    return read, known
+
+
+def _opened(entry: _Entry, folder: Path, findings: Findings) -> Picture | None:
+    """The entry with what its file says of itself; None where it cannot be used."""
+    path, fault = entry.located.path, entry.located.fault
+    if path is None:
+        findings.add(fault or Fault.NOT_FOUND, entry.where)
+        return None
+    try:
+        head = read_head(path)
+    except ImageError as error:
+        findings.add(Fault.UNREADABLE, f"image {named(entry.key)}: {error}")
+        return None
+    picture = Picture(entry.key, entry.name, path, head, _stated(entry.row))
+    if not (picture.may_be(turned=False) or picture.may_be(turned=True)):
+        findings.add(Fault.OTHER_SIZE, f"{entry.where}: {_sizes(picture)}")
+        return None
+    if fault:
+        findings.add(fault, f"{entry.where} as {quoted(os.path.relpath(path, folder))}")
+    return picture
+
+
+def _entries(rows: list[Any], findings: Findings, known: dict[Key, Picture | None]) -> Iterator[_Entry]:
+    """The entries with an id of their own and a name of a file; all their ids are made known."""
+    found: dict[Key, _Entry] = {}
+    doubtful = set()
+    for position, row in enumerate(rows):
+        where = f"images[{position}]"
+        if not isinstance(row, dict):
+            findings.add(Fault.NO_ENTRY, where)
+            continue
+        number, name = key(row.get("id")), _name(row)
+        if number is None:
+            findings.add(Fault.NO_ID, where)
+            continue
+        known[number] = None
+        if name is None:
+            findings.add(Fault.NO_FILE_NAME, where)
+        elif number not in found:
+            found[number] = _Entry(number, row, name)
+        elif found[number].row != row:
+            findings.add(Fault.NO_ID, f"{where}: the id {named(number)} is taken already")
+            doubtful.add(number)
+    return (entry for number, entry in found.items() if number not in doubtful)
+
+
+def _name(row: dict[str, Any]) -> str | None:
+    names = [row.get(name) for name in ("file_name", "path", *_ADDRESSES)]
+    return next((name for name in names if isinstance(name, str) and name.strip()), None)
+
+
+def _find_files(entries: list[_Entry], folder: Path) -> None:
+    """By the stated name; if that leads to no one file, by the path that COCO Annotator states beside it."""
+    for entry, located in zip(entries, _located(folder, [entry.name for entry in entries]), strict=True):
+        entry.located = located
+    taken = {os.path.normpath(entry.located.path) for entry in entries if entry.located.path}
+    again = [entry for entry in entries if entry.located.path is None and "path" in entry.row]
+    for entry, located in zip(again, _located(folder, [str(e.row["path"]) for e in again]), strict=True):
+        if located.path is None or os.path.normpath(located.path) not in taken:
+            entry.located = located
+
+
+def _located(folder: Path, names: list[str]) -> list[Located]:
+    found = locate(folder, set(names))
+    return [found[name] for name in names]
+
+
+def _stated(row: dict[str, Any]) -> Stated:
+    height, width = whole(row.get("height")), whole(row.get("width"))
+    return (height if height and height > 0 else None, width if width and width > 0 else None)
+
+
+def _sizes(picture: Picture) -> str:
+    (height, width), (own_height, own_width) = picture.stated, picture.head.upright
+    orientation = picture.head.orientation
+    turn = f", turned by EXIF orientation {orientation}" if orientation > 1 else ""
+    return f"{width or '?'} x {height or '?'} stated, the file has {own_width} x {own_height}{turn}"
+
+
+def _number(pictures: list[Picture], findings: Findings) -> None:
+    """From 1, unless all of the file's own numbers are whole."""
+    if all(isinstance(picture.id, int) for picture in pictures):
+        return
+    for position, picture in enumerate(pictures, 1):
+        findings.add(Fault.RENUMBERED, f"image {named(picture.id)}")
+        picture.id = position

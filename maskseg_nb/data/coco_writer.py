@@ -1,0 +1,176 @@
+"""Any dataset as a folder in COCO's format."""
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm.auto import tqdm
+
+from .._shared.files import new_folder
+from ..errors import DatasetError, quoted
+from ..evaluation.matching import instance_rles
+from ..mask_rcnn.instances import Instances
+from ..results.polygons import rings_without_holes
+from .checked_dataset import category_names
+from .coco import CocoDataset
+from .encoding import encoded
+from .truth import Dataset, Truth, decode_masks, encode_masks
+
+
+def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bool = True) -> CocoDataset:
+    """Store a dataset as `images/000000.png` and so on, and `instances.json` with masks as RLE.
+
+    The folder appears whole or not at all: it is written under another name and then renamed.
+
+    Args:
+        dataset: Pictures with their truth. Annotations are numbered from 1; those whose mask has no pixel
+            are left out, with a warning. A picture whose number is taken gets another.
+        folder: A new folder; its parent exists.
+        progress: Show a progress bar.
+
+    Returns:
+        The stored dataset, opened.
+
+    Raises:
+        DatasetError: There is something at `folder` already, it cannot be written, or categories have names
+            that cannot be read again.
+        TypeError: The categories are no names, or the dataset is none.
+    """
+    target, categories = Path(folder), category_names(dataset)
+    if target.exists():
+        raise DatasetError(f"{quoted(target)} exists already; give a new folder")
+    try:
+        partial = new_folder(target.parent, f".{target.name}-", ".partial")
+        try:
+            empty = _write(dataset, categories, partial, progress)
+            partial.rename(target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DatasetError(f"{quoted(target)} cannot be written: {reason}; give another folder") from None
+    if empty:
+        warnings.warn(
+            f"left out {empty} annotations without a pixel in their mask; outline them again", stacklevel=2
+        )
+    return CocoDataset(target / "images", target / "instances.json")
+
+
+def coco_annotations(truth: Truth) -> Iterator[dict[str, Any]]:
+    """A picture's truth as entries of COCO's list of annotations, all but `id` and `image_id`."""
+    for row, rle in enumerate(encode_masks(truth.masks)):
+        x1, y1, x2, y2 = truth.boxes[row].tolist()
+        yield {
+            "category_id": int(truth.labels[row]),
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": float(truth.areas[row]),
+            "iscrowd": int(truth.crowd[row]),
+            "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+        }
+
+
+def coco_categories(categories: tuple[str, ...]) -> list[dict[str, Any]]:
+    """COCO's list of categories; the background is none."""
+    return [{"id": label, "name": name} for label, name in enumerate(categories) if label]
+
+
+def _head(what: str) -> dict[str, Any]:
+    """The entries of COCO's format that are about the file itself; pycocotools insists on `info`."""
+    return {"info": {"description": f"{what}, written by maskseg_nb"}, "licenses": []}
+
+
+def _write(dataset: Dataset, categories: tuple[str, ...], folder: Path, progress: bool) -> int:
+    """Returns how many annotations were left out, as no pixel is in their mask."""
+    (folder / "images").mkdir()
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    taken: set[int] = set()
+    empty = 0
+    for index in tqdm(range(len(dataset)), desc="Writing", unit="picture", disable=not progress):
+        image, truth = dataset[index]
+        name = f"{index:06d}.png"
+        (folder / "images" / name).write_bytes(encoded(".png", image))
+        height, width = truth.image_size
+        image_id = int(truth.image_id)
+        if image_id in taken:  # such as 0 for all: what Truth.from_masks takes where nothing is said
+            image_id = max(taken) + 1
+        taken.add(image_id)
+        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+        for mask, entry in zip(truth.masks, coco_annotations(truth), strict=True):
+            if mask.any():
+                annotations.append({"id": len(annotations) + 1, "image_id": image_id, **entry})
+            else:
+                empty += 1
+    content = {
+        **_head("A dataset with instance masks"),
+        "images": images,
+        "annotations": annotations,
+        "categories": coco_categories(categories),
+    }
+    (folder / "instances.json").write_text(json.dumps(content), encoding="utf-8")
+    return empty
+
+
+Found = tuple[str, tuple[int, int], list[dict[str, Any]]]  # file name, (height, width), entries
+
+
+def write_coco_results(
+    file: TextIO, pictures: Callable[[], Iterable[Found]], categories: tuple[str, ...]
+) -> None:
+    """Write what was found in some pictures in COCO's format, picture by picture.
+
+    Args:
+        file: Where to.
+        pictures: Called twice, for the pictures in their order: file name, (height, width), and what
+            `coco_entries` gives.
+        categories: Names indexed by label, [0] the background.
+    """
+    file.write(json.dumps(_head("Instances that a Mask R-CNN found"))[:-1] + ', "images": [')
+    for number, (name, (height, width), _) in enumerate(pictures(), 1):
+        image = {"id": number, "file_name": name, "height": height, "width": width}
+        file.write((", " if number > 1 else "") + json.dumps(image))
+    file.write('], "annotations": [')
+    count, used = 0, set()
+    for number, (_, _, entries) in enumerate(pictures(), 1):
+        for entry in entries:
+            count += 1
+            used.add(entry["category_id"])
+            annotation = {"id": count, "image_id": number, **entry}
+            file.write((", " if count > 1 else "") + json.dumps(annotation))
+    # COCO's own models have ten categories of this name, in the gaps of COCO's numbers.
+    named = [row for row in coco_categories(categories) if row["name"] != "N/A" or row["id"] in used]
+    file.write(f'], "categories": {json.dumps(named)}}}')
+
+
+def coco_entries(instances: Instances) -> list[dict[str, Any]]:
+    """Instances as entries of COCO's list of annotations, all but `id` and `image_id`."""
+    entries = []
+    for index, rle in enumerate(instance_rles(instances)):
+        x1, y1, x2, y2 = instances.boxes[index].tolist()
+        entries.append(
+            {
+                "category_id": int(instances.labels[index]),
+                "score": float(instances.scores[index]),
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": int(instances.areas[index]),
+                "iscrowd": 0,
+                "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+            }
+        )
+    return entries
+
+
+def as_polygons(entry: dict[str, Any]) -> dict[str, Any]:
+    """One of `coco_entries` with polygons in place of RLE: the same pixels.
+
+    COCO's polygons have no holes: a region with a hole becomes two that meet in a cut across it.
+    """
+    rle = entry["segmentation"]
+    height, width = rle["size"]
+    (mask,) = decode_masks([rle], (height, width))
+    return {**entry, "segmentation": [ring.ravel().tolist() for ring in rings_without_holes(mask)]}

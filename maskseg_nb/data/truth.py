@@ -1,0 +1,244 @@
+"""What is in a picture, as somebody outlined it, and masks as COCO's run lengths.
+
+A dataset, here, is anything with `categories`, `len()`, and `dataset[i]` giving (image, Truth).
+"""
+
+import random
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from .._shared.checks import check_array, check_size
+
+ROWS = ("boxes", "labels", "masks", "crowd", "areas", "ids")  # the fields with a row an instance
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is in a picture, as somebody outlined it.
+
+    Attributes:
+        boxes: float64 (N, 4), x1 y1 x2 y2 in pixels.
+        labels: int64 (N,), indices into `categories`.
+        masks: bool (N, H, W).
+        crowd: bool (N,): a region of many that nobody told apart; it counts neither for nor against.
+        areas: float64 (N,), pixels, as the annotation states them; they decide what is small or large.
+        ids: int64 (N,), the annotations' own numbers.
+        categories: Names indexed by label, [0] the background.
+        image_id: The picture's own number.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray
+    crowd: np.ndarray
+    areas: np.ndarray
+    ids: np.ndarray
+    categories: tuple[str, ...]
+    image_id: int
+
+    def __post_init__(self) -> None:
+        count = len(self.labels)
+        kinds = {"boxes": "f", "labels": "i", "masks": "b", "crowd": "b", "areas": "f", "ids": "i"}
+        for name, kind in kinds.items():
+            check_array(name, getattr(self, name), kind)
+        shapes = {"boxes": (count, 4), **dict.fromkeys(("labels", "crowd", "areas", "ids"), (count,))}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {getattr(self, name).shape}")
+        if self.masks.ndim != 3 or len(self.masks) != count:
+            raise ValueError(f"masks must have shape ({count}, H, W), got {self.masks.shape}")
+        check_size(self.image_size)
+        if count and not 1 <= self.labels.min() <= self.labels.max() < len(self.categories):
+            raise ValueError(f"labels must be 1 to {len(self.categories) - 1}, got {self.labels}")
+
+    @classmethod
+    def from_masks(
+        cls,
+        masks: np.ndarray,
+        labels: Sequence[int] | np.ndarray,
+        categories: Sequence[str],
+        *,
+        image_id: int = 0,
+    ) -> "Truth":
+        """The truth that masks alone tell: boxes around them, areas counted, no crowd, ids from 1.
+
+        Args:
+            masks: bool (N, H, W), each with at least one pixel.
+            labels: N indices into `categories`.
+            categories: Names indexed by label, [0] the background.
+            image_id: The picture's own number.
+        """
+        return cls(
+            boxes=boxes_of(masks),
+            labels=np.array(labels, np.int64).reshape(-1),
+            masks=masks,
+            crowd=np.zeros(len(masks), bool),
+            areas=np.count_nonzero(masks, axis=(1, 2)).astype(np.float64),
+            ids=np.arange(1, len(masks) + 1),
+            categories=tuple(categories),
+            image_id=image_id,
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        return f"Truth({len(self)} instances in {height} x {width})"
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        height, width = self.masks.shape[1:]
+        return height, width
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Each instance's category name."""
+        return tuple(self.categories[label] for label in self.labels)
+
+    def only(self, names: Collection[str]) -> "Truth":
+        """The rows of these categories; labels stay what they are."""
+        kept = np.array([name in names for name in self.names], bool)
+        return replace(self, **{name: getattr(self, name)[kept] for name in ROWS})
+
+
+class Dataset(Protocol):
+    """Pictures with the truth about them, as `evaluate` and `train` take them."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names indexed by label, [0] the background."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[np.ndarray, Truth]:
+        """A picture, uint8 (H, W, 3) RGB, and what is in it. IndexError where there is none.
+
+        Grey and RGBA pictures will do, too: `train` and `evaluate` make them RGB as `load_image` does.
+        """
+
+
+class PictureList:
+    """A dataset of pictures that lie in memory.
+
+    Args:
+        pairs: (image, Truth) each: uint8 (H, W, 3) RGB, and its truth; all with the same categories.
+
+    Raises:
+        ValueError: There is none, or two have different categories.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[np.ndarray, Truth]]) -> None:
+        if len({truth.categories for _, truth in pairs}) != 1:
+            raise ValueError("pairs must be one or more, all with the same categories")
+        self.pairs = list(pairs)
+        self.categories = self.pairs[0][1].categories
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, Truth]:
+        return self.pairs[index]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, Truth]]:
+        return iter(self.pairs)
+
+
+class Part:
+    """Some of a dataset's pictures.
+
+    Args:
+        dataset: All of them.
+        indices: Which, in which order.
+
+    Raises:
+        IndexError: The dataset has no such picture.
+    """
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, tuple(indices)
+        self.categories = dataset.categories
+        if wrong := [index for index in self.indices if not 0 <= index < len(dataset)]:
+            raise IndexError(f"there is no picture {wrong[0]}: they are 0 to {len(dataset) - 1}")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, Truth]:
+        return self.dataset[self.indices[index]]
+
+
+def split(dataset: Dataset, held_out: int, seed: int = 0) -> tuple[Part, Part]:
+    """A dataset in two by chance: the pictures to learn from, and those that are held out.
+
+    Args:
+        dataset: At least one picture more than is held out.
+        held_out: How many are.
+        seed: Another seed, other pictures.
+
+    Raises:
+        ValueError: Nothing would be left.
+    """
+    if not 0 <= held_out < len(dataset):
+        raise ValueError(f"held_out must be 0 to {len(dataset) - 1}, got {held_out}")
+    order = list(range(len(dataset)))
+    random.Random(seed).shuffle(order)
+    return Part(dataset, sorted(order[held_out:])), Part(dataset, sorted(order[:held_out]))
+
+
+def boxes_of(masks: np.ndarray) -> np.ndarray:
+    """The box around each mask: float64 (N, 4), x1 y1 x2 y2, the last two one past the last pixel.
+
+    Args:
+        masks: bool (N, H, W), each with at least one pixel.
+
+    Raises:
+        ValueError: A mask is empty.
+    """
+    boxes = np.zeros((len(masks), 4))
+    for box, mask in zip(boxes, masks, strict=True):
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            raise ValueError("a mask without a pixel has no box; leave it out")
+        box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return boxes
+
+
+def boxes_fit(boxes: np.ndarray, around: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Whether boxes can be those of their objects: bool (N,).
+
+    They need not be tight (an object may be partly hidden), but must lie in the picture, give or take a
+    quarter of its longest side, and touch the box around what is to be seen of the object.
+
+    Args:
+        boxes: float (N, 4), x1 y1 x2 y2.
+        around: float (N, 4), the boxes around the masks.
+        image_size: (height, width) in pixels.
+    """
+    height, width = image_size
+    margin = 1 + max(image_size) / 4
+    ordered = (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
+    inside = (boxes[:, :2] >= -margin).all(axis=1)
+    inside &= (boxes[:, 2:] <= np.array([width + margin, height + margin])).all(axis=1)
+    touching = (boxes[:, :2] <= around[:, 2:] + 1) & (around[:, :2] <= boxes[:, 2:] + 1)
+    return np.asarray(ordered & inside & touching.all(axis=1))
+
+
+def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
+    """Masks, bool (N, H, W), as COCO's compressed run lengths: {"size": [H, W], "counts": bytes} each."""
+    encoded: list[dict[str, Any]] = coco_mask.encode(
+        np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8))
+    )
+    return encoded
+
+
+def decode_masks(encoded: Sequence[dict[str, Any]], image_size: tuple[int, int]) -> np.ndarray:
+    """The opposite of `encode_masks`: bool (N, H, W)."""
+    if not encoded:
+        return np.zeros((0, *image_size), bool)
+    return np.ascontiguousarray(coco_mask.decode(list(encoded)).transpose(2, 0, 1)).astype(bool)

@@ -1,0 +1,149 @@
+"""Arrays to matplotlib Figures. Nothing here touches pyplot, so every function works in any thread."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from .._shared.text import visible
+from ..mask_rcnn.follow import follow
+from ..mask_rcnn.instances import Instances
+from ..mask_rcnn.journey import Journey
+from ..mask_rcnn.trace import Trace
+from ..results.label_maps import semantic_map
+from .boxes import Color
+from .film_strip import film
+from .overlay import category_color, draw_semantic_map
+from .panels import View
+from .stage_pictures import stage_picture
+
+
+def show_side_by_side(
+    image: np.ndarray,
+    blended: np.ndarray,
+    *,
+    titles: tuple[str, str] = ("Original", "Segmented"),
+    figure: Figure | None = None,
+) -> Figure:
+    """The original picture on the left, the segmented one on the right.
+
+    Args:
+        image, blended: uint8 (H, W, 3), RGB.
+        titles: Plain text above each.
+        figure: Draw into this one, `plt.figure()` for example; None makes a new Figure, which a notebook
+            shows as a cell's last value.
+
+    Returns:
+        The figure.
+    """
+    return show_pictures([image, blended], titles, figure=figure)
+
+
+def show_pictures(
+    pictures: Sequence[np.ndarray],
+    titles: Sequence[str],
+    *,
+    columns: int | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """A row or a grid of pictures, each with a title.
+
+    Args:
+        pictures: uint8 (H, W, 3) RGB; or (H, W), bool or float in [0, 1], shown from black to white.
+        titles: One plain text a picture.
+        columns: Pictures in a row; None puts up to four in one.
+        figure: Draw into this one; None makes a new Figure.
+    """
+    if not pictures or len(pictures) != len(titles):
+        raise ValueError(f"one title a picture and at least one, got {len(pictures)} and {len(titles)}")
+    columns = columns or min(len(pictures), 4)
+    rows = -(-len(pictures) // columns)
+    height, width = pictures[0].shape[:2]
+    if figure is None:
+        across = min(5.0, 11.0 / columns)  # inches a picture
+        down = min(max(across * height / width, 0.5), 2 * across)
+        figure = Figure(figsize=(across * columns, (down + 0.35) * rows), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, picture, title in zip(axes, pictures, titles, strict=False):
+        grey = {"cmap": "gray", "vmin": 0, "vmax": 1} if picture.ndim == 2 else {}
+        axis.imshow(picture, **grey)
+        axis.set_title(visible(title), fontsize=11, parse_math=False)
+    return figure
+
+
+def show_semantic_map(image: np.ndarray, instances: Instances, alpha: float = 0.6) -> Figure:
+    """The semantic map of some instances over their picture, with a legend of its categories.
+
+    Args:
+        image: uint8 (H, W, 3), RGB, of the instances' size.
+        instances: What `Prediction.select` kept.
+        alpha: Weight of the colours, [0, 1].
+    """
+    class_map = semantic_map(instances)
+    figure = show_side_by_side(
+        image, draw_semantic_map(image, class_map, alpha), titles=("Original", "Semantic map")
+    )
+    present = [int(label) for label in np.unique(class_map) if label]
+    add_legend(figure, [(category_color(label), instances.categories[label]) for label in present])
+    return figure
+
+
+def show_stage(
+    trace: Trace, image: np.ndarray, stage: str, *, journey: Journey | None = None, **view: Any
+) -> Figure:
+    """What comes into a stage of the network on the left, what comes out on the right.
+
+    Args:
+        trace: A run through the network.
+        image: uint8 (H, W, 3), RGB: the picture that ran through it.
+        stage: "normalised", "features", "dense" (anchors), "proposals", "box_scores", "detections", "masks".
+        journey: The box to point out, as `follow` returns it; None takes the surest anchor's.
+        view: Fields of `View`: level, channel, shown, score_threshold, mask_threshold.
+
+    Raises:
+        ValueError: There is no such stage, level or channel.
+        TypeError: `view` has an unknown name.
+    """
+    journey = journey or follow(trace, anchor=int(trace.dense.objectness.argmax()))
+    pair = stage_picture(trace, image, stage, journey, View(**view))
+    figure = show_side_by_side(pair.left, pair.right, titles=pair.titles)
+    add_legend(figure, pair.legend)
+    return figure
+
+
+def show_journey(image: np.ndarray, journey: Journey, mask_threshold: float = 0.5) -> Figure:
+    """One box's way through the network as a strip of six small pictures.
+
+    Args:
+        image: uint8 (H, W, 3), RGB: the picture that ran through the network.
+        journey: As `follow` returns it.
+        mask_threshold: Where the line around the mask runs, in [0, 1].
+    """
+    frames = film(image, journey, mask_threshold)
+    return show_pictures([frame.picture for frame in frames], [frame.title for frame in frames], columns=6)
+
+
+def add_legend(figure: Figure, entries: Sequence[tuple[Color, str]]) -> None:
+    """What the colours mean, below the pictures."""
+    swatches = [
+        Patch(facecolor="#" + bytes(color).hex(), edgecolor="0.4", linewidth=0.6, label=visible(text))
+        for color, text in entries
+    ]
+    if not swatches:
+        return
+    columns = min(len(swatches), 6)
+    legend = figure.legend(handles=swatches, loc="outside lower center", ncols=columns, frameon=False)
+    for label in legend.get_texts():
+        label.set_parse_math(False)  # a category may have a $ in its name
+
+
+def figure_png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file, for `ipywidgets.Image` or a file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

@@ -1,0 +1,205 @@
+"""Masks onto pixels. Every function returns a new picture and leaves its arguments as they were."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from ..errors import quoted
+from ..mask_rcnn.instances import Instances, check_instances
+from ..mask_rcnn.prediction import check_fraction
+from .boxes import check_image, line_width, paste_tags
+
+# Okabe and Ito's palette for colour-blind readers without its black (jfly.uni-koeln.de/color), then the same
+# hues darker and lighter: neighbours in the list stay far apart.
+_OKABE_ITO = (
+    (230, 159, 0),  # orange
+    (86, 180, 233),  # sky blue
+    (0, 158, 115),  # bluish green
+    (240, 228, 66),  # yellow
+    (0, 114, 178),  # blue
+    (213, 94, 0),  # vermilion
+    (204, 121, 167),  # reddish purple
+)
+PALETTE = np.array(
+    [
+        *_OKABE_ITO,
+        *([round(0.6 * c) for c in colour] for colour in _OKABE_ITO),
+        *([round(0.5 * c + 127) for c in colour] for colour in _OKABE_ITO),
+    ],
+    np.uint8,
+)
+_SHADES = np.repeat(
+    np.arange(256, dtype=np.uint8)[:, None], 3, axis=1
+)  # (256, 3): every value, a channel each
+COLOR_BY = ("instance", "category")
+
+
+def overlay_segmentation_mask(image: np.ndarray, masks: np.ndarray, alpha: float = 0.5) -> np.ndarray:
+    """The documented overlay: join all masks, white, and blend them over the picture.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        masks: (N, 1, H, W) or (N, H, W), float probabilities in [0, 1] or bool. N may be 0.
+        alpha: Weight of the masks, [0, 1]; the picture's is 1 - alpha, so that it darkens outside them.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        TypeError, ValueError: An argument of another dtype, shape or range.
+    """
+    check_image(image)
+    check_fraction("alpha", alpha)
+    masks = _as_stack(masks, image.shape[:2])
+    combined_mask = np.zeros_like(image)  # (H, W, 3)
+    for mask in masks:
+        binary = np.where(mask > 0.5, 255, 0).astype(np.uint8)  # (H, W)
+        combined_mask = np.maximum(combined_mask, np.stack([binary] * 3, axis=-1))
+    return cv2.addWeighted(image, 1 - alpha, combined_mask, alpha, 0)
+
+
+def draw_instances(
+    image: np.ndarray,
+    instances: Instances,
+    alpha: float = 0.5,
+    *,
+    color_by: str = "instance",
+    outline: bool = False,
+    labels: bool = True,
+) -> np.ndarray:
+    """Colour each instance inside its mask only, the most confident on top.
+
+    Args:
+        image: uint8 (H, W, 3), RGB, of the instances' size.
+        instances: What to draw.
+        alpha: Weight of the colour inside a mask, [0, 1].
+        color_by: "instance" (a colour each, the same whatever the thresholds) or "category".
+        outline: Trace the mask's edge in the full colour, too.
+        labels: Write category and score beside each instance.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        TypeError, ValueError: An argument of another dtype, shape, range or choice.
+    """
+    check_image(image)
+    check_instances(instances)
+    _check_same_size(image, instances.image_size)
+    check_fraction("alpha", alpha)
+    colors = instance_colors(instances, color_by)
+    drawn = np.ascontiguousarray(image).copy()
+    thickness = line_width(image)
+    for index in reversed(range(len(instances))):  # by rising score
+        crop = instances.crops[index].view(np.uint8)
+        if 0 in crop.shape:
+            continue
+        part = drawn[instances.windows[index]]
+        # Blending with one colour maps each of 256 values to another: a table does it for all pixels.
+        table = cv2.addWeighted(_SHADES, 1 - alpha, np.full_like(_SHADES, colors[index]), alpha, 0)
+        cv2.copyTo(cv2.LUT(part, table[None]), crop, part)
+    if outline:
+        for index in reversed(range(len(instances))):
+            contours, _ = cv2.findContours(
+                instances.crops[index].view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+            )
+            top, left = instances.corners[index].tolist()
+            color = colors[index].tolist()
+            cv2.drawContours(drawn, contours, -1, color, thickness, cv2.LINE_AA, offset=(left, top))
+    if labels:
+        draw_tags(drawn, instances, instances.tags, colors)
+    return drawn
+
+
+def draw_semantic_map(image: np.ndarray, class_map: np.ndarray, alpha: float = 0.5) -> np.ndarray:
+    """Colour each pixel by its category; the background stays as it is.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        class_map: uint8 (H, W), as `semantic_map` returns.
+        alpha: Weight of the colour, [0, 1].
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+    """
+    check_image(image)
+    check_fraction("alpha", alpha)
+    if not isinstance(class_map, np.ndarray) or class_map.dtype != np.uint8:
+        got = class_map.dtype if isinstance(class_map, np.ndarray) else type(class_map).__name__
+        raise TypeError(f"class_map must be uint8 category ids, got {got}")
+    _check_same_size(image, class_map.shape)
+    colored = np.stack([cv2.LUT(class_map, _category_lut(channel)) for channel in range(3)], axis=-1)
+    blended = cv2.addWeighted(image, 1 - alpha, colored, alpha, 0)
+    return np.where(class_map[..., None] > 0, blended, image)
+
+
+def category_color(label: int) -> tuple[int, int, int]:
+    """The RGB colour of a category id, [0, 255]; ids that are 21 apart share one."""
+    red, green, blue = PALETTE[(label - 1) % len(PALETTE)].tolist()
+    return red, green, blue
+
+
+def instance_colors(instances: Instances, color_by: str = "instance") -> np.ndarray:
+    """uint8 (M, 3): the colour in which `draw_instances` draws each instance."""
+    if color_by not in COLOR_BY:
+        raise ValueError(f"color_by must be one of {COLOR_BY}, got {quoted(color_by)}")
+    ids = instances.indices if color_by == "instance" else instances.labels - 1
+    return PALETTE[ids % len(PALETTE)]
+
+
+def draw_tags(drawn: np.ndarray, instances: Instances, texts: Sequence[str], colors: np.ndarray) -> None:
+    """Write a tag over each mask's top into `drawn` itself, moved down where another tag already is.
+
+    Args:
+        drawn: uint8 (H, W, 3), RGB, of the instances' size.
+        instances: By falling score: the surest choose their place first.
+        texts: M texts; where one is empty there is no tag.
+        colors: uint8 (M, 3), RGB.
+    """
+    size = max(13, round(max(drawn.shape) / 42))
+    places = [(*_highest_point(instances, row), int(instances.boxes[row, 3])) for row in range(len(texts))]
+    paste_tags(drawn, texts, places, list(map(tuple, colors.tolist())), size, centred=True)
+
+
+def _highest_point(instances: Instances, index: int) -> tuple[int, int]:
+    """The middle of the mask's first row, (x, y); of the box's where the mask is empty."""
+    crop, (top, left) = instances.crops[index], instances.corners[index].tolist()
+    rows = crop.any(axis=1)
+    if not rows.any():
+        x1, y1, x2, _ = instances.boxes[index].tolist()
+        return int((x1 + x2) / 2), int(y1)
+    row = int(rows.argmax())
+    return left + int(np.flatnonzero(crop[row]).mean()), top + row
+
+
+@lru_cache(maxsize=3)
+def _category_lut(channel: int) -> np.ndarray:
+    return np.array([0] + [category_color(label)[channel] for label in range(1, 256)], np.uint8)
+
+
+def _as_stack(masks: np.ndarray, image_size: tuple[int, ...]) -> np.ndarray:
+    """(N, 1, H, W) or (N, H, W), checked, as (N, H, W)."""
+    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "fb":
+        got = masks.dtype if isinstance(masks, np.ndarray) else type(masks).__name__
+        raise TypeError(f"masks must be a float or bool array, got {got}")
+    shape = masks.shape
+    if masks.ndim == 4 and masks.shape[1] == 1:
+        masks = masks[:, 0]
+    if masks.ndim != 3 or masks.shape[1:] != image_size:
+        height, width = image_size
+        raise ValueError(
+            f"masks must be (N, 1, {height}, {width}) or (N, {height}, {width}), as the image, got {shape}"
+        )
+    if masks.dtype.kind == "f" and masks.size and not (masks.min() >= 0 and masks.max() <= 1):
+        raise ValueError("masks must be finite probabilities in [0, 1]")
+    return masks
+
+
+def _check_same_size(image: np.ndarray, size: tuple[int, ...]) -> None:
+    if image.shape[:2] != tuple(size):
+        raise ValueError(
+            f"image is {image.shape[:2]} and the masks are {tuple(size)}; draw on the picture that "
+            "preprocess() returned"
+        )

@@ -1,0 +1,195 @@
+"""What a model found in a picture, masks as run lengths: small enough to keep for thousands of pictures."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torchvision.models.detection import MaskRCNN
+
+from ..data.images import preprocess
+from ..data.truth import decode_masks
+from ..errors import DatasetError, quoted
+from ..mask_rcnn.instances import Instances
+from ..mask_rcnn.predict import predict
+from ..mask_rcnn.trace import Knobs
+from ..models.own_model import frozen_norms
+from ..models.zoo import categories_of
+from .matching import instance_rles, labels_by_name
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a model found in one picture of a dataset, by falling score.
+
+    Attributes:
+        boxes: float64 (M, 4), x1 y1 x2 y2 in pixels.
+        labels: int64 (M,), indices into the dataset's categories; 0 for a category that it does not have.
+        scores: float64 (M,), [0, 1].
+        rles: M masks as COCO's run lengths, "counts" as text.
+        picture: 16 hexadecimal digits that stand for the picture's pixels.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    rles: list[dict[str, Any]]
+    picture: str
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def by(
+        cls, model: MaskRCNN, image: np.ndarray, categories: tuple[str, ...], mask_threshold: float
+    ) -> "Found":
+        """Run the model on a picture, uint8 (H, W, 3) RGB, at the picture's own size."""
+        tensor, _ = preprocess(image, size=(image.shape[0], image.shape[1]))
+        prediction = predict(model, tensor)
+        instances = prediction.select(score_threshold=0.0, mask_threshold=mask_threshold)
+        return cls(
+            instances.boxes.astype(np.float64),
+            labels_by_name(instances.labels, categories_of(model), categories),
+            instances.scores.astype(np.float64),
+            [{**rle, "counts": rle["counts"].decode("ascii")} for rle in instance_rles(instances)],
+            picture_key(image),
+        )
+
+    def instances(
+        self, categories: tuple[str, ...], image_size: tuple[int, int], score_threshold: float = 0.0
+    ) -> Instances:
+        """Those of the dataset's categories with at least that score, to draw and to match."""
+        kept = np.flatnonzero((self.scores >= score_threshold) & (self.labels > 0))
+        crops, corners = [], []
+        for row in kept:
+            mask = decode_masks([self.rles[row]], image_size)[0]
+            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            top, left = (int(rows[0]), int(columns[0])) if len(rows) else (0, 0)
+            crops.append(mask[top : rows[-1] + 1, left : columns[-1] + 1] if len(rows) else mask[:0, :0])
+            corners.append((top, left))
+        return Instances(
+            self.boxes[kept].astype(np.float32),
+            self.labels[kept],
+            self.scores[kept].astype(np.float32),
+            tuple(crops),
+            np.array(corners, np.int64).reshape(-1, 2),
+            kept,
+            image_size,
+            categories,
+        )
+
+    def line(self) -> str:
+        """As one line of JSON."""
+        values = {
+            "boxes": self.boxes.tolist(),
+            "labels": self.labels.tolist(),
+            "scores": self.scores.tolist(),
+            "rles": self.rles,
+            "picture": self.picture,
+        }
+        return json.dumps(values) + "\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> "Found":
+        """The opposite of `line`.
+
+        Raises:
+            ValueError: It is no such line.
+        """
+        try:
+            values = json.loads(line)
+            boxes = np.array(values["boxes"], np.float64).reshape(-1, 4)
+            labels, scores = np.array(values["labels"], np.int64), np.array(values["scores"], np.float64)
+            rles, picture = values["rles"], str(values["picture"])
+            good = labels.shape == scores.shape == (len(boxes),) == (len(rles),)
+            good = good and all(set(rle) == {"size", "counts"} for rle in rles)
+        except (KeyError, TypeError, OverflowError, RecursionError):
+            good = False
+        if not good:
+            raise ValueError("the line holds no instances")
+        return cls(boxes, labels, scores, rles, picture)
+
+
+class FoundFile:
+    """Results kept in a file, a line a picture, so that an interrupted evaluation goes on where it stopped.
+
+    Several evaluations may have the file open at once: lines are only ever added, each in one piece, and what
+    is no line (the half one that a killed run has left) is passed over.
+
+    Args:
+        folder: Where the file is or will be; made where it is missing.
+        fingerprint: Of model and settings: another one, another file.
+
+    Raises:
+        DatasetError: The folder or the file cannot be written.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], fingerprint: str) -> None:
+        self.path = Path(folder) / f"found-{fingerprint}.jsonl"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.rows = list(self._read()) if self.path.exists() else []
+        except OSError as error:
+            raise self._wrong(error) from None
+
+    def _read(self) -> Iterator[Found]:
+        with self.path.open("rb") as file:
+            for line in file:
+                with contextlib.suppress(ValueError):
+                    yield Found.from_line(line)
+
+    def add(self, found: Found) -> None:
+        """Append a picture's result."""
+        try:
+            with self.path.open("a+b", buffering=0) as file:  # unbuffered: the system appends a line at once
+                line = (b"\n" if _ends_within_a_line(file) else b"") + found.line().encode("ascii")
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise self._wrong(error) from None
+
+    def _wrong(self, error: OSError) -> DatasetError:
+        reason = error.strerror or type(error).__name__
+        return DatasetError(f"{quoted(self.path)} cannot be written: {reason}; give another folder as cache")
+
+
+def _ends_within_a_line(file: BinaryIO) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
+
+
+def picture_key(image: np.ndarray) -> str:
+    """16 hexadecimal digits that stand for a picture's pixels, uint8 (H, W, 3)."""
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
+
+
+def fingerprint(model: MaskRCNN, *settings: Any) -> str:
+    """16 hexadecimal digits that stand for a model's weights, its knobs and any further settings."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    transform = model.transform
+    of_input = (transform.min_size, transform.max_size, transform.image_mean, transform.image_std)
+    anchors = model.rpn.anchor_generator
+    for part in (
+        Knobs.of(model),
+        of_input,
+        anchors.sizes,
+        anchors.aspect_ratios,
+        categories_of(model),
+        settings,
+    ):
+        digest.update(repr(part).encode())
+    if eps := [norm.eps for norm in frozen_norms(model) if norm.eps]:  # 0 of the published model
+        digest.update(repr(eps).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,163 @@
+"""What an evaluation found, as matplotlib Figures."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+
+from ..data.checked_dataset import checked_pair
+from ..data.truth import Dataset
+from ..drawing.figures import add_legend, show_pictures
+from ..mask_rcnn.prediction import check_fraction
+from .evaluate import Evaluation
+from .match_pictures import LEGEND, draw_match
+from .matching import match
+from .precision_recall import Curve
+
+
+def show_precision_recall(
+    evaluation: Evaluation, categories: Sequence[str] | None = None, *, score_threshold: float | None = None
+) -> Figure:
+    """Precision over recall at IoU 0.5, a colour a category; its average precision is in the legend.
+
+    The thin line is what was measured; the thick one is the best precision at that recall or beyond, and the
+    tinted area below it is the average precision.
+
+    Args:
+        evaluation: What `evaluate` returned.
+        categories: The names to show; None shows all that have a line.
+        score_threshold: Mark where each line stands at this threshold, in [0, 1].
+    """
+    figure = Figure(figsize=(6.2, 4.6), layout="constrained")
+    axis = figure.subplots()
+    for row, (name, curve) in enumerate(_curves(evaluation, categories)):
+        label, color = f"{name}: AP50 {curve.average_precision:.3f}", f"C{row}"
+        draw_curve(axis, curve, label, color)
+        if score_threshold is not None:
+            check_fraction("score_threshold", score_threshold)
+            precision, recall = curve.at(score_threshold)
+            axis.plot([recall], [precision], "o", color=color, markeredgecolor="black", markersize=8)
+    marked = "" if score_threshold is None else f"; dots at score threshold {score_threshold:.2f}"
+    axis.set_title(f"Masks, IoU 0.5 or more{marked}")
+    _as_written(axis.legend(loc="lower left", fontsize=9))
+    return figure
+
+
+def draw_curve(axis: Axes, curve: Curve, label: str, color: str) -> None:
+    """What was measured as a thin line, its envelope as a thick one, the area under that tinted."""
+    recalls, envelope = [0.0, *curve.recall], [1.0, *curve.envelope]
+    axis.plot(curve.recall, curve.precision, color=color, lw=0.8)
+    axis.step(recalls, envelope, where="pre", color=color, label=label, lw=1.8)
+    axis.fill_between(recalls, envelope, step="pre", color=color, alpha=0.08)
+    axis.set(
+        xlabel="recall: part of the objects that is found",
+        ylabel="precision: part of the findings that is right",
+        xlim=(0, 1.02),
+        ylim=(0, 1.02),
+    )
+    axis.grid(alpha=0.3)
+
+
+def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> Figure:
+    """F1, the harmonic mean of precision and recall, over the score threshold; the best one is marked.
+
+    Args:
+        evaluation: What `evaluate` returned.
+        categories: The names to show; None shows all that have a line.
+    """
+    figure = Figure(figsize=(6.2, 4.0), layout="constrained")
+    axis = figure.subplots()
+    for row, (name, curve) in enumerate(_curves(evaluation, categories)):
+        best, color = int(curve.f1.argmax()), f"C{row}"
+        threshold = math.floor(1000 * curve.scores[best]) / 1000  # rounded up it would lose the instance
+        label = f"{name}: best {curve.f1[best]:.2f} at {threshold:.3f}"
+        axis.step(curve.scores, curve.f1, where="post", color=color, label=label, lw=1.8)
+        axis.plot([curve.scores[best]], [curve.f1[best]], "o", color=color, markeredgecolor="black")
+    axis.set(
+        xlabel="score threshold", ylabel="F1", title="F1 over the score threshold", xlim=(0, 1), ylim=(0, 1)
+    )
+    axis.grid(alpha=0.3)
+    _as_written(axis.legend(loc="best", fontsize=9))
+    return figure
+
+
+def show_confusion(evaluation: Evaluation, score_threshold: float = 0.5) -> Figure:
+    """What was taken for what: rows are the truth, columns what the model said.
+
+    Categories that occur in neither are left out.
+
+    Args:
+        evaluation: What `evaluate` returned.
+        score_threshold: Instances below do not count, in [0, 1].
+    """
+    matrix = evaluation.confusion(score_threshold)
+    seen = [row for row in range(len(matrix) - 1) if matrix[row].any() or matrix[:, row].any()]
+    names = [evaluation.judged[row] for row in seen]
+    matrix = matrix[np.ix_([*seen, -1], [*seen, -1])]
+    count = len(matrix)
+    side = min(1.9 + 0.62 * count, 11.0)
+    figure = Figure(figsize=(side + 0.9, side), layout="constrained")
+    axis = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(matrix.shape):
+        if (row, column) != (count - 1, count - 1):  # nothing there and nothing said: nobody counts that
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(
+                column, row, str(matrix[row, column]), ha="center", va="center", color=color, fontsize=9
+            )
+    axis.set_xticks(range(count), [*names, "missed"], rotation=30, ha="right", parse_math=False)
+    axis.set_yticks(range(count), [*names, "nothing there"], parse_math=False)
+    axis.set(
+        xlabel="the model says",
+        ylabel="the truth is",
+        title=f"Score {score_threshold:.2f} or more, IoU 0.5 or more",
+    )
+    return figure
+
+
+def show_worst(
+    evaluation: Evaluation, dataset: Dataset, count: int = 4, *, score_threshold: float = 0.5
+) -> Figure:
+    """The pictures with the most errors, the worst first: right, wrong and missed in colour.
+
+    Args:
+        evaluation: What `evaluate` returned.
+        dataset: The one that was evaluated.
+        count: How many pictures, 1 or more.
+        score_threshold: Instances below are not shown, in [0, 1].
+
+    Raises:
+        ValueError: No picture has an error, or the dataset is another one.
+    """
+    worst = evaluation.worst(count, score_threshold)
+    if not worst:
+        raise ValueError(f"no picture has an error at the score threshold {score_threshold}")
+    pictures, titles = [], []
+    for result in worst:
+        image, truth = checked_pair(dataset, result.index)
+        if truth.image_id != result.image_id or truth.image_size != result.image_size:
+            raise ValueError(f"picture {result.index} is another one than was evaluated")
+        truth = truth.only(evaluation.judged)
+        instances = result.found.instances(evaluation.categories, result.image_size, score_threshold)
+        pictures.append(draw_match(image, instances, truth, match(instances, truth), tags=False))
+        titles.append(f"picture {result.index}: {result.errors(score_threshold)} errors")
+    figure = show_pictures(pictures, titles, columns=2)
+    add_legend(figure, LEGEND)
+    return figure
+
+
+def _curves(evaluation: Evaluation, categories: Sequence[str] | None) -> Iterator[tuple[str, Curve]]:
+    """The curves of categories with at least one object and one instance, by name."""
+    for name in evaluation.judged if categories is None else categories:
+        curve = evaluation.curve(name)
+        if curve.objects and len(curve.scores):
+            yield name, curve
+
+
+def _as_written(legend: Legend) -> None:
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a category may have a $ in its name

@@ -1,0 +1,95 @@
+"""Right, wrong and missed, drawn: filled green, filled red, dashed."""
+
+import cv2
+import numpy as np
+
+from ..data.truth import Truth
+from ..drawing.boxes import DASH, GAP, Color, check_image, line_width
+from ..drawing.overlay import draw_tags
+from ..mask_rcnn.instances import Instances
+from .matching import Match, Outcome
+
+# The teal and the red of Paul Tol's vibrant scheme, which colour-blind readers tell apart, and white.
+RIGHT: Color = (0, 153, 136)
+WRONG: Color = (204, 51, 17)
+MISSED: Color = (255, 255, 255)
+LEGEND: tuple[tuple[Color, str], ...] = (
+    (RIGHT, "true positive"),
+    (WRONG, "false positive"),
+    (MISSED, "missed (dashed)"),
+)
+_DARK: Color = (0, 0, 0)
+
+
+def draw_match(
+    image: np.ndarray,
+    instances: Instances,
+    truth: Truth,
+    match: Match,
+    *,
+    alpha: float = 0.45,
+    tags: bool = True,
+) -> np.ndarray:
+    """Draw what a match says: true positives green, false positives red, missed objects dashed.
+
+    Instances that are not judged are left out.
+
+    Args:
+        image: uint8 (H, W, 3), RGB, of the instances' size.
+        instances, truth, match: As given to and returned by `match`.
+        alpha: Weight of the colour inside a mask, [0, 1].
+        tags: Write each judged instance's score, with its category or with why it is wrong.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        ValueError: The match is of other instances or another truth.
+    """
+    check_image(image)
+    if len(match.outcomes) != len(instances) or len(match.missed) != len(truth):
+        raise ValueError("match must be what match(instances, truth) returned for these two")
+    drawn = np.ascontiguousarray(image).copy()
+    width = line_width(image)
+    judged = [row for row, outcome in enumerate(match.outcomes) if outcome is not Outcome.NOT_JUDGED]
+    colors = {row: RIGHT if match.outcomes[row] is Outcome.TRUE_POSITIVE else WRONG for row in judged}
+    for row in reversed(judged):  # by rising score
+        window, crop = instances.windows[row], instances.crops[row]
+        part = drawn[window]
+        tinted = cv2.addWeighted(part, 1 - alpha, np.full_like(part, colors[row]), alpha, 0)
+        part[crop] = tinted[crop]
+        cv2.drawContours(
+            drawn, _contours(crop), -1, colors[row], width, cv2.LINE_AA,
+            offset=instances.corners[row][::-1].tolist(),
+        )  # fmt: skip
+    for mask in truth.masks[match.missed]:
+        for contour in _contours(mask):
+            _draw_dashed(drawn, contour[:, 0], width)
+    if tags:
+        texts = list(map(_tag, instances.tags, match.outcomes))
+        draw_tags(drawn, instances, texts, np.array([colors.get(row, WRONG) for row in range(len(texts))]))
+    return drawn
+
+
+def _tag(tag: str, outcome: Outcome) -> str:
+    """What an instance is, or why it is wrong, and its score."""
+    if outcome in (Outcome.DUPLICATE, Outcome.BACKGROUND):
+        return f"{outcome} {tag.split()[-1]}"
+    return "" if outcome is Outcome.NOT_JUDGED else tag
+
+
+def _contours(mask: np.ndarray) -> list[np.ndarray]:
+    """The outer edges of a mask, int32 (K, 1, 2) each."""
+    if 0 in mask.shape:
+        return []
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return list(contours)
+
+
+def _draw_dashed(drawn: np.ndarray, points: np.ndarray, width: int) -> None:
+    """A closed line of neighbouring pixels, dashed, white on black so that it shows on everything."""
+    dash, step = DASH * width // 2 + 1, (DASH + GAP) * width // 2
+    for color, thickness in ((_DARK, width + 2), (MISSED, width)):
+        for start in range(0, len(points), step):
+            piece = points[start : start + dash].reshape(-1, 1, 2)
+            cv2.polylines(drawn, [piece], False, color, thickness, cv2.LINE_AA)

@@ -1,0 +1,200 @@
+"""Instances against the truth: which are right, which are wrong and why, and what was missed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from ..data.truth import Truth, encode_masks
+from ..errors import quoted
+from ..mask_rcnn.instances import Instances
+from ..mask_rcnn.prediction import check_fraction
+from .precision_recall import Curve, curve
+
+KINDS = ("mask", "box")
+
+
+class Outcome(StrEnum):
+    """What becomes of an instance when it is compared with the truth."""
+
+    TRUE_POSITIVE = "true positive"
+    DUPLICATE = "duplicate"  # of its category, but a surer instance has taken that object
+    WRONG_CATEGORY = "wrong category"  # on an object of another category
+    BACKGROUND = "background"  # on no object, or not well enough on one
+    NOT_JUDGED = "not judged"  # in a crowd, or of a category that the truth does not know
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """Instances compared with the truth.
+
+    Attributes:
+        outcomes: M outcomes, one an instance.
+        truth_index: int64 (M,), the row of the Truth that an instance lies on, or -1: the matched one of a
+            true positive, the taken one of a duplicate, the other one of a wrong category.
+        ious: float64 (M,), [0, 1], intersection over union with that row; for all others with the best row
+            of their own category.
+        counted: bool (N,), which rows of the Truth count: no crowds, and only categories that both know.
+        missed: bool (N,), which of these no instance matched.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    truth_index: np.ndarray
+    ious: np.ndarray
+    counted: np.ndarray
+    missed: np.ndarray
+
+    def count(self, *outcomes: Outcome) -> int:
+        """How many instances have one of these outcomes."""
+        return sum(outcome in outcomes for outcome in self.outcomes)
+
+    def first(self, count: int) -> "Match":
+        """The same match for the surest instances alone, as a raised score threshold leaves them."""
+        rows = self.truth_index[:count]
+        right = [outcome is Outcome.TRUE_POSITIVE for outcome in self.outcomes[:count]]
+        missed = self.counted.copy()
+        missed[rows[np.array(right, bool)]] = False
+        return Match(self.outcomes[:count], rows, self.ious[:count], self.counted, missed)
+
+    @property
+    def false_positives(self) -> int:
+        """Duplicates, wrong categories and instances on background."""
+        return self.count(Outcome.DUPLICATE, Outcome.WRONG_CATEGORY, Outcome.BACKGROUND)
+
+    @property
+    def precision(self) -> float:
+        """Which part of the judged instances is right, [0, 1]; NaN where there are none."""
+        right = self.count(Outcome.TRUE_POSITIVE)
+        return right / (right + self.false_positives) if right + self.false_positives else float("nan")
+
+    @property
+    def recall(self) -> float:
+        """Which part of the counted objects was found, [0, 1]; NaN where there are none."""
+        counted = int(self.counted.sum())
+        return self.count(Outcome.TRUE_POSITIVE) / counted if counted else float("nan")
+
+
+def match(instances: Instances, truth: Truth, iou: float = 0.5, *, kind: str = "mask") -> Match:
+    """Compare instances with the truth by COCO's rule.
+
+    By falling score, each instance takes the free object of its own category that it overlaps most, if by
+    `iou` or more. An object is taken once. What overlaps a crowd only is not judged. Raising the score
+    threshold afterwards changes no outcome of those that stay, so that one match serves every threshold.
+
+    Args:
+        instances: What `Prediction.select` kept. Categories are compared by name.
+        truth: Of the same picture, at the same size.
+        iou: The least intersection over union that counts as found, in (0, 1].
+        kind: "mask" compares masks, "box" boxes.
+
+    Raises:
+        ValueError: The sizes differ, or an argument is out of range.
+        TypeError: `iou` is not a number.
+    """
+    check_fraction("iou", iou)
+    if not iou:
+        raise ValueError("iou must be above 0: at 0 everything matches everything")
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {quoted(kind)}")
+    if instances.image_size != truth.image_size:
+        raise ValueError(
+            f"instances are of a picture of {instances.image_size} and the truth of one of "
+            f"{truth.image_size}; predict on the picture that the truth belongs to"
+        )
+    labels = labels_by_name(instances.labels, instances.categories, truth.categories)
+    known = np.isin(truth.names, instances.categories) if len(truth) else np.zeros(0, bool)
+    found = instance_rles(instances) if kind == "mask" else instances.boxes
+    return match_rows(labels, overlaps(found, truth), truth, known, iou)
+
+
+def labels_by_name(labels: np.ndarray, own: tuple[str, ...], others: tuple[str, ...]) -> np.ndarray:
+    """Labels of some categories as labels of others, by name; 0 where the others have no such name."""
+    table = np.array([others.index(name) if name in others[1:] else 0 for name in own], np.int64)
+    return table[labels]
+
+
+def instance_rles(instances: Instances) -> list[dict[str, Any]]:
+    """Each instance's mask as COCO's run lengths, without all of them at full size at the same time."""
+    encoded = []
+    for window, crop in zip(instances.windows, instances.crops, strict=True):
+        mask = np.zeros((1, *instances.image_size), bool)
+        mask[0][window] = crop
+        encoded += encode_masks(mask)
+    return encoded
+
+
+def overlaps(found: list[dict[str, Any]] | np.ndarray, truth: Truth) -> np.ndarray:
+    """Intersection over union of run lengths or boxes (M, 4) with each row of the truth: float64 (M, N).
+
+    With a crowd it is the intersection over the instance's own area: part of a crowd is in the crowd.
+    """
+    if not len(found) or not len(truth):
+        return np.zeros((len(found), len(truth)))
+    crowd = truth.crowd.astype(np.uint8)
+    if isinstance(found, np.ndarray):
+        return np.asarray(coco_mask.iou(_x_y_sides(found), _x_y_sides(truth.boxes), crowd))
+    return np.asarray(coco_mask.iou(found, encode_masks(truth.masks), crowd))
+
+
+def match_rows(labels: np.ndarray, ious: np.ndarray, truth: Truth, known: np.ndarray, iou: float) -> Match:
+    """`match` for instances that are labels of the truth's categories, by falling score.
+
+    Args:
+        labels: int64 (M,), 0 where the truth does not know the category.
+        ious: float64 (M, N), as `overlaps` returns.
+        truth: N rows.
+        known: bool (N,), whether the model knows the row's category.
+        iou: The least that counts as found.
+    """
+    least = min(iou, 1 - 1e-10)  # as COCO: an IoU of 1 is not always computed as 1
+    free = ~truth.crowd & known
+    outcomes, rows = [], np.full(len(labels), -1, np.int64)
+    for index, label in enumerate(labels):
+        same = (truth.labels == label) & known
+        row = _best(ious[index], same & free, least)
+        if not label:
+            outcomes.append(Outcome.NOT_JUDGED)
+        elif row >= 0:
+            outcomes.append(Outcome.TRUE_POSITIVE)
+            free[row] = False
+        elif _best(ious[index], same & truth.crowd, least) >= 0:
+            outcomes.append(Outcome.NOT_JUDGED)
+        elif (row := _best(ious[index], same & ~truth.crowd, least)) >= 0:
+            outcomes.append(Outcome.DUPLICATE)
+        elif (row := _best(ious[index], ~same & ~truth.crowd, least)) >= 0:
+            outcomes.append(Outcome.WRONG_CATEGORY)
+        else:
+            outcomes.append(Outcome.BACKGROUND)
+        rows[index] = row
+    counted = ~truth.crowd & known
+    best = np.where(labels[:, None] == truth.labels[None], ious, 0.0).max(axis=1, initial=0.0)
+    own = np.take_along_axis(ious, np.maximum(rows, 0)[:, None], axis=1)[:, 0] if len(truth) else best
+    return Match(tuple(outcomes), rows, np.where(rows >= 0, own, best), counted, counted & free)
+
+
+def curve_of(scores: np.ndarray, match: Match) -> Curve:
+    """Precision and recall over the score threshold.
+
+    Args:
+        scores: float (M,), of the instances of the match.
+        match: As `match` returns it.
+    """
+    outcomes = np.array(match.outcomes, object)
+    judged = outcomes != Outcome.NOT_JUDGED
+    return curve(scores[judged], outcomes[judged] == Outcome.TRUE_POSITIVE, int(match.counted.sum()))
+
+
+def _best(ious: np.ndarray, allowed: np.ndarray, least: float) -> int:
+    """The allowed row with the greatest IoU, if it is `least` or more; of equal ones the last, as COCO."""
+    candidates = np.flatnonzero(allowed & (ious >= least))
+    if not len(candidates):
+        return -1
+    return int(candidates[np.flatnonzero(ious[candidates] == ious[candidates].max())[-1]])
+
+
+def _x_y_sides(boxes: np.ndarray) -> np.ndarray:
+    """Boxes x1 y1 x2 y2 as COCO's x, y, width, height, float64."""
+    corners = np.asarray(boxes, np.float64)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)

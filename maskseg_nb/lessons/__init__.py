@@ -1,0 +1,1 @@
+"""Exercises that check themselves. Who wants to solve them reads no further."""

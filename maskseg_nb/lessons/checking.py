@@ -1,0 +1,81 @@
+"""What the notebooks share: a line per array, and exercises that check themselves."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from .exercise import Exercise
+from .pipeline_exercises import EXERCISES
+
+
+def describe(**arrays: np.ndarray | torch.Tensor) -> None:
+    """Print a line per array or tensor: its name, shape, dtype, smallest and largest value.
+
+    Args:
+        arrays: Any number of arrays and tensors, each under the name to print.
+    """
+    for name, array in arrays.items():
+        values = array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
+        span = f"{values.min():.4g} to {values.max():.4g}" if values.size else "empty"
+        kind = str(array.dtype).removeprefix("torch.")
+        print(f"{name:<14}{tuple(array.shape)!s:<22}{kind:<9}{span}")
+
+
+def check(name: str, function: Callable[..., Any]) -> None:
+    """Try a function on every case of an exercise; print that it is right, or the smallest case that fails.
+
+    Args:
+        name: One of `EXERCISES`, as the notebook says.
+        function: Yours. An error that it raises is shown, not raised.
+
+    Raises:
+        ValueError: There is no such exercise.
+        TypeError: `function` cannot be called.
+    """
+    if name not in EXERCISES:
+        raise ValueError(f"exercise must be one of {', '.join(EXERCISES)}, got {name!r}")
+    if not callable(function):
+        raise TypeError(f"function must be a function, got {type(function).__name__}")
+    exercise, count = EXERCISES[name], 0
+    for arguments in exercise.cases():
+        if complaint := _complaint(exercise, function, arguments):
+            print(f"{name}: not yet. The smallest case that fails:")
+            for argument, value in zip(exercise.arguments, arguments, strict=True):
+                print(f"    {argument} = {_short(value)}")
+            print(f"    {complaint}\nHint: {exercise.hint}")
+            return
+        count += 1
+    print(f"{name}: right, in all {count} cases")
+
+
+def _complaint(exercise: Exercise, function: Callable[..., Any], arguments: tuple) -> str:
+    """What is wrong with a function's result; empty where nothing is."""
+    expected, given = exercise.expected(*arguments), copy.deepcopy(arguments)
+    try:
+        got = function(*given)
+    except Exception as error:
+        return f"expected {_short(expected)}, but it raised {type(error).__name__}: {error}"
+    for argument, before, after in zip(exercise.arguments, arguments, given, strict=True):
+        if not np.array_equal(before, after):
+            return f"it changed {argument}, its own argument; work on a copy"
+    result = np.asarray(got)
+    if result.dtype.kind not in "biuf":
+        return f"expected {_short(expected)}, got {_short(got)}"
+    if result.shape != expected.shape:
+        return f"expected shape {expected.shape}, {_short(expected)}, got {result.shape}, {_short(result)}"
+    if expected.dtype == np.uint8 and result.dtype != np.uint8:
+        return f"expected uint8, got {result.dtype}"
+    if not np.allclose(result, expected, rtol=0, atol=1e-6):
+        return f"expected {_short(expected)}, got {_short(result)}"
+    return ""
+
+
+def _short(value: Any) -> str:
+    """A value on one line, long arrays with dots in the middle."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        text = np.array2string(np.asarray(value), precision=3, separator=", ", threshold=12, edgeitems=2)
+        return " ".join(text.split())
+    return repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."

@@ -1,0 +1,182 @@
+"""The exercises of the notebooks on truth, training and export.
+
+The expected results come from pycocotools, torch and OpenCV, or from what the tests hold against these.
+"""
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+import torch
+from pycocotools import mask as coco_mask
+
+from ..data.truth import Truth, encode_masks
+from ..evaluation.matching import Outcome, match_rows
+from ..evaluation.precision_recall import curve
+from .exercise import Exercise
+
+# mask_iou
+
+
+def _mask_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    masks = [encode_masks(mask[None]) for mask in (a, b)]
+    return np.asarray(coco_mask.iou(*masks, [0])[0, 0])
+
+
+def _mask_iou_cases() -> Iterable[tuple]:
+    one = np.array([[True, False]])
+    yield one, one
+    yield one, ~one  # apart
+    yield one, np.array([[True, True]])
+    random = np.random.default_rng(9)
+    for share in (0.1, 0.5, 0.9):
+        yield random.random((20, 30)) < share, random.random((20, 30)) < 0.5
+
+
+# judge
+
+
+def _judge(ious: np.ndarray, iou: float) -> np.ndarray:
+    rows, columns = ious.shape
+    truth = Truth.from_masks(np.ones((columns, 1, 1), bool), [1] * columns, ("__background__", "thing"))
+    found = match_rows(np.ones(rows, np.int64), ious, truth, np.ones(columns, bool), iou)
+    return np.array([outcome is Outcome.TRUE_POSITIVE for outcome in found.outcomes], bool)
+
+
+def _judge_cases() -> Iterable[tuple]:
+    yield np.array([[0.8]]), 0.5
+    yield np.array([[0.5]]), 0.5  # the rule is "or more"
+    yield np.array([[0.3, 0.6]]), 0.5
+    yield np.array([[0.6], [0.9]]), 0.5  # the surer one takes the object, though the other fits better
+    yield np.array([[0.9, 0.6], [0.8, 0.0]]), 0.5  # each instance takes the object that it overlaps most
+    yield np.array([[0.6, 0.9], [0.7, 0.8]]), 0.5  # taken, so the next best
+    yield np.zeros((2, 0)), 0.5  # nothing there
+    yield np.random.default_rng(10).random((12, 6)), 0.4
+
+
+# average_precision
+
+
+def _average_precision(right: np.ndarray, objects: int) -> np.ndarray:
+    return np.asarray(curve(-np.arange(len(right), dtype=np.float64), right, objects).average_precision)
+
+
+def _average_precision_cases() -> Iterable[tuple]:
+    yield np.array([True]), 1
+    yield np.array([False]), 1
+    yield np.array([True]), 2  # recall ends at a half
+    yield np.array([False, True]), 1
+    yield np.array([True, False, True]), 2  # a later point may be the better one
+    yield np.zeros(0, bool), 3
+    yield np.random.default_rng(11).random(40) < 0.6, 33
+
+
+# rate
+
+
+def _rate(step: int, steps: int, warm_up: int) -> np.ndarray:
+    parameter = torch.nn.Parameter(torch.zeros(()))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(step):
+        optimizer.step()
+        cosine.step()
+    return np.asarray(min(1.0, (step + 1) / warm_up) * cosine.get_last_lr()[0])
+
+
+def _rate_cases() -> Iterable[tuple]:
+    yield 50, 100, 1
+    yield 25, 100, 1
+    yield 0, 100, 10  # already a tenth
+    yield 4, 100, 10
+    yield 99, 100, 10
+
+
+# label_map
+
+
+def _label_map(masks: np.ndarray) -> np.ndarray:
+    first = torch.from_numpy(masks).to(torch.uint8).argmax(dim=0).numpy() + 1  # of equal ones the first
+    return np.where(masks.any(axis=0), first, 0).astype(np.uint8)
+
+
+def _label_map_cases() -> Iterable[tuple]:
+    yield (np.array([[[True, False]]]),)
+    yield (np.array([[[True, False]], [[True, True]]]),)  # the surest is on top
+    yield (np.random.default_rng(12).random((5, 12, 9)) < 0.3,)
+
+
+# polygon_area
+
+
+def _polygon_area(corners: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.contourArea(corners.astype(np.float32)))
+
+
+def _polygon_area_cases() -> Iterable[tuple]:
+    square = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]])
+    yield (square[:3],)
+    yield (square,)
+    yield (square[::-1] + 5,)  # the other way round, elsewhere
+    yield (np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 3.0], [2.0, 1.0], [0.0, 3.0]]),)
+
+
+# machines_for
+
+
+def _machines_for(pictures: int, rate: float, hours: float) -> np.ndarray:
+    return np.ceil(np.asarray(pictures / (rate * hours * 3600)))
+
+
+def _machines_for_cases() -> Iterable[tuple]:
+    yield 3600, 1.0, 1
+    yield 3601, 1.0, 1  # one too many for one
+    yield 10_000_000, 3.5, 24
+
+
+TRUTH_EXERCISES = {
+    "mask_iou": Exercise(
+        ("a", "b"),
+        _mask_iou,
+        _mask_iou_cases,
+        "a & b are the pixels in both, a | b those in either; count them.",
+    ),
+    "judge": Exercise(
+        ("ious", "iou"),
+        _judge,
+        _judge_cases,
+        "go through the rows from the top; of the columns that are still free take the greatest, if it is "
+        "`iou` or more, and mark that column as taken.",
+    ),
+    "average_precision": Exercise(
+        ("right", "objects"),
+        _average_precision,
+        _average_precision_cases,
+        "precision after k instances is np.cumsum(right) / k, recall np.cumsum(right) / objects; at each of "
+        "np.linspace(0, 1, 101) take the best precision whose recall is that or more, else 0; then the mean.",
+    ),
+    "rate": Exercise(
+        ("step", "steps", "warm_up"),
+        _rate,
+        _rate_cases,
+        "(step + 1) / warm_up, at most 1, times (1 + cos(pi * step / steps)) / 2.",
+    ),
+    "label_map": Exercise(
+        ("masks",),
+        _label_map,
+        _label_map_cases,
+        "paint the least sure one first and the surest last.",
+    ),
+    "polygon_area": Exercise(
+        ("corners",),
+        _polygon_area,
+        _polygon_area_cases,
+        "half of the sum of x[k] y[k+1] - y[k] x[k+1] around the polygon, without its sign.",
+    ),
+    "machines_for": Exercise(
+        ("pictures", "rate", "hours"),
+        _machines_for,
+        _machines_for_cases,
+        "one machine does rate * 3600 * hours pictures; divide, and round up.",
+    ),
+}

@@ -1,0 +1,51 @@
+"""The backbone in its two halves: a network that makes maps of the picture, and a pyramid over them.
+
+FeaturePyramidNetwork's arithmetic, operation by operation; what it no longer needs goes at once, which
+lowers the peak of memory by two maps of the finest level.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.ops import FeaturePyramidNetwork
+
+from ..models.street import LiteFPN
+
+
+def has_pyramid(backbone: Any) -> bool:
+    """Whether a backbone is a `body` and an `fpn` over it, and nothing more: no hook, no other forward."""
+    if type(backbone) not in (BackboneWithFPN, LiteFPN):
+        return False
+    parts = (backbone, backbone.fpn)
+    return not any(p._forward_hooks or p._forward_pre_hooks or "forward" in vars(p) for p in parts)
+
+
+def pyramid(fpn: FeaturePyramidNetwork, body: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """From the coarsest map down: a 1 x 1 convolution, plus the coarser map enlarged; then a 3 x 3 one.
+
+    So a fine level, too, knows what only the coarse ones see (Feature Pyramid Networks, arXiv:1612.03144).
+
+    Args:
+        fpn: torchvision's FeaturePyramidNetwork.
+        body: Name -> float32 (1, c, h, w), finest first; c differs from map to map.
+
+    Returns:
+        Level name -> float32 (1, C, h, w), finest first; one more, coarser level from `extra_blocks`.
+    """
+    names, maps = list(body), list(body.values())
+    levels: list[Tensor] = []
+    inner = None
+    for x, inner_block, layer_block in zip(
+        reversed(maps), reversed(fpn.inner_blocks), reversed(fpn.layer_blocks), strict=True
+    ):
+        lateral = inner_block(x)
+        if inner is not None:
+            lateral = lateral.add_(F.interpolate(inner, size=lateral.shape[-2:], mode="nearest"))
+        inner = lateral
+        levels.insert(0, layer_block(inner))
+    if fpn.extra_blocks is not None:
+        levels, names = fpn.extra_blocks(levels, maps, names)
+    return dict(zip(names, levels, strict=True))

@@ -1,0 +1,147 @@
+"""What the thresholds kept of a prediction.
+
+Float masks are the network's output; bool masks are a decision. No full-size mask is held: each is a small
+array that fits its box, and is pasted into the picture when somebody asks.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from .._shared.checks import check_detections, check_size
+from .._shared.memory import check_fits
+
+FEWER = "raise the score threshold"
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """What the thresholds kept of a prediction, by falling score.
+
+    Attributes:
+        boxes: float32 (M, 4), x1 y1 x2 y2 in pixels.
+        labels: int64 (M,), indices into `categories`.
+        scores: float32 (M,), [0, 1].
+        crops: M bool arrays (h, w): each mask inside its own rectangle.
+        corners: int64 (M, 2), top and left pixel of each crop.
+        indices: int64 (M,), the row of the Prediction that each came from.
+        image_size: (height, width) in pixels.
+        categories: Names indexed by label, [0] the background.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    crops: tuple[np.ndarray, ...]
+    corners: np.ndarray
+    indices: np.ndarray
+    image_size: tuple[int, int]
+    categories: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("boxes", "labels", "crops", "corners", "indices"):
+            count = len(getattr(self, name))
+            if count != len(self.scores):
+                raise ValueError(f"{name} must have one entry per score, got {count} for {len(self.scores)}")
+        check_size(self.image_size)
+        check_detections(self.boxes, self.labels, self.scores, self.categories)
+        if not all(isinstance(c, np.ndarray) and c.dtype == bool and c.ndim == 2 for c in self.crops):
+            raise TypeError("crops must be bool arrays (h, w)")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def first(self, count: int) -> "Instances":
+        """Those with the highest scores alone, as a raised score threshold leaves them."""
+        return self._rows(np.arange(len(self))[:count])
+
+    def with_pixels(self) -> "Instances":
+        """Those that have a pixel at all: a high mask threshold can leave some an empty mask."""
+        return self._rows(np.flatnonzero(self.areas))
+
+    def _rows(self, rows: np.ndarray) -> "Instances":
+        arrays = ("boxes", "labels", "scores", "corners", "indices")
+        picked = {name: getattr(self, name)[rows] for name in arrays}
+        return replace(self, crops=tuple(self.crops[row] for row in rows), **picked)
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        return f"Instances({len(self)} in {height} x {width})"
+
+    def __str__(self) -> str:
+        lines = [
+            f"{row['category']:<12} {row['score']:.2f}   box {row['box']}   "
+            f"{row['area']:,} pixels ({row['percent']:.1f} %)"
+            for row in self.table()
+        ]
+        return "\n".join([repr(self), *lines])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Each instance's category name."""
+        return tuple(self.categories[label] for label in self.labels)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Each instance's category and score, as "person 0.98"."""
+        return tuple(f"{name} {score:.2f}" for name, score in zip(self.names, self.scores, strict=True))
+
+    @property
+    def windows(self) -> list[tuple[slice, slice]]:
+        """Where each crop lies: `image[instances.windows[i]]` is the part under `instances.crops[i]`."""
+        return [
+            (slice(top, top + crop.shape[0]), slice(left, left + crop.shape[1]))
+            for crop, (top, left) in zip(self.crops, self.corners.tolist(), strict=True)
+        ]
+
+    @property
+    def masks(self) -> np.ndarray:
+        """Full-size masks, bool (M, H, W), built anew at each call; refused where they would not fit."""
+        masks = blank_masks(len(self), self.image_size, torch.bool)
+        for mask, window, crop in zip(masks, self.windows, self.crops, strict=True):
+            mask[window] = crop
+        return masks
+
+    @property
+    def areas(self) -> np.ndarray:
+        """int64 (M,), pixels inside each mask."""
+        return np.array([np.count_nonzero(crop) for crop in self.crops], np.int64)
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row per instance: category, score, box (x1 y1 x2 y2, whole pixels), area (pixels), percent."""
+        height, width = self.image_size
+        return [
+            {
+                "category": name,
+                "score": float(score),
+                "box": tuple(int(side) for side in np.rint(box)),
+                "area": int(area),
+                "percent": 100 * int(area) / (height * width),
+            }
+            for name, score, box, area in zip(self.names, self.scores, self.boxes, self.areas, strict=True)
+        ]
+
+
+def check_instances(instances: Any) -> None:
+    """Raise TypeError unless they are what `Prediction.select` returns."""
+    if not isinstance(instances, Instances):
+        raise TypeError(f"instances must be what Prediction.select() returns, got {type(instances).__name__}")
+
+
+def blank_masks(count: int, image_size: tuple[int, int], dtype: torch.dtype) -> np.ndarray:
+    """Zeros (count, H, W) to paste masks into.
+
+    By torch: NumPy asks for huge pages, for which a busy system may search half a second.
+
+    Raises:
+        MasksegError: That would be more than 4 GiB, or more than the free memory.
+    """
+    height, width = image_size
+    check_fits(
+        count * height * width * dtype.itemsize,
+        f"{count} masks of {height} x {width} pixels",
+        f"{FEWER}, or use the crops of select(), each as large as its box",
+    )
+    return torch.zeros((count, height, width), dtype=dtype).numpy()

@@ -1,0 +1,250 @@
+"""A folder of photographs through the network: files for each, tables for all, and nothing done twice."""
+
+import contextlib
+import os
+import time
+import warnings
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision.models.detection import MaskRCNN
+from tqdm.auto import tqdm
+
+from .._shared.shortages import is_shortage
+from ..errors import MasksegError, quoted, shortened
+from ..evaluation.detections import fingerprint
+from ..models.loading import as_model
+from ..models.zoo import categories_of
+from .export import check_formats
+from .folder_contents import FolderPictures, pictures_in, said
+from .folder_names import Named, named
+from .folder_records import Record, Records, prepare, write_tables
+from .folder_worker import Options, limited, run
+
+
+@dataclass(frozen=True)
+class FolderResult:
+    """What `segment_folder` did.
+
+    Attributes:
+        pictures: In their order, each with its path, what the tables call it, and how its files begin.
+        out: Where the files are.
+        failures: What a picture is called -> what was wrong with it.
+        skipped: How many were done before this run.
+        seconds: How long this run took.
+        at_limit: What those pictures are called that have as many detections as the model gives at most,
+            and so perhaps more.
+        passed_over: Files of the folder that are no pictures, by their names' endings.
+        not_entered: Folders inside the folder.
+    """
+
+    pictures: tuple[Named, ...]
+    out: Path
+    failures: dict[str, str]
+    skipped: int
+    seconds: float
+    at_limit: tuple[str, ...] = ()
+    passed_over: tuple[Path, ...] = ()
+    not_entered: tuple[Path, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where the pictures are."""
+        return tuple(picture.path for picture in self.pictures)
+
+    def __str__(self) -> str:
+        rate = (len(self.pictures) - self.skipped) / max(self.seconds, 1e-9)
+        text = (
+            f"{_counted(len(self.pictures))}, {self.skipped} done before; "
+            f"{len(self.failures)} failed; {rate:.2f} a second"
+        )
+        limit = f"{len(self.at_limit)} at the limit of detections" if self.at_limit else ""
+        return "; ".join(filter(None, (text, limit, said(self.passed_over, self.not_entered))))
+
+    def records(self) -> Iterator[Record]:
+        """What is known of each picture, read one by one."""
+        return Records(self.out).of(self.pictures)
+
+
+def segment_folder(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    model: MaskRCNN | str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> FolderResult:
+    """Segment every picture that lies directly in a folder: `segment_pictures` on `pictures_in(folder)`.
+
+    What is passed over, because its name does not end as a picture's does, is counted in the result.
+
+    Args:
+        folder: Of pictures.
+        out, model, options: As there.
+
+    Raises:
+        MasksegError: No such folder, or no picture in it; and as there.
+    """
+    return segment_pictures(pictures_in(folder), out, model, **options)
+
+
+def segment_pictures(
+    pictures: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    model: MaskRCNN | str | os.PathLike[str] | None = None,
+    *,
+    score_threshold: float = 0.5,
+    mask_threshold: float = 0.5,
+    categories: Collection[str] | None = None,
+    detections_per_img: int | None = None,
+    alpha: float = 0.5,
+    overlap: str = "surest",
+    formats: Collection[str] = ("overlay", "coco", "csv"),
+    executor: Executor | None = None,
+    resume: bool = True,
+    progress: bool = True,
+) -> FolderResult:
+    """Segment pictures, each at its own size.
+
+    A picture with which anything goes wrong becomes a row of `failures.csv`, and the run goes on. Where the
+    fault was not the file's (memory, descriptors, a permission), the next run tries it again. After an
+    interrupt, or a crash at any moment, the same call resumes, and ends with the same files.
+
+    Pictures of different folders may have the same name: all of them are then called by their place below the
+    folder that they have in common, in the tables ("day1/IMG_0001.JPG") and, made plain, in the files' names.
+
+    Args:
+        pictures: Their paths. One that is given twice is done once.
+        out: A new folder, or that of an earlier run. "coco", "coco_polygons" and "csv" become one file
+            for all pictures; every other format files a picture.
+        model: A loaded MaskRCNN, or what `load_model` takes. With an executor of other processes, a name
+            or path: each of them loads the model once.
+        score_threshold, mask_threshold: As in `Prediction.select`.
+        categories: Keep instances of these names only; None keeps all.
+        detections_per_img: How many instances the model gives for a picture at most; None is its own limit
+            (100 for torchvision's). A model that was loaded elsewhere keeps its own.
+        alpha, overlap, formats: As in `export`.
+        executor: Any of `concurrent.futures`, or Dask's `client.get_executor()`; None works here, on a
+            picture a processor core. Processes have to be spawned, not forked:
+            `ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))`.
+        resume: False does all pictures again.
+        progress: Show a progress bar.
+
+    Returns:
+        What was done. One warning is given where pictures reached the model's limit of detections.
+
+    Raises:
+        MasksegError: There is no picture, `out` cannot be written, or memory, threads or descriptors are
+            lacking for the run itself.
+        ValueError, TypeError: An argument is out of range, or of another kind; the model knows no such
+            category.
+    """
+    start = time.perf_counter()
+    check_formats(formats)
+    options = Options(
+        score_threshold,
+        mask_threshold,
+        alpha,
+        overlap,
+        tuple(formats),
+        _sorted_names(categories),
+        detections_per_img,
+    )
+    _check_executor(executor)
+    here = executor is None or isinstance(executor, ThreadPoolExecutor)
+    if not here and not isinstance(model, (str, os.PathLike)):
+        raise TypeError("model must be a name or path where an executor's processes have to load it")
+    loaded = limited(as_model(model), detections_per_img)
+    _check_categories(options.categories, categories_of(loaded))
+    target = Path(out)
+    passed_over, not_entered = _left_out(pictures, target)
+    all_named = named(map(Path, pictures))
+    if not all_named:
+        raise MasksegError("there are no pictures to segment; give one or more")
+    with _resources():
+        records = prepare(target)
+        settings = fingerprint(loaded, *options.parts())
+        todo = [picture for picture in all_named if not (resume and records.done(picture, settings))]
+        done = len(all_named) - len(todo)
+        bar = tqdm(total=len(all_named), initial=done, unit="picture", disable=not progress)
+        with bar, contextlib.ExitStack() as stack:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            if executor is None:
+                executor = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
+            given = loaded if here else os.fspath(model)  # type: ignore[arg-type]
+            for _ in run(todo, target, given, options, settings, executor):
+                bar.update()
+        write_tables(lambda: records.of(all_named), target, options.formats, categories_of(loaded))
+        marked = [record for record in records.of(all_named) if record.error or record.limit]
+    failures = {record.file: record.error for record in marked if record.error}
+    at_limit = tuple(record.file for record in marked if record.limit)
+    if at_limit:
+        warnings.warn(_limit_reached(at_limit, loaded.roi_heads.detections_per_img), stacklevel=2)
+    seconds = time.perf_counter() - start
+    return FolderResult(all_named, target, failures, done, seconds, at_limit, passed_over, not_entered)
+
+
+def _left_out(pictures: Iterable[object], out: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """What `pictures_in` passed over, and the folders that it did not enter, but for that of the results."""
+    if not isinstance(pictures, FolderPictures):
+        return (), ()
+    own = os.path.abspath(out)
+    return pictures.passed_over, tuple(p for p in pictures.not_entered if os.path.abspath(p) != own)
+
+
+def _counted(count: int) -> str:
+    return f"{count} picture{'s' * (count != 1)}"
+
+
+def _limit_reached(at_limit: tuple[str, ...], limit: int) -> str:
+    first = quoted(at_limit[0]) + ", ..." * (len(at_limit) > 1)
+    return (
+        f"{_counted(len(at_limit))} ({first}) reached the model's limit of {limit} detections, so that more "
+        "may have been cut off; raise detections_per_img (--detections-per-img)"
+    )
+
+
+def _sorted_names(categories: Collection[str] | None) -> tuple[str, ...] | None:
+    """Category names as an option of a run: in any order they mean the same."""
+    if categories is None:
+        return None
+    if isinstance(categories, str):
+        raise TypeError(
+            f"categories must be a collection of names, such as [{quoted(categories)}], got a string"
+        )
+    if not categories:
+        raise ValueError("categories must name one or more, or be None, which keeps all")
+    return tuple(sorted(set(categories)))
+
+
+def _check_categories(names: Collection[str] | None, known: tuple[str, ...]) -> None:
+    if unknown := [name for name in names or () if name not in known[1:]]:
+        listed = ", ".join(name for name in known[1:] if name != "N/A")
+        raise ValueError(f"no category {quoted(unknown[0])}; this model knows {shortened(listed, 200)}")
+
+
+@contextlib.contextmanager
+def _resources() -> Iterator[None]:
+    """A clear line where memory, threads or descriptors are lacking for the run itself."""
+    try:
+        yield
+    except MasksegError:
+        raise
+    except Exception as error:
+        if not is_shortage(error):
+            raise
+        reason = shortened(" ".join(str(error).split()), 120) or "not enough memory"
+        message = f"the run stopped: {reason}; close other programs and start it again, and it resumes"
+        raise MasksegError(message) from None
+
+
+def _check_executor(executor: Executor | None) -> None:
+    """Refuse forked processes: they inherit torch's locks without the threads that would open them."""
+    context = getattr(executor, "_mp_context", None)
+    if isinstance(executor, ProcessPoolExecutor) and context and context.get_start_method() == "fork":
+        raise ValueError(
+            "executor must spawn its processes, got one that forks them, and torch would wait for ever; use "
+            'ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))'
+        )

@@ -1,0 +1,181 @@
+"""The work of `segment_folder`: one picture, and many of them beside each other."""
+
+import copy
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.models.detection import MaskRCNN
+
+from .._shared.checks import THINNEST, check_limit
+from .._shared.out_of_memory import is_out_of_memory
+from .._shared.shortages import is_shortage
+from ..data.coco_writer import coco_entries
+from ..data.images import load_image, preprocess
+from ..errors import MAX_MESSAGE, ImageError, MasksegError, quoted, shortened
+from ..mask_rcnn.instances import Instances
+from ..mask_rcnn.predict import predict
+from ..mask_rcnn.prediction import check_fraction
+from ..models.loading import load_model
+from .export import contents, write_files
+from .folder_names import Named
+from .folder_records import Record, Records, stamp
+from .formats import Files
+from .label_maps import check_overlap
+from .measures import measure
+
+MERGED = ("coco", "coco_polygons", "csv")  # one file for all pictures, made of the records
+IN_FLIGHT = 32  # pictures that an executor has in hand
+LAST_SECONDS = 60.0  # for pictures in the network when a run is broken off
+
+
+@dataclass(frozen=True)
+class Options:
+    """How each picture is segmented and written; see `segment_pictures`.
+
+    What was added later is not in the repr: it is a part of the settings that folders of earlier runs carry.
+    """
+
+    score_threshold: float
+    mask_threshold: float
+    alpha: float
+    overlap: str
+    formats: tuple[str, ...]
+    categories: tuple[str, ...] | None = field(default=None, repr=False)
+    detections_per_img: int | None = field(default=None, repr=False)  # one of the model's own knobs
+
+    def __post_init__(self) -> None:
+        for name in ("score_threshold", "mask_threshold", "alpha"):
+            check_fraction(name, getattr(self, name))
+        check_overlap(self.overlap)
+        check_limit(self.detections_per_img)
+
+    def parts(self) -> tuple[object, ...]:
+        """What decides a result, beside the model and its knobs."""
+        return (self,) if self.categories is None else (self, self.categories)
+
+
+def run(
+    pictures: Iterable[Named],
+    out: Path,
+    model: MaskRCNN | str,
+    options: Options,
+    settings: str,
+    executor: Executor,
+) -> Iterator[Named]:
+    """Segment pictures wherever an executor's workers are, and say which one is done.
+
+    Only so many are in hand at a time that memory does not grow.
+    """
+    running: dict[Future[None], Named] = {}
+    left = iter(pictures)
+    try:
+        while True:
+            for picture in islice(left, IN_FLIGHT - len(running)):
+                running[executor.submit(segment_one, picture, out, model, options, settings)] = picture
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                picture = running.pop(future)
+                future.result()
+                yield picture
+    finally:  # after an error or an interrupt
+        for future in running:
+            future.cancel()
+        wait(running, timeout=LAST_SECONDS)  # those that run already
+
+
+def segment_one(picture: Named, out: Path, model: MaskRCNN | str, options: Options, settings: str) -> None:
+    """One picture from file to files, and last its record: until that is there, nothing counts as done.
+
+    With one thread inside the network: many pictures beside each other are faster than one in many parts,
+    and the number of parts decides the last bits of the result.
+
+    Raises:
+        MasksegError: The model cannot be loaded, or nothing can be written: no fault of the picture's. What
+            else goes wrong with a picture is written down as its failure.
+    """
+    network = _loaded(model, options.detections_per_img) if isinstance(model, str) else model
+    torch.set_num_threads(1)  # of this thread; and of later ones, until `segment_pictures` sets it back
+    files, record = _result(picture, network, options, settings)
+    try:
+        write_files({out / f"{picture.stem}{ending}": data for ending, data in files.items()}, overwrite=True)
+    except MasksegError as error:
+        if is_shortage(error):  # the folder's, and so every picture's
+            raise
+        record = _failure(picture, record.stamp, settings, str(error), retry=True)
+    write_files({Records(out).path(picture.stem): record.json()}, overwrite=True)
+
+
+def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) -> tuple[Files, Record]:
+    """A picture's files and its record; whatever goes wrong with it is written down there."""
+    seen = stamp(picture.path)  # before: a file that changes meanwhile is done again next time
+    doing = "read"
+    try:
+        image = load_image(picture.path)
+        _check_shape(image, picture)
+        doing = "segment"
+        found, limit = _found(model, image, options)
+        doing = "draw"
+        formats = [name for name in options.formats if name not in MERGED]
+        files = contents(image, found, picture.file, formats, alpha=options.alpha, overlap=options.overlap)
+        size, rows, entries = list(found.image_size), measure(found), coco_entries(found)
+        return files, Record(picture.file, seen, settings, "", size, rows, entries, limit)
+    except Exception as error:
+        text, own = str(error), isinstance(error, MasksegError)
+        if is_out_of_memory(error):
+            text = f"not enough memory to {doing} it; make it smaller"
+        elif not own:
+            text = f"{doing}ing it failed unexpectedly: {type(error).__name__}: {text}"
+        return {}, _failure(picture, seen, settings, text, retry=not own)
+
+
+def _check_shape(image: np.ndarray, picture: Named) -> None:
+    """Raise ImageError for a strip: to the network it is a wrong argument, here it is somebody's file."""
+    height, width = image.shape[:2]
+    if max(height, width) > THINNEST * min(height, width):
+        raise ImageError(
+            f"{quoted(picture.path.name)} is a strip thinner than 1:{THINNEST}, {width} x {height} pixels; "
+            "cut it shorter"
+        )
+
+
+def _failure(picture: Named, seen: list[int], settings: str, text: str, retry: bool) -> Record:
+    text = shortened(" ".join(text.split()), MAX_MESSAGE)
+    return Record(picture.file, seen, settings, text, [0, 0], [], [], retry=retry)
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: str, detections_per_img: int | None) -> MaskRCNN:
+    """The model of a process that was given its name."""
+    return limited(load_model(model), detections_per_img)
+
+
+def limited(model: MaskRCNN, detections_per_img: int | None) -> MaskRCNN:
+    """The model with another limit of detections a picture; the one that was given keeps its own."""
+    if detections_per_img is None:
+        return model
+    own = copy.copy(model)
+    own._modules = dict(model._modules)  # the copy shared even this
+    own.roi_heads = copy.copy(model.roi_heads)
+    own.roi_heads.detections_per_img = detections_per_img
+    return own
+
+
+def _found(model: MaskRCNN, image: np.ndarray, options: Options) -> tuple[Instances, int]:
+    """What is found in a picture; and the model's limit where it may have cut off more of it, else 0."""
+    tensor, _ = preprocess(image, size=(image.shape[0], image.shape[1]))
+    prediction = predict(model, tensor)
+    limit = model.roi_heads.detections_per_img
+    reached = len(prediction) >= limit and prediction.scores[-1] >= options.score_threshold
+    found = prediction.select(
+        score_threshold=options.score_threshold,
+        mask_threshold=options.mask_threshold,
+        categories=options.categories,
+    ).with_pixels()
+    return found, limit if reached else 0

@@ -1,0 +1,159 @@
+"""The formats that results can be written in: each is a function from a picture to files."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, TextIO
+
+import numpy as np
+
+from ..data.coco_writer import as_polygons, coco_entries, write_coco_results
+from ..data.encoding import encoded
+from ..data.images import LONGEST_SIDE
+from ..drawing.boxes import fitted
+from ..drawing.figures import figure_png, show_side_by_side
+from ..drawing.overlay import draw_instances
+from ..mask_rcnn.instances import Instances
+from .label_maps import instance_map, semantic_map
+from .measures import COLUMNS, measure
+from .polygons import polygons
+
+Files = dict[str, bytes]  # what follows the picture's own name -> content
+Format = Callable[[np.ndarray, Instances, str, float, str], Files]
+
+
+def safe_name(name: str) -> str:
+    """A name as the beginning of a file's: letters, digits, ".", "-" and "_" only, at most 50 of them."""
+    plain = "".join(char if char.isalnum() or char in ".-_" else "_" for char in name).strip(".")
+    # 50: of four bytes each, with an ending behind them, the longest name that Linux takes
+    return plain[:50] or "picture"
+
+
+def cut_out(image: np.ndarray, instances: Instances, index: int) -> np.ndarray:
+    """One instance on a transparent ground: uint8 (h, w, 4), RGBA, as large as its mask."""
+    return np.dstack([image[instances.windows[index]], np.uint8(255) * instances.crops[index]])
+
+
+def write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows of `measure`, each with its picture's name as "file", as a CSV table with a header."""
+    writer = csv.DictWriter(file, ("file", *COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _overlay(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    return {".overlay.png": encoded(".png", draw_instances(image, instances, alpha))}
+
+
+def _side_by_side(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    figure = show_side_by_side(*map(_for_a_figure, (image, draw_instances(image, instances, alpha))))
+    return {".side-by-side.png": figure_png(figure)}
+
+
+def _for_a_figure(picture: np.ndarray) -> np.ndarray:
+    """A large photograph shrunk to what a figure shows: matplotlib takes seconds, and 80 bytes a pixel."""
+    height, width = picture.shape[:2]
+    shrink = max(height, width) / LONGEST_SIDE
+    if shrink <= 1:
+        return picture
+    return fitted(picture, (max(1, round(height / shrink)), max(1, round(width / shrink))))
+
+
+def _instance_map(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    numbers = instance_map(instances, overlap)
+    values = [
+        {
+            "value": int(number),
+            "category": instances.names[number - 1],
+            "score": float(instances.scores[number - 1]),
+        }
+        for number in np.unique(numbers)
+        if number
+    ]
+    return _map_and_legend("instances", numbers, values, overlap)
+
+
+def _category_map(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    class_map = semantic_map(instances, overlap)
+    values = [
+        {"value": int(label), "category": instances.categories[label]}
+        for label in np.unique(class_map)
+        if label
+    ]
+    return _map_and_legend("categories", class_map, values, overlap)
+
+
+def _map_and_legend(kind: str, pixels: np.ndarray, values: list[dict[str, Any]], overlap: str) -> Files:
+    legend = {"overlap": f"where two overlap, the {overlap} is on top", "background": 0, "values": values}
+    return {f".{kind}.png": encoded(".png", pixels), f".{kind}.json": json.dumps(legend, indent=1).encode()}
+
+
+def _masks(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    files = {}
+    for index, (window, crop) in enumerate(zip(instances.windows, instances.crops, strict=True)):
+        mask = np.zeros(instances.image_size, np.uint8)
+        mask[window] = 255 * crop.astype(np.uint8)
+        files[f".mask-{index:03d}.png"] = encoded(".png", mask)
+    return files
+
+
+def _cut_outs(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    return {
+        f".cut-out-{index:03d}.png": encoded(".png", cut_out(image, instances, index))
+        for index in range(len(instances))
+    }
+
+
+def _contours(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    features = []
+    for index, crop in enumerate(instances.crops):
+        top, left = instances.corners[index].tolist()
+        rings = [
+            [_closed(ring) for ring in (polygon.outer, *polygon.holes)]
+            for polygon in polygons(crop, (top, left))
+        ]
+        properties = {"category": instances.names[index], "score": float(instances.scores[index])}
+        geometry = {"type": "MultiPolygon", "coordinates": rings}
+        features.append({"type": "Feature", "properties": properties, "geometry": geometry})
+    return {".geojson": json.dumps({"type": "FeatureCollection", "features": features}).encode()}
+
+
+def _closed(ring: np.ndarray) -> list[list[int]]:
+    """As GeoJSON wants it: the first point is the last one, too."""
+    return [*ring.tolist(), ring[0].tolist()]
+
+
+def _coco(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    return {".coco.json": _coco_json(name, instances, coco_entries(instances))}
+
+
+def _coco_polygons(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    entries = list(map(as_polygons, coco_entries(instances)))
+    return {".coco-polygons.json": _coco_json(name, instances, entries)}
+
+
+def _coco_json(name: str, instances: Instances, entries: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    write_coco_results(text, lambda: [(name, instances.image_size, entries)], instances.categories)
+    return text.getvalue().encode("ascii")
+
+
+def _csv(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+    text = io.StringIO()
+    write_csv(text, ({"file": name, **row} for row in measure(instances)))
+    return {".csv": text.getvalue().encode("utf-8", "backslashreplace")}
+
+
+FORMATS: dict[str, Format] = {
+    "overlay": _overlay,  # the picture, instances in colour
+    "side_by_side": _side_by_side,  # a figure: the picture, and the overlay beside it
+    "instances": _instance_map,  # a number a pixel, 8 or 16 bit: which instance; with a legend
+    "categories": _category_map,  # the same: which category
+    "masks": _masks,  # a picture an instance, 255 inside and 0 outside
+    "cut_outs": _cut_outs,  # a picture an instance, transparent outside, as large as the mask
+    "contours": _contours,  # polygons along the pixels' edges, with holes, as GeoJSON; x y in pixels, y down
+    "coco": _coco,  # COCO's format, masks as RLE
+    "coco_polygons": _coco_polygons,  # the same with polygons; they have no holes: cuts lead to them
+    "csv": _csv,  # a table of measures
+}

@@ -1,0 +1,50 @@
+"""What can be measured of a mask, by scikit-image."""
+
+import math
+from typing import Any
+
+import numpy as np
+from skimage.measure import regionprops
+
+from ..mask_rcnn.instances import Instances
+
+# The columns of a table of instances; see `measure`.
+COLUMNS = (
+    *("category", "score", "x1", "y1", "x2", "y2", "area", "percent"),
+    *("perimeter", "centroid_x", "centroid_y", "circularity"),
+)
+
+
+def measure(instances: Instances) -> list[dict[str, Any]]:
+    """A row an instance.
+
+    Returns:
+        Dictionaries with the keys `COLUMNS`: category; score, [0, 1]; x1 y1 x2 y2, the box in pixels; area
+        in pixels; percent of the picture; perimeter in pixels, by scikit-image's estimate; centroid_x and
+        centroid_y, the middle of the mask's pixels, where 0 is the middle of the first pixel; circularity,
+        4 pi area / perimeter squared, near 1 for a disc and less for everything else. Empty masks have no
+        centroid and no circularity: None.
+    """
+    height, width = instances.image_size
+    rows = []
+    for index, (crop, (top, left)) in enumerate(
+        zip(instances.crops, instances.corners.tolist(), strict=True)
+    ):
+        area = int(np.count_nonzero(crop))
+        row = {
+            "category": instances.names[index],
+            "score": float(instances.scores[index]),
+            **dict(zip(("x1", "y1", "x2", "y2"), instances.boxes[index].tolist(), strict=True)),
+            "area": area,
+            "percent": 100 * area / (height * width),
+            **dict.fromkeys(("perimeter", "centroid_x", "centroid_y", "circularity")),
+        }
+        if area:
+            (properties,) = regionprops(crop.astype(np.uint8))
+            y, x = properties.centroid
+            perimeter = float(properties.perimeter)
+            row |= {"perimeter": perimeter, "centroid_x": left + float(x), "centroid_y": top + float(y)}
+            if perimeter:  # a single pixel has none
+                row["circularity"] = 4 * math.pi * area / perimeter**2
+        rows.append(row)
+    return rows

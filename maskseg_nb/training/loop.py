@@ -1,0 +1,91 @@
+"""A training between two steps, and the step itself."""
+
+from dataclasses import asdict
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torchvision.models.detection import MaskRCNN
+
+from ..errors import TrainingError
+from ..models.bfloat16 import has_native_bfloat16, outputs_to_float32
+from ..models.zoo import prime_roi_pools
+from .augmentation import Example, seeded
+from .fine_tuning import learning_parts
+from .settings import TrainingSettings
+
+# torchvision's five, in the order in which a picture meets them; what is minimised is their sum.
+LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")
+
+
+class Run:
+    """The weights, their average and the optimiser's memory, between two steps."""
+
+    def __init__(self, learner: MaskRCNN, settings: TrainingSettings, pictures: int) -> None:
+        self.learner, self.settings = learner, settings
+        for module in learner.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()  # a few pictures are too few for statistics
+        prime_roi_pools(learner)
+        for part in (learner.backbone, learner.rpn.head):
+            # Anchors, proposals and targets take these dtypes: in bfloat16 a box would be pixels off.
+            part.register_forward_hook(outputs_to_float32)
+        learner.roi_heads.fg_bg_sampler.batch_size_per_image = settings.rois
+        learner.to(memory_format=torch.channels_last)
+        body, others = learning_parts(learner)
+        highest = settings.learning_rate
+        groups = [
+            {"params": body, "highest": highest * settings.body_share},
+            {"params": others, "highest": highest},
+        ]
+        groups = [group for group in groups if group["params"]]
+        self.optimizer = torch.optim.AdamW(groups, lr=highest, weight_decay=settings.weight_decay)
+        self.averaged = AveragedModel(learner, avg_fn=self._average)
+        self.averaged.eval()
+        self.losses: list[np.ndarray] = []
+        self.identity = {"settings": asdict(settings), "pictures": pictures, "categories": learner.categories}
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return len(self.losses)
+
+    @property
+    def model(self) -> MaskRCNN:
+        """The averaged weights in eval mode: the result, so far."""
+        return cast(MaskRCNN, self.averaged.module)
+
+    def _average(self, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        """A young average forgets faster, so that it does not remember the beginning."""
+        kept = min(self.settings.ema, (1 + int(count)) / (10 + int(count)))
+        return torch.lerp(new, average, kept)
+
+    def take(self, batch: list[Example]) -> None:
+        """One step: losses, gradients, weights, average."""
+        device = next(self.learner.parameters()).device
+        images = [image.to(device) for image, _ in batch]
+        targets = [{name: part.to(device) for name, part in target.items()} for _, target in batch]
+        height, width = images[0].shape[1:]
+        # Pictures come in the size to learn at: torchvision's own resizing has nothing to do.
+        self.learner.transform.min_size = (min(height, width),)
+        self.learner.transform.max_size = max(height, width)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["highest"] * self.settings.rate(self.step)
+        with seeded(self.settings.seed, 3, self.step):
+            with torch.autocast(device.type, torch.bfloat16, enabled=has_native_bfloat16(device)):
+                losses = self.learner(images, targets)
+        total = torch.stack([losses[name] for name in LOSSES]).sum()
+        self.optimizer.zero_grad()
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.learner.parameters(), self.settings.clip)
+        if not torch.isfinite(total) or not torch.isfinite(norm):
+            wrong = [name for name in LOSSES if not torch.isfinite(losses[name])] or ["the gradient"]
+            raise TrainingError(
+                f"{', '.join(wrong)} is not finite in step {self.step + 1}: the weights ran away. The last "
+                "checkpoint in the folder is of before; begin anew with a lower learning_rate"
+            )
+        self.optimizer.step()
+        self.averaged.update_parameters(self.learner)
+        self.losses.append(np.array([float(losses[name].detach()) for name in LOSSES], np.float32))

@@ -1,0 +1,150 @@
+"""What a training writes: a checkpoint to go on from, the weights, and a model card beside them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+
+from .._shared.files import whole_file, write_whole
+from ..errors import ModelError, TrainingError, quoted
+from ..models.checkpoints import read_state
+from ..models.own_model import metadata_of
+from .loop import Run
+from .model_card import flat
+
+CHECKPOINT, WEIGHTS, CARD = "checkpoint.safetensors", "model.safetensors", "model.md"
+_HALF_MAX = 65504.0  # float16's
+
+
+class Checkpoint:
+    """The last good state of a training, in a folder.
+
+    Args:
+        folder: Where it is or will be.
+        identity: What must be the same for a training to go on: settings, categories, number of pictures.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        self.path = folder / CHECKPOINT
+        self.step = 0
+        self._identity = json.dumps(identity, sort_keys=True)
+
+    def save(self, run: Run) -> None:
+        """Replace the checkpoint by the training's present state.
+
+        Raises:
+            TrainingError: It cannot be written; the one before it is still there.
+        """
+        state = {f"learner.{key}": value for key, value in run.learner.state_dict().items()}
+        state |= {f"averaged.{key}": value for key, value in run.averaged.state_dict().items()}
+        for number, memory in run.optimizer.state_dict()["state"].items():
+            state |= {f"optimizer.{number}.{name}": value for name, value in memory.items()}
+        state["losses"] = torch.from_numpy(np.array(run.losses, np.float32))
+        _write(self.path, state, {"identity": self._identity})
+        self.step = len(run.losses)
+
+    def restore(self, run: Run) -> None:
+        """Set a training to the checkpoint's state, where there is one.
+
+        Raises:
+            TrainingError: The checkpoint is of another training, or damaged.
+        """
+        if not self.path.exists():
+            return
+        try:
+            state, metadata = read_state(self.path)
+        except ModelError as error:
+            raise TrainingError(f"{error}; or begin anew with resume=False") from None
+        if metadata.get("identity") != self._identity:
+            raise TrainingError(
+                f"{quoted(self.path)} is of a training with {self._difference(metadata)}; "
+                "give another folder, or begin anew with resume=False"
+            )
+        run.learner.load_state_dict(_below(state, "learner."))
+        run.averaged.load_state_dict(_below(state, "averaged."))
+        memory: dict[int, dict[str, Tensor]] = {}
+        for key, value in _below(state, "optimizer.").items():
+            number, name = key.split(".")
+            memory.setdefault(int(number), {})[name] = value
+        groups = run.optimizer.state_dict()["param_groups"]
+        run.optimizer.load_state_dict({"state": memory, "param_groups": groups})
+        run.losses[:] = list(state["losses"].numpy())
+        self.step = len(run.losses)
+
+    def _difference(self, metadata: dict[str, str]) -> str:
+        """The first setting that is another, as "steps 600 instead of 400"."""
+        before, now = (flat(json.loads(text)) for text in (metadata.get("identity", "{}"), self._identity))
+        for name, value in before.items():
+            if now.get(name) != value:
+                return quoted(f"{name} {value} instead of {now.get(name)}")
+        return "other settings"
+
+
+def save_weights(model: MaskRCNN, folder: Path) -> Path:
+    """Write a model as `load_model` reads it, into an existing folder; the file's path.
+
+    Raises:
+        TrainingError: It cannot be written.
+    """
+    path = folder / WEIGHTS
+    _write(path, {name: _half(value) for name, value in model.state_dict().items()}, metadata_of(model))
+    return path
+
+
+def save_card(text: str, folder: Path) -> None:
+    """Write a model card into an existing folder.
+
+    Raises:
+        TrainingError: It cannot be written.
+    """
+    try:
+        write_whole(folder / CARD, text.encode())
+    except OSError as error:
+        raise _cannot_write(folder / CARD, error) from None
+
+
+def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _half(tensor: Tensor) -> Tensor:
+    """Weights as float16, where they fit; the statistics of BatchNorm, one-dimensional, as they are."""
+    if tensor.ndim < 2 or not tensor.is_floating_point() or tensor.abs().max() > _HALF_MAX:
+        return tensor
+    return tensor.half()
+
+
+def _write(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    data = save({key: value.contiguous() for key, value in state.items()}, metadata)
+    try:
+        with whole_file(path) as file:
+            file.write(_head_in_order(data))
+            file.write(memoryview(data)[_end_of_head(data) :])
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+
+
+def _head_in_order(data: bytes) -> bytes:
+    """The head of a safetensors file with its metadata sorted, so that equal trainings give equal files.
+
+    safetensors itself keeps them in a table without order: they come in another one at every call.
+    """
+    head = json.loads(data[8 : _end_of_head(data)])
+    head["__metadata__"] = dict(sorted(head["__metadata__"].items()))
+    text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text
+
+
+def _end_of_head(data: bytes) -> int:
+    return 8 + int.from_bytes(data[:8], "little")
+
+
+def _cannot_write(path: Path, error: OSError) -> TrainingError:
+    reason = error.strerror or type(error).__name__
+    return TrainingError(f"{quoted(path)} cannot be written: {reason}; make room, or give another folder")

@@ -1,0 +1,172 @@
+"""The reference is `match` on what `select` keeps at each threshold: what a person would do by hand."""
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from maskseg_nb import predict, preprocess
+from maskseg_nb.apps.thresholds.app import DOT, ThresholdExplorer
+from maskseg_nb.data.coco import voc_photograph
+from maskseg_nb.data.shapes import ShapesDataset
+from maskseg_nb.data.truth import PictureList, Truth
+from maskseg_nb.errors import DatasetError
+from maskseg_nb.evaluation.match_pictures import draw_match
+from maskseg_nb.evaluation.matching import match
+
+
+@pytest.fixture
+def app(street):
+    return ThresholdExplorer(street)
+
+
+@pytest.fixture(scope="module")
+def by_hand(street):
+    image, truth = voc_photograph()[0]
+    tensor, _ = preprocess(image, size=image.shape[:2])
+    prediction = predict(street, tensor)
+    return image, truth, prediction
+
+
+def two_pictures():
+    image, truth = voc_photograph()[0]
+    masks = np.ascontiguousarray(truth.masks[:, :, ::-1])
+    mirrored = Truth.from_masks(masks, truth.labels, truth.categories, image_id=1)
+    return PictureList([(image, truth), (np.ascontiguousarray(image[:, ::-1]), mirrored)])
+
+
+def numbers(app):
+    """right, wrong, missed, precision and recall, as the app says them."""
+    words = re.sub("<[^>]+>", " ", app._status.value).split(" redraw ")[0]
+    return [float(word) for word in re.findall(r"[\d.]+", words)]
+
+
+@pytest.mark.parametrize(
+    "score, iou", [(0.5, 0.5), (0.05, 0.5), (0.8, 0.5), (0.5, 0.75), (0.99, 0.3), (1.0, 0.5)]
+)
+def test_it_shows_what_matching_by_hand_gives(app, street, by_hand, score, iou):
+    app.state.score_threshold, app.state.iou = score, iou
+    image, truth, prediction = by_hand
+    kept = prediction.select(score_threshold=score)
+    expected = match(kept, truth.only(street.categories), iou)
+    assert app.state.match.outcomes == expected.outcomes
+    assert app.state.match.missed.tolist() == expected.missed.tolist()
+    right, found = expected.outcomes.count("true positive"), len(kept)
+    shown = numbers(app)
+    assert shown[:3] == [right, found - right, expected.missed.sum()]
+    if found:
+        assert shown[5] == pytest.approx(right / found, abs=0.0051)
+    assert shown[-1] == pytest.approx(right / expected.counted.sum(), abs=0.0051)
+
+
+def test_the_drawn_picture_is_that_of_the_match(app, street, by_hand):
+    app.state.score_threshold = 0.6
+    image, truth, _ = by_hand
+    state = app.state
+    expected = draw_match(image, state.instances, truth.only(street.categories), state.match)
+    assert np.array_equal(state.drawn, expected)
+    panel = app._canvas.panel(0)
+    assert np.array_equal(panel, cv2.resize(expected, panel.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+
+
+@pytest.mark.parametrize("score", [0.3, 0.5, 0.9])
+def test_the_dot_is_where_precision_and_recall_are(app, score):
+    app.state.score_threshold = score
+    plot = app._plot_with_dot()
+    rows, columns = np.nonzero((plot == DOT).all(axis=2))
+    match = app.state.match
+    x, y = app._place @ [match.recall, match.precision, 1]
+    assert (columns.mean(), rows.mean()) == (pytest.approx(x, abs=1), pytest.approx(y, abs=1))
+    assert len(rows) > 60
+
+
+def test_the_dot_lies_on_the_drawn_curve(app):
+    """The curve's own pixels around the dot's middle: the axes and the dot agree."""
+    blue = np.array([31, 119, 180])
+    for score in (0.3, 0.7, 0.95):
+        app.state.score_threshold = score
+        match = app.state.match
+        x, y = np.round(app._place @ [match.recall, match.precision, 1]).astype(int)
+        around = app._plot[y - 4 : y + 5, x - 4 : x + 5].astype(int)
+        assert (np.abs(around - blue).sum(axis=2) < 60).any()
+
+
+def test_a_moved_threshold_runs_no_network_and_draws_no_axes(app, monkeypatch):
+    def fail(*arguments, **options):
+        raise AssertionError("must not run")
+
+    monkeypatch.setattr("maskseg_nb.evaluation.detections.predict", fail)
+    monkeypatch.setattr(app, "_draw_plot", fail)
+    before = app._canvas.view.value
+    app.controls.score.value = 0.95
+    assert app._message.value == ""
+    assert app._canvas.view.value != before
+    assert app.state.score_threshold == app.controls.score_number.value == 0.95
+
+
+def test_controls_and_state_move_each_other_and_reset_sets_back(app):
+    app.state.iou = 0.9
+    assert app.controls.iou.value == app.controls.iou_number.value == 0.9
+    app.controls.iou_number.value = 0.6
+    assert app.state.iou == 0.6
+    app.controls.reset.click()
+    assert (app.state.iou, app.state.score_threshold) == (0.5, 0.5)
+    assert app.controls.iou.value == 0.5
+
+
+def test_another_picture_is_read_and_its_network_runs_once(street, monkeypatch):
+    app = ThresholdExplorer(street, two_pictures())
+    first = app.state.drawn.copy()
+    app.controls.picture.value = 1
+    assert app.state.index == 1 and not np.array_equal(app.state.drawn, first)
+    assert app.state.image[0, 0].tolist() == two_pictures()[1][0][0, 0].tolist()
+    monkeypatch.setattr("maskseg_nb.evaluation.detections.predict", None)
+    app.controls.picture.value = 0
+    assert np.array_equal(app.state.drawn, first)
+
+
+def test_one_picture_needs_no_choice(app, street):
+    def shown(widget):
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from shown(child)
+
+    assert app.controls.picture not in list(shown(app.widget))
+    other = ThresholdExplorer(street, two_pictures())
+    assert other.controls.picture in list(shown(other.widget))
+
+
+@pytest.mark.parametrize(
+    "name, value, error",
+    [
+        ("score_threshold", 1.2, ValueError),
+        ("score_threshold", float("nan"), ValueError),
+        ("score_threshold", "0.5", TypeError),
+        ("iou", 0.0, ValueError),
+        ("index", 1, ValueError),
+        ("index", "0", TypeError),
+    ],
+)
+def test_a_wrong_setting_is_refused_and_changes_nothing(app, name, value, error):
+    before = app.state.drawn
+    with pytest.raises(error, match=name):
+        setattr(app.state, name, value)
+    assert app.state.drawn is before and getattr(app.state, name) in (0, 0.5)
+
+
+def test_it_shows_without_a_page_too(app):
+    bundle = app._repr_mimebundle_()
+    assert bundle["image/png"].startswith(b"\x89PNG")
+    assert len(app.figure().axes) == 2
+
+
+def test_no_common_category_and_no_picture_are_clear_errors(street):
+    for dataset in (ShapesDataset(2), ShapesDataset(0)):
+        with pytest.raises(DatasetError, match="no picture, or no category that the model knows"):
+            ThresholdExplorer(street, dataset)
+
+
+def test_another_class_of_model_is_a_type_error():
+    with pytest.raises(TypeError, match="MaskRCNN"):
+        ThresholdExplorer(3)

@@ -1,0 +1,184 @@
+"""Figures are read back: lines, texts and pixels against what was measured."""
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from maskseg_nb.data.coco import voc_photograph
+from maskseg_nb.data.shapes import ShapesDataset
+from maskseg_nb.data.truth import PictureList, Truth
+from maskseg_nb.drawing.figures import figure_png
+from maskseg_nb.evaluation.evaluate import Evaluation, evaluate
+from maskseg_nb.evaluation.figures import show_confusion, show_f1, show_precision_recall, show_worst
+from maskseg_nb.evaluation.match_pictures import MISSED, RIGHT, WRONG, draw_match
+from maskseg_nb.evaluation.matching import Outcome, match
+
+
+@pytest.fixture(scope="module")
+def evaluation(street) -> Evaluation:
+    return evaluate(street, voc_photograph(), progress=False)
+
+
+def texts(figure):
+    legends = [
+        text.get_text()
+        for legend in figure.axes[0].get_children()
+        if hasattr(legend, "get_texts")
+        for text in legend.get_texts()
+    ]
+    return legends
+
+
+def test_the_curve_and_its_legend_are_the_evaluations(evaluation):
+    figure = show_precision_recall(evaluation, score_threshold=0.5)
+    person = evaluation.curve("person")
+    thin, thick, dot = figure.axes[0].lines
+    assert thin.get_xdata().tolist() == person.recall.tolist()
+    assert thin.get_ydata().tolist() == person.precision.tolist()
+    assert thick.get_ydata()[1:].tolist() == person.envelope.tolist()
+    assert (dot.get_ydata()[0], dot.get_xdata()[0]) == person.at(0.5)
+    assert texts(figure) == [f"person: AP50 {evaluation.per_category['person']['AP50']:.3f}"]
+
+
+def test_the_area_under_the_thick_line_is_the_average_precision(evaluation):
+    _, thick = show_precision_recall(evaluation).axes[0].lines
+    recall, precision = thick.get_xdata(), thick.get_ydata()
+    area = (np.diff(recall) * precision[1:]).sum()
+    assert area == pytest.approx(evaluation.per_category["person"]["AP50"], abs=0.01)  # 101 steps
+
+
+def test_f1_names_its_best(evaluation):
+    person = evaluation.curve("person")
+    best = int(person.f1.argmax())
+    figure = show_f1(evaluation)
+    (text,) = texts(figure)
+    name, f1, threshold = re.fullmatch(r"(\w+): best (\S+) at (\S+)", text).groups()
+    assert name == "person" and f1 == f"{person.f1[best]:.2f}"
+    precision, recall = person.at(float(threshold))  # as it is written, it loses nobody
+    assert 2 * precision * recall / (precision + recall) == pytest.approx(person.f1[best])
+    assert figure.axes[0].lines[1].get_ydata()[0] == person.f1.max()
+
+
+def test_confusion_writes_the_matrix_without_what_never_occurs(evaluation):
+    figure = show_confusion(evaluation, 0.5)
+    matrix = evaluation.confusion(0.5)
+    written = [int(text.get_text()) for text in figure.axes[0].texts]
+    assert sum(written) == matrix.sum() > 5
+    columns = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert columns[-1] == "missed" and rows[-1] == "nothing there" and columns[:-1] == rows[:-1]
+    assert "person" in columns and "motorcycle" not in columns
+
+
+def test_the_worst_pictures_say_how_wrong_they_are(evaluation):
+    figure = show_worst(evaluation, voc_photograph())
+    assert figure.axes[0].get_title() == f"picture 0: {evaluation.pictures[0].errors()} errors"
+    assert len(figure_png(figure)) > 100_000
+
+
+def test_the_worst_of_another_dataset_is_a_value_error(evaluation):
+    with pytest.raises(ValueError, match="picture 0 is another one than was evaluated"):
+        show_worst(evaluation, ShapesDataset(1))
+
+
+def test_no_errors_is_a_value_error(evaluation):
+    perfect = Evaluation(**{**vars(evaluation), "pictures": ()})
+    with pytest.raises(ValueError, match="no picture has an error"):
+        show_worst(perfect, voc_photograph())
+
+
+def test_a_mark_out_of_range_is_a_value_error(evaluation):
+    with pytest.raises(ValueError, match="score_threshold must be"):
+        show_precision_recall(evaluation, score_threshold=1.5)
+
+
+# A match, drawn
+
+
+@pytest.fixture(scope="module")
+def drawn(street, evaluation):
+    image, truth = voc_photograph()[0]
+    truth = truth.only(evaluation.judged)
+    instances = evaluation.pictures[0].found.instances(truth.categories, truth.image_size, 0.5)
+    found = match(instances, truth)
+    return image, truth, instances, found
+
+
+def test_right_is_green_and_wrong_is_red(drawn):
+    image, truth, instances, found = drawn
+    picture = draw_match(
+        np.zeros_like(image), instances, truth.only(()), match(instances, truth.only(())), alpha=1, tags=False
+    )
+    masks = instances.masks
+    assert (picture[masks.any(axis=0)] == WRONG).all(axis=1).mean() > 0.9
+    right = [row for row, outcome in enumerate(found.outcomes) if outcome is Outcome.TRUE_POSITIVE]
+    wrong = [row for row in range(len(instances)) if row not in right]
+    assert right and wrong
+    picture = draw_match(np.zeros_like(image), instances, truth, found, alpha=1, tags=False)
+    dashes = cv2.morphologyEx(truth.masks.astype(np.uint8).T, cv2.MORPH_GRADIENT, np.ones((9, 9))).T.any(
+        axis=0
+    )
+    for rows, others, color in ((right, wrong, RIGHT), (wrong, right, WRONG)):
+        alone = masks[rows].any(axis=0) & ~masks[others].any(axis=0) & ~dashes
+        assert (picture[alone] == color).all(axis=1).mean() > 0.75
+
+
+def test_missed_objects_are_dashed_around_their_edge(drawn):
+    image, truth, instances, found = drawn
+    none = instances.__class__(
+        **{
+            **vars(instances),
+            **{
+                name: getattr(instances, name)[:0]
+                for name in ("boxes", "labels", "scores", "crops", "corners", "indices")
+            },
+        }
+    )
+    picture = draw_match(image, none, truth, match(none, truth))
+    white = (picture == MISSED).all(axis=2) & (image != MISSED).any(axis=2)
+    for mask in truth.masks[truth.areas > 5000]:
+        edge = mask & ~np.all([np.roll(mask, s, a) for a in (0, 1) for s in (1, -1)], axis=0)
+        assert 0.3 < white[edge].mean() < 0.9  # dashes and gaps
+
+
+def test_the_given_picture_is_not_drawn_on(drawn):
+    image, truth, instances, found = drawn
+    before = image.copy()
+    draw_match(image, instances, truth, found)
+    assert np.array_equal(image, before)
+
+
+def test_tags_change_the_picture_and_what_is_not_judged_is_left_out(drawn):
+    image, truth, instances, found = drawn
+    assert (
+        draw_match(image, instances, truth, found) != draw_match(image, instances, truth, found, tags=False)
+    ).any()
+    truth = Truth(**{**vars(truth), "crowd": np.ones(len(truth), bool)})
+    all_ignored = match(instances, truth, iou=1e-6)
+    kept = [row for row, outcome in enumerate(all_ignored.outcomes) if outcome is not Outcome.NOT_JUDGED]
+    picture = draw_match(np.zeros_like(image), instances, truth, all_ignored, alpha=1, tags=False)
+    drawn_anywhere = picture.any(axis=2)
+    left_out = [row for row in range(len(instances)) if row not in kept]
+    assert left_out
+    only = instances.masks[left_out].any(axis=0) & ~instances.masks[kept].any(axis=0)
+    assert drawn_anywhere[only].mean() < 0.1
+
+
+def test_another_match_is_a_value_error(drawn):
+    image, truth, instances, found = drawn
+    with pytest.raises(ValueError, match="match must be what"):
+        draw_match(image, instances, truth.only(()), found)
+
+
+def test_only_keeps_rows_and_labels():
+    image, truth = ShapesDataset(4)[3]
+    name = truth.names[0]
+    only = truth.only([name])
+    kept = [row for row, own in enumerate(truth.names) if own == name]
+    assert 0 < len(only) == len(kept)
+    assert only.ids.tolist() == truth.ids[kept].tolist() and set(only.names) == {name}
+    assert np.array_equal(only.masks, truth.masks[kept]) and only.categories == truth.categories
+    assert len(truth.only([])) == 0 and truth.only([]).image_size == truth.image_size
+    assert len(PictureList([(image, truth.only([]))])[0][1]) == 0

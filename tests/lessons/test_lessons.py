@@ -1,0 +1,201 @@
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from maskseg_nb.lessons.checking import check, describe
+from maskseg_nb.lessons.pipeline_exercises import EXERCISES
+
+
+def test_describe_prints_name_shape_dtype_and_range(capsys):
+    describe(
+        image=np.array([[[3, 200, 7]]], np.uint8), tensor=torch.tensor([-0.5, 0.25]), none=np.zeros((0, 2))
+    )
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["image", "(1,", "1,", "3)", "uint8", "3", "to", "200"]
+    assert lines[1] == ["tensor", "(2,)", "float32", "-0.5", "to", "0.25"]
+    assert lines[2] == ["none", "(0,", "2)", "float64", "empty"]
+
+
+# Answers as a learner would write them, right ones and the usual mistakes.
+
+
+def overlay(image, masks, alpha):
+    white = np.zeros_like(image)
+    for mask in masks:
+        white[mask > 0.5] = 255
+    return cv2.addWeighted(image, 1 - alpha, white, alpha, 0)
+
+
+def iou(a, b):
+    width = max(0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return width * height / (areas - width * height)
+
+
+def nms(boxes, scores, nms_threshold):
+    kept = []
+    for row in np.argsort(-scores):
+        if all(iou(boxes[row], boxes[other]) <= nms_threshold for other in kept):
+            kept.append(row)
+    return kept
+
+
+def decode(anchor, deltas):
+    width, height = anchor[2] - anchor[0], anchor[3] - anchor[1]
+    x = anchor[0] + width / 2 + deltas[0] * width
+    y = anchor[1] + height / 2 + deltas[1] * height
+    width, height = width * np.exp(deltas[2]), height * np.exp(deltas[3])
+    return [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+
+
+def paste(probs, box, height, width):
+    left, top, right, bottom = box
+    pasted = np.zeros((height, width))
+    pasted[top:bottom, left:right] = cv2.resize(probs, (right - left, bottom - top))
+    return pasted
+
+
+def judge(ious, iou):
+    free, right = np.ones(ious.shape[1], bool), []
+    for row in ious:
+        left = np.where(free, row, -1.0)
+        best = int(left.argmax()) if len(left) else -1
+        right.append(best >= 0 and left[best] >= iou)
+        if right[-1]:
+            free[best] = False
+    return right
+
+
+def judge_by_best_pair(ious, iou):
+    return [bool(len(row)) and row.max() >= iou and row.max() == ious[:, row.argmax()].max() for row in ious]
+
+
+def average_precision(right, objects):
+    points = [(sum(right[:k]) / objects, sum(right[:k]) / k) for k in range(1, len(right) + 1)]
+    steps = np.linspace(0, 1, 101)
+    return np.mean([max((p for r, p in points if r >= step), default=0) for step in steps])
+
+
+def average_precision_without_envelope(right, objects):
+    return sum(sum(right[:k]) / k for k in range(1, len(right) + 1) if right[k - 1]) / objects
+
+
+def label_map(masks):
+    painted = np.zeros(masks.shape[1:], np.uint8)
+    for index in reversed(range(len(masks))):
+        painted[masks[index]] = index + 1
+    return painted
+
+
+def polygon_area(corners):
+    x, y = corners.T
+    return abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2
+
+
+RIGHT = {
+    "label_map": label_map,
+    "polygon_area": polygon_area,
+    "machines_for": lambda pictures, rate, hours: -(-pictures // (rate * hours * 3600)),
+    "to_rgb": lambda bgr: bgr[:, :, ::-1],
+    "keep": lambda scores, threshold: np.where(scores >= threshold)[0],
+    "overlay": overlay,
+    "iou": iou,
+    "nms": nms,
+    "decode": decode,
+    "paste": paste,
+    "mask_iou": lambda a, b: (a & b).sum() / (a | b).sum(),
+    "judge": judge,
+    "average_precision": average_precision,
+    "rate": lambda step, steps, warm_up: (
+        min(1, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
+    ),
+}
+
+
+def iou_without_floor(a, b):
+    overlap = (min(a[2], b[2]) - max(a[0], b[0])) * (min(a[3], b[3]) - max(a[1], b[1]))
+    return overlap / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - overlap)
+
+
+def nms_by_all_better(boxes, scores, nms_threshold):
+    order = np.argsort(-scores)
+    overlaps = [[iou(boxes[i], boxes[j]) for j in order[:n]] for n, i in enumerate(order)]
+    return [i for i, row in zip(order, overlaps, strict=True) if all(o <= nms_threshold for o in row)]
+
+
+def nms_or_equal(boxes, scores, nms_threshold):
+    return nms(boxes, scores, nms_threshold - 1e-9)
+
+
+def overlay_into_the_image(image, masks, alpha):
+    for mask in masks:
+        image[mask > 0.5] = 255
+    return image
+
+
+# name, a wrong answer, what is said of it
+WRONG = [
+    ("to_rgb", lambda bgr: bgr, "expected [[[ 0, 0, 255]]], got [[[255, 0, 0]]]"),
+    ("to_rgb", lambda bgr: bgr[::-1].astype(float), "expected uint8, got float64"),
+    ("to_rgb", lambda bgr: None, "got None"),
+    ("keep", lambda scores, threshold: np.where(scores > threshold)[0], "scores = [0.5]"),
+    ("keep", lambda scores, threshold: scores >= threshold, "expected [0], got [ True]"),
+    ("overlay", overlay_into_the_image, "it changed image, its own argument"),
+    ("overlay", lambda image, masks, alpha: overlay(image, masks + 0.01, alpha), "masks = [[[0.5 , 0.51]]]"),
+    ("iou", iou_without_floor, "b = [4., 4., 6., 6.]"),
+    ("nms", nms_by_all_better, "expected shape (2,), [0, 2], got (1,), [0]"),
+    ("nms", nms_or_equal, "nms_threshold = 0.3333333333333333"),
+    ("nms", lambda *_: 1 / 0, "but it raised ZeroDivisionError: division by zero"),
+    (
+        "decode",
+        lambda anchor, deltas: decode(anchor, np.minimum(deltas, 0.1)),
+        "deltas = [0.5, 0. , 0. , 0. ]",
+    ),
+    ("paste", lambda probs, box, height, width: probs, "expected shape (1, 2)"),
+    ("mask_iou", lambda a, b: (a & b).sum() / a.sum(), "b = [[ True, True]]"),
+    ("label_map", lambda masks: label_map(masks[::-1]), "expected [[1, 2]], got [[1, 1]]"),
+    ("polygon_area", lambda corners: np.ptp(corners, axis=0).prod(), "expected 2., got 4."),
+    ("machines_for", lambda pictures, rate, hours: pictures // (rate * hours * 3600), "expected 2., got 1."),
+    ("judge", judge_by_best_pair, "expected [ True, False], got [False, True]"),
+    ("judge", lambda ious, iou: judge(ious, iou + 1e-9), "ious = [[0.5]]"),
+    ("average_precision", average_precision_without_envelope, "right = [ True]\n    objects = 2"),
+    ("rate", lambda step, steps, warm_up: 1 - step / steps, "expected 0.854, got 0.75"),
+]
+
+
+def test_every_exercise_has_a_right_and_a_wrong_answer_here():
+    assert set(RIGHT) == set(EXERCISES) == {name for name, *_ in WRONG}
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_right_answer_is_called_right(name, capsys):
+    check(name, RIGHT[name])
+    count = len(list(EXERCISES[name].cases()))
+    assert capsys.readouterr().out == f"{name}: right, in all {count} cases\n"
+
+
+@pytest.mark.parametrize(("name", "answer", "said"), WRONG)
+def test_a_wrong_answer_is_shown_the_smallest_case_and_a_hint(name, answer, said, capsys):
+    check(name, answer)
+    out = capsys.readouterr().out
+    assert out.startswith(f"{name}: not yet. The smallest case that fails:\n")
+    assert said in out and f"Hint: {EXERCISES[name].hint}" in out
+    assert max(map(len, out.splitlines())) < 320
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_smallest_case_comes_first(name):
+    sizes = [sum(np.size(argument) for argument in case) for case in EXERCISES[name].cases()]
+    assert sizes[0] < 12  # numbers that a person can take in
+    assert sizes[-1] == max(sizes)
+
+
+def test_an_unknown_exercise_and_what_is_no_function_are_refused():
+    with pytest.raises(ValueError, match="exercise must be one of to_rgb, .*, got 'iuo'"):
+        check("iuo", iou)
+    with pytest.raises(TypeError, match="function must be a function, got int"):
+        check("iou", 7)

@@ -1,0 +1,184 @@
+"""Every stage against torchvision's own run with the same knobs, to the bit; and where each box went."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
+from torchvision.ops import box_iou
+
+from maskseg_nb import SAMPLES, predict, preprocess, sample_photo
+from maskseg_nb.mask_rcnn.stages import FATES, KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL, count_fates
+from maskseg_nb.mask_rcnn.trace import Knobs, trace
+
+SHAPES = dict(
+    zip(SAMPLES, [(256, 256), (200, 333), (333, 200), (96, 400), (500, 120), (300, 301)], strict=True)
+)
+
+
+def set_knobs(model, knobs: Knobs) -> None:
+    """Tell torchvision's model what `trace` is told by arguments."""
+    model.rpn._pre_nms_top_n["testing"] = knobs.rpn_pre_nms_top_n
+    model.rpn._post_nms_top_n["testing"] = knobs.rpn_post_nms_top_n
+    model.rpn.nms_thresh = knobs.rpn_nms_threshold
+    model.rpn.score_thresh = knobs.rpn_score_threshold
+    model.rpn.min_size = knobs.rpn_min_size
+    model.roi_heads.score_thresh = knobs.box_score_threshold
+    model.roi_heads.nms_thresh = knobs.box_nms_threshold
+    model.roi_heads.detections_per_img = knobs.box_detections_per_img
+
+
+def equals_torchvision(model, tensor, **knobs) -> int:
+    """Compare boxes, labels, scores and masks to the bit; return how many detections there were."""
+    own, run = Knobs.of(model), trace(model, tensor, **knobs)
+    try:
+        set_knobs(model, run.knobs)
+        with torch.no_grad():
+            expected = model(tensor)[0]
+    finally:
+        set_knobs(model, own)
+    prediction = run.prediction
+    for name in ("boxes", "labels", "scores"):
+        np.testing.assert_array_equal(getattr(prediction, name), expected[name].numpy())
+    np.testing.assert_array_equal(prediction.masks(), expected["masks"].numpy())
+    return len(prediction)
+
+
+def seeded(build, **options):
+    torch.manual_seed(0)
+    options = {"weights": None, "weights_backbone": None, "box_score_thresh": 0.0, **options}
+    return build(**options).eval()
+
+
+@pytest.fixture(scope="module")
+def small_resnet():
+    return seeded(maskrcnn_resnet50_fpn, min_size=256)
+
+
+@pytest.mark.parametrize("build", [maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2])
+def test_a_full_size_resnet_equals_torchvision_to_the_bit(build, restaurant):
+    assert equals_torchvision(seeded(build), restaurant[0]) == 100
+
+
+@pytest.mark.parametrize("count", [1, 26, 33, 47])
+def test_any_number_of_masks_equals_torchvision_with_one_thread_too(street, restaurant, count):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        knobs = {"box_detections_per_img": count, "box_score_threshold": 0.0}
+        assert equals_torchvision(street, restaurant[0], **knobs) == count
+    finally:
+        torch.set_num_threads(threads)
+
+
+valid_knobs = st.fixed_dictionaries(
+    {},
+    optional={
+        "rpn_pre_nms_top_n": st.integers(1, 600),
+        "rpn_post_nms_top_n": st.integers(1, 300),
+        "rpn_nms_threshold": st.floats(0, 1),
+        "rpn_score_threshold": st.floats(0, 0.6),
+        "rpn_min_size": st.floats(0, 60),
+        "box_score_threshold": st.floats(0, 1),
+        "box_nms_threshold": st.floats(0, 1),
+        "box_detections_per_img": st.integers(1, 60),
+    },
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(name=st.sampled_from(SAMPLES), knobs=valid_knobs)
+def test_street_under_any_knobs_equals_torchvision_to_the_bit(street, name, knobs):
+    equals_torchvision(street, preprocess(sample_photo(name), SHAPES[name])[0], **knobs)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(name=st.sampled_from(SAMPLES), knobs=valid_knobs)
+def test_a_small_resnet_under_any_knobs_equals_torchvision_to_the_bit(small_resnet, name, knobs):
+    knobs = {"rpn_pre_nms_top_n": 300, "rpn_post_nms_top_n": 100, **knobs}
+    equals_torchvision(small_resnet, preprocess(sample_photo(name), SHAPES[name])[0], **knobs)
+
+
+def test_a_strip_seen_first_spoils_torchvision_and_not_predict(restaurant):
+    fresh, spoilt = (seeded(maskrcnn_resnet50_fpn, min_size=256) for _ in range(2))
+    with torch.no_grad():
+        spoilt([torch.rand(3, 33, 1333)])
+        right, wrong = fresh(restaurant[0])[0], spoilt(restaurant[0])[0]
+    assert not torch.equal(right["scores"], wrong["scores"])  # pytorch/vision#3747 is still there
+    np.testing.assert_array_equal(predict(spoilt, restaurant[0]).scores, right["scores"].numpy())
+
+
+@pytest.fixture(scope="module")
+def run(street):
+    knobs = {"rpn_min_size": 12, "rpn_score_threshold": 0.02, "box_score_threshold": 0.02}
+    tensor, _ = preprocess(sample_photo("restaurant"))
+    return trace(street, tensor, rpn_post_nms_top_n=150, box_detections_per_img=20, **knobs)
+
+
+def test_every_candidate_proposal_has_one_fate_and_all_fates_occur(run):
+    proposals = run.proposals
+    counts = torch.bincount(proposals.fates, minlength=len(FATES))
+    assert counts.sum() == len(proposals.candidates) and (counts > 0).all()
+    assert counts[KEPT] == len(proposals.boxes) == 150
+    assert set(proposals.candidates[proposals.fates == KEPT].tolist()) == set(proposals.anchors.tolist())
+    height, width, count = (torch.tensor(run.dense.grids)[:, i] for i in range(3))
+    assert (height * width * count).sum() == len(run.dense.anchors)
+
+
+def each_suppressed_box_overlaps_a_better_survivor(boxes, scores, groups, fates, nms_threshold) -> None:
+    """NMS runs within a group: a pyramid level, or a category."""
+    survivors = (fates == KEPT) | (fates == OVER_LIMIT)
+    for group in groups.unique():
+        lost = torch.where((fates == SUPPRESSED) & (groups == group))[0]
+        by = torch.where(survivors & (groups == group))[0]
+        if len(lost):
+            better = scores[by][None] >= scores[lost][:, None]
+            overlap = box_iou(boxes[lost], boxes[by]) * better
+            assert (overlap.max(dim=1).values > nms_threshold).all()
+
+
+def test_each_fate_of_a_proposal_is_true(run):
+    proposals, knobs = run.proposals, run.knobs
+    boxes, scores, fates = proposals.candidate_boxes, proposals.candidate_scores, proposals.fates
+    sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
+    assert (sides[fates == TOO_SMALL] < knobs.rpn_min_size).all()
+    assert (sides[fates != TOO_SMALL] >= knobs.rpn_min_size).all()
+    assert (scores[fates == LOW_SCORE] < knobs.rpn_score_threshold).all()
+    levels = run.dense.levels[proposals.candidates]
+    each_suppressed_box_overlaps_a_better_survivor(boxes, scores, levels, fates, knobs.rpn_nms_threshold)
+    assert scores[fates == OVER_LIMIT].max() <= scores[fates == KEPT].min()
+
+
+def test_each_fate_of_a_detection_is_true(run):
+    found, heads, knobs = run.detections, run.box_scores, run.knobs
+    scores, boxes = heads.scores[:, 1:].reshape(-1), heads.boxes[:, 1:].reshape(-1, 4)
+    labels = torch.arange(len(scores)) % 4 + 1
+    fates = found.fates
+    assert len(fates) == len(scores)
+    assert (scores[fates == LOW_SCORE] <= knobs.box_score_threshold).all()
+    assert (scores[fates != LOW_SCORE] > knobs.box_score_threshold).all()
+    each_suppressed_box_overlaps_a_better_survivor(boxes, scores, labels, fates, knobs.box_nms_threshold)
+    assert (fates == KEPT).sum() == len(found.boxes) == 20
+    rows = found.proposals * 4 + found.labels - 1
+    assert set(rows.tolist()) == set(torch.where(fates == KEPT)[0].tolist())
+
+
+def test_the_masks_are_those_of_the_detections_own_categories(run):
+    for logits, probs, label in zip(run.masks.logits, run.masks.probs, run.detections.labels, strict=True):
+        torch.testing.assert_close(probs, torch.sigmoid(logits[label]), rtol=0, atol=1e-6)
+
+
+def test_the_fates_are_counted_by_name(run):
+    fates = run.proposals.fates.tolist()
+    assert count_fates(run.proposals.fates) == {name: fates.count(n) for n, name in enumerate(FATES)}
+
+
+def test_a_score_at_the_floor_is_too_low_for_a_detection_and_enough_for_a_proposal(run):
+    """torchvision compares with > in one place and with >= in the other."""
+    score = float(run.detections.scores[5])
+    assert run.rerun(box_score_threshold=score).detections.scores.min() > score
+    score = float(run.proposals.candidate_scores.median())
+    turned = run.rerun(rpn_score_threshold=score).proposals
+    at_the_floor = turned.candidate_scores == score
+    assert at_the_floor.any() and (turned.fates[at_the_floor] != LOW_SCORE).all()

@@ -1,0 +1,212 @@
+"""References: the dataset's own pixels where nothing is changed, torchvision's boxes, and colours that tell
+to which picture and instance each pixel belongs."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torchvision.ops import masks_to_boxes
+
+from maskseg_nb.data.shapes import ShapesDataset
+from maskseg_nb.data.truth import PictureList, Truth
+from maskseg_nb.training.augmentation import (
+    GREY,
+    Augmentation,
+    TrainingPictures,
+    repeat_factors,
+    seeded,
+    without_crowds,
+)
+
+SIZE = (96, 128)
+NAMES = ("__background__", "red", "green", "blue", "white")
+
+
+def painted(count=4, crowd=False):
+    """Picture n holds rectangles of colour n on black: a pixel tells whether it is inside, and of what."""
+    pairs = []
+    for number in range(1, count + 1):
+        image, masks = np.zeros((*SIZE, 3), np.uint8), np.zeros((3, *SIZE), bool)
+        for row, (top, left) in enumerate(((5, 5), (50, 30), (20, 80))):
+            masks[row, top : top + 30, left : left + 24] = True
+        image[masks.any(axis=0)] = color(number)
+        truth = Truth.from_masks(masks, [number] * 3, NAMES, image_id=number)
+        truth.crowd[2] = crowd
+        pairs.append((image, truth))
+    return PictureList(pairs)
+
+
+def color(label):
+    return {1: (200, 0, 0), 2: (0, 200, 0), 3: (0, 0, 200), 4: (200, 200, 200)}[label]
+
+
+def pictures(dataset=None, augmentation=None, sizes=(SIZE,), batch_size=2, seed=0, **options):
+    return TrainingPictures(
+        dataset or painted(), sizes, augmentation or Augmentation(color=0), batch_size, seed, **options
+    )
+
+
+def is_valid(picture, target, size=SIZE):
+    assert picture.dtype == torch.float32 and picture.shape == (3, *size)
+    assert 0 <= picture.min() and picture.max() <= 1
+    count = len(target["labels"])
+    assert target["boxes"].shape == (count, 4) and target["boxes"].dtype == torch.float32
+    assert target["masks"].shape == (count, *size) and target["masks"].dtype == torch.uint8
+    assert target["labels"].dtype == torch.int64
+    if count:
+        assert torch.equal(target["boxes"], masks_to_boxes(target["masks"]) + torch.tensor([0, 0, 1, 1]))
+        assert target["masks"].flatten(1).sum(1).min() >= 16
+
+
+def test_without_augmentation_a_picture_is_the_datasets_own():
+    dataset = painted()
+    for index in range(8):
+        picture, target = pictures(dataset, Augmentation.none())[index]
+        is_valid(picture, target)
+        image, truth = dataset[int(target["labels"][0]) - 1]
+        assert np.array_equal((picture * 255).round().byte().permute(1, 2, 0).numpy(), image)
+        assert np.array_equal(target["masks"].numpy().astype(bool), truth.masks)
+        assert np.array_equal(target["boxes"].numpy(), truth.boxes)
+
+
+@pytest.mark.parametrize("paste", [0.0, 1.0])
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_masks_stay_on_what_they_belong_to(mosaic, paste):
+    augmentation = Augmentation(mosaic=mosaic, paste=paste, color=0)
+    source, seen = pictures(augmentation=augmentation), 0
+    for index in range(40):
+        picture, target = source[index]
+        is_valid(picture, target)
+        for mask, label in zip(target["masks"].bool(), target["labels"].tolist(), strict=True):
+            own = torch.tensor(color(label))[:, None] / 255
+            around = F.pad(1.0 - mask[None].float(), (2, 2, 2, 2), value=1.0)
+            inner = ~F.max_pool2d(around, 5, 1)[0].bool()
+            assert ((picture[:, inner] - own).abs() < 0.05).all()  # its edges are blended
+            seen += bool(inner.any())
+        assert target["masks"].sum(0).max() <= 1  # what is pasted over is hidden
+        bright = picture.amax(0) > 0.7
+        assert (target["masks"].amax(0)[bright] == 1).float().mean() > 0.95  # nothing visible is forgotten
+    assert seen > 60
+
+
+def test_a_mosaic_shows_more_than_one_picture_and_a_crop_does_not():
+    def kinds(**options):
+        source = pictures(augmentation=Augmentation(paste=0, color=0, **options))
+        return [len(set(source[index][1]["labels"].tolist())) for index in range(30)]
+
+    assert max(kinds(mosaic=0.0)) == 1
+    assert np.mean([kind > 1 for kind in kinds(mosaic=1.0)]) > 0.7
+
+
+def test_pasting_brings_instances_of_other_pictures():
+    def shares(paste):
+        source = pictures(augmentation=Augmentation(mosaic=0, paste=paste, color=0))
+        return np.mean([len(set(source[index][1]["labels"].tolist())) > 1 for index in range(60)])
+
+    assert shares(0.0) == 0
+    assert shares(1.0) > 0.5
+
+
+def test_flips_are_as_frequent_as_asked():
+    def left_halves(flip):
+        augmentation = Augmentation((1.0, 1.0), (0.5, 2.0), flip, 0, 0, 0)
+        source = pictures(painted(1), augmentation)
+        image = torch.from_numpy(painted(1)[0][0]).permute(2, 0, 1)
+        same = [torch.equal((source[i][0] * 255).round().byte(), image) for i in range(60)]
+        return np.mean(same)
+
+    assert left_halves(0.0) == 1
+    assert left_halves(1.0) == 0
+    assert 0.25 < left_halves(0.5) < 0.75
+
+
+def test_light_changes_pixels_and_not_masks():
+    plain, lit = (pictures(augmentation=Augmentation(color=color)) for color in (0, 0.4))
+    for index in range(5):
+        (before, target), (after, other) = plain[index], lit[index]
+        assert not torch.equal(before, after)
+        assert torch.equal(target["masks"], other["masks"])
+
+
+def test_the_same_index_is_the_same_picture_and_another_is_another():
+    first, again = pictures(ShapesDataset(20)), pictures(ShapesDataset(20))
+    other = pictures(ShapesDataset(20), seed=1)
+    for index in (5, 0, 3):  # in any order
+        assert torch.equal(first[index][0], again[index][0])
+        assert torch.equal(first[index][1]["masks"], again[index][1]["masks"])
+        assert not torch.equal(first[index][0], first[index + 1][0])
+        assert not torch.equal(first[index][0], other[index][0])
+
+
+def test_all_pictures_of_a_batch_have_one_size_and_every_size_occurs():
+    sizes = ((64, 96), (96, 96), (96, 64))
+    source = pictures(sizes=sizes, batch_size=3)
+    shapes = [tuple(source[index][0].shape[1:]) for index in range(60)]
+    assert all(len(set(shapes[n : n + 3])) == 1 for n in range(0, 60, 3))
+    assert set(shapes) == set(sizes)
+
+
+def test_weights_decide_how_often_a_picture_is_taken():
+    source = pictures(augmentation=Augmentation.none(), weights=np.array([0, 3, 1, 0]))
+    labels = [int(source[index][1]["labels"][0]) for index in range(200)]
+    assert set(labels) == {2, 3}
+    assert 0.65 < np.mean(np.array(labels) == 2) < 0.85
+
+
+def test_crowds_are_painted_grey_and_taught_as_nothing():
+    image, truth = painted(1, crowd=True)[0]
+    hidden = without_crowds(image, truth)
+    assert (hidden[truth.masks[2]] == GREY).all()
+    assert np.array_equal(hidden[~truth.masks[2]], image[~truth.masks[2]])
+    overlapping = Truth(**{**vars(truth), "masks": np.ones_like(truth.masks)})
+    assert np.array_equal(without_crowds(image, overlapping), image)
+    _, target = pictures(painted(1, crowd=True), Augmentation.none())[0]
+    assert len(target["labels"]) == 2
+    alone = painted(1)[0][0]
+    assert np.array_equal(without_crowds(alone, painted(1)[0][1]), alone)
+
+
+def test_the_datasets_pictures_are_not_written_on():
+    dataset = painted(crowd=True)
+    before = [image.copy() for image, _ in dataset]
+    source = pictures(dataset, Augmentation(paste=1, mosaic=0.5))
+    for index in range(20):
+        source[index]
+    assert all(np.array_equal(image, old) for (image, _), old in zip(dataset, before, strict=True))
+
+
+def test_pixels_by_the_handful_are_left_out():
+    masks = np.zeros((3, *SIZE), bool)
+    masks[0, 5, 5] = masks[1, 10:15, 10:15] = masks[2, 40, 10:60] = True  # a dot, a patch, a line
+    dataset = PictureList([(np.zeros((*SIZE, 3), np.uint8), Truth.from_masks(masks, [1, 2, 3], NAMES))])
+    _, target = pictures(dataset, Augmentation.none())[0]
+    assert target["labels"].tolist() == [2]
+
+
+def test_a_picture_without_instances_has_an_empty_target():
+    nobody = Truth.from_masks(np.zeros((0, *SIZE), bool), [], NAMES)
+    dataset = PictureList([(np.full((*SIZE, 3), 9, np.uint8), nobody)])
+    for augmentation in (Augmentation.none(), Augmentation(mosaic=1, paste=1)):
+        picture, target = pictures(dataset, augmentation)[0]
+        is_valid(picture, target)
+        assert len(target["labels"]) == 0
+
+
+def test_rare_categories_are_taken_more_often():
+    labels = [np.array(row, np.int64) for row in ([1], [1, 1], [1], [1, 2], [1], [1], [1], [])]
+    factors = repeat_factors(labels, rare=0.5, empty=0.25)
+    assert factors.tolist() == pytest.approx([1, 1, 1, 2, 1, 1, 1, 0.25])  # 2 is in 1 of 8: sqrt(0.5 / 0.125)
+
+
+def test_chance_is_given_back():
+    torch.manual_seed(5)
+    expected = [torch.rand(()) for _ in range(2)]
+    torch.manual_seed(5)
+    first = torch.rand(())
+    with seeded(1, 2):
+        inside = torch.rand(())
+    assert [first, torch.rand(())] == expected
+    with seeded(1, 2):
+        assert torch.rand(()) == inside
+    with seeded(2, 1):
+        assert torch.rand(()) != inside
