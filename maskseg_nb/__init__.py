@@ -14,20 +14,16 @@ require_opencv()
 from .apps.explorer.app import Explorer
 from .apps.inside.app import Inside
 from .apps.thresholds.app import ThresholdExplorer
-from .data.coco import CocoDataset, voc_photograph
+from .apps.training_chart import TrainingChart
+from .data.coco import CocoDataset
 from .data.coco_writer import write_coco
-from .data.images import SAMPLES, load_image, preprocess, sample_photo
+from .data.datasets import PictureList, split
+from .data.images import load_image, preprocess
+from .data.samples import SAMPLES, sample_photo, voc_photograph
 from .data.shapes import ShapesDataset
-from .data.truth import PictureList, Truth, split
+from .data.truth import Truth
 from .diagnostics import doctor
-from .drawing.figures import (
-    figure_png,
-    show_journey,
-    show_pictures,
-    show_semantic_map,
-    show_side_by_side,
-    show_stage,
-)
+from .drawing.figures import figure_png, show_journey, show_pictures, show_side_by_side, show_stage
 from .drawing.overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask
 from .evaluation.evaluate import Evaluation, evaluate
 from .evaluation.figures import show_confusion, show_f1, show_precision_recall, show_worst
@@ -41,13 +37,13 @@ from .mask_rcnn.trace import Trace, trace
 from .models.loading import load_model
 from .models.zoo import MODELS
 from .results.export import export
-from .results.figures import show_folder
+from .results.figures import show_folder, show_semantic_map
 from .results.folder import segment_folder, segment_pictures
 from .results.formats import FORMATS
 from .results.label_maps import instance_map, semantic_map
 from .results.measures import measure
 from .training.augmentation import Augmentation
-from .training.chart import TrainingChart, show_training
+from .training.figures import show_training
 from .training.fine_tuning import with_categories
 from .training.settings import TrainingSettings
 from .training.train import Trained, train

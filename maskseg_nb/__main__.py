@@ -11,9 +11,9 @@ from pathlib import Path
 
 from torchvision.models.detection import MaskRCNN
 
-from .data.images import sample_photo
+from ._shared.checks import check_fraction
+from .data.samples import sample_photo
 from .errors import MasksegError, quoted
-from .mask_rcnn.prediction import check_fraction
 from .models.loading import load_model
 from .models.zoo import MODELS
 from .results.folder import segment_pictures

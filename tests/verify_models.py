@@ -11,7 +11,7 @@ import torch
 from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
 
 from maskseg_nb import MODELS, ModelError, load_model, predict, preprocess, sample_photo
-from maskseg_nb.data.images import SAMPLES
+from maskseg_nb.data.samples import SAMPLES
 from maskseg_nb.models.download import fetch
 
 OFFICIAL = {"coco": maskrcnn_resnet50_fpn, "coco_v2": maskrcnn_resnet50_fpn_v2}

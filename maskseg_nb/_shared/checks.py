@@ -7,6 +7,7 @@ detections and no error.
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Set
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
-from ..errors import ModelError, quoted
+from ..errors import ModelError, quoted, shortened
 
 THINNEST = 500  # a model shrinks pictures to 936 pixels (street) or 1333: thinner strips would vanish
 MAX_CATEGORIES = 10_000  # the background among them
@@ -170,3 +171,19 @@ def check_size(size: tuple[int, int]) -> None:
 
 def value_range(values: np.ndarray) -> str:
     return f"{values.min():.6g} to {values.max():.6g}"
+
+
+def check_image(image: np.ndarray) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        got = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise TypeError(f"image must be a uint8 array, got {got}")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"image must have shape (H, W, 3), got {image.shape}")
+
+
+def check_fraction(name: str, value: float) -> None:
+    """Raise TypeError or ValueError unless `value` is a number in [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number in [0, 1], got {type(value).__name__}")
+    if not 0 <= value <= 1:  # NaN fails too
+        raise ValueError(f"{name} must be in [0, 1], got {shortened(str(value), 40)}")

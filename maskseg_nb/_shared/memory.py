@@ -1,13 +1,16 @@
-"""How much memory there is, and a refusal before something takes all of it."""
+"""How much memory there is, a refusal before something takes all of it, and one line where it ran out."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psutil
+import torch
 
-from ..errors import MasksegError
+from ..errors import MasksegError, ModelError
 
+Result = TypeVar("Result")
 MAX_BYTES = 4 * 2**30  # of one picture's masks
 NEVER_REFUSED = 2**28  # a whole photograph at 800 x 800 with 100 masks
 
@@ -40,3 +43,31 @@ def collector_paused() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it is memory that was lacking: torch has an error of its own for it, but not on a CPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    said = (
+        *("can't allocate memory", "out of memory", "insufficient memory"),  # torch, its back ends, OpenCV
+        *("cannot allocate memory", "could not create a primitive"),  # a file mapped into memory, oneDNN
+    )
+    return any(words in str(error).lower() for words in said)
+
+
+def within_memory(
+    compute: Callable[[], Result], message: str, error_class: type[MasksegError] = ModelError
+) -> Result:
+    """What `compute` returns.
+
+    Raises:
+        error_class: Memory ran out; `message` says what to lower.
+    """
+    try:
+        return compute()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    # Out here the first error is gone, and with its traceback every tensor of the frames that failed.
+    raise error_class(message)

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from .out_of_memory import is_out_of_memory
+from .memory import is_out_of_memory
 
 _PASSING = """
     EMFILE ENFILE ENOMEM ENOSPC EDQUOT EIO EAGAIN EBUSY EACCES EPERM EROFS EINTR ETIMEDOUT ESTALE ENODEV ENXIO

@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from .._shared.out_of_memory import is_out_of_memory
+from .._shared.memory import is_out_of_memory
 from ..errors import MasksegError
 from .binding import Controls
 from .settings import AppState

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .._shared.text import visible
-from ..data.encoding import encoded
-from ..drawing.boxes import draw_note
+from ..data.codec import encoded
+from ..drawing.tags import draw_note
 
 BLOCK = 16  # pixels; JPEG's block with halved colour: panels start on it, so that equal panels stay equal
 TITLE_HEIGHT = 2 * BLOCK

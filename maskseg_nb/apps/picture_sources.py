@@ -8,7 +8,8 @@ import numpy as np
 
 from .._shared.text import visible
 from ..data.codec import decode_image
-from ..data.images import SAMPLES, SUFFIXES, load_image, read_picture_file, sample_photo
+from ..data.images import SUFFIXES, load_image, read_picture_file
+from ..data.samples import SAMPLES, sample_photo
 from ..errors import ImageError, quoted
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from traitlets import Enum, HasTraits, TraitError, TraitType
 
+from .._shared.checks import check_fraction
 from ..errors import shortened
-from ..mask_rcnn.prediction import check_fraction
 
 
 class Fraction(TraitType[float, float]):

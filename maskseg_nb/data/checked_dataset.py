@@ -14,9 +14,10 @@ from tqdm.auto import tqdm
 
 from .._shared.checks import THINNEST, check_categories
 from ..errors import DatasetError, ImageError, MasksegError, quoted
+from .datasets import Dataset
 from .findings import Fault, Findings
 from .images import load_image
-from .truth import Dataset, Truth, boxes_fit, boxes_of
+from .truth import Truth, boxes_fit, boxes_of
 
 
 @dataclass(frozen=True)

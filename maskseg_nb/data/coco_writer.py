@@ -4,21 +4,20 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm.auto import tqdm
 
 from .._shared.files import new_folder
 from ..errors import DatasetError, quoted
-from ..evaluation.matching import instance_rles
-from ..mask_rcnn.instances import Instances
-from ..results.polygons import rings_without_holes
 from .checked_dataset import category_names
 from .coco import CocoDataset
-from .encoding import encoded
-from .truth import Dataset, Truth, decode_masks, encode_masks
+from .codec import encoded
+from .datasets import Dataset
+from .rle import encode_masks
+from .truth import Truth
 
 
 def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bool = True) -> CocoDataset:
@@ -79,7 +78,7 @@ def coco_categories(categories: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{"id": label, "name": name} for label, name in enumerate(categories) if label]
 
 
-def _head(what: str) -> dict[str, Any]:
+def coco_head(what: str) -> dict[str, Any]:
     """The entries of COCO's format that are about the file itself; pycocotools insists on `info`."""
     return {"info": {"description": f"{what}, written by maskseg_nb"}, "licenses": []}
 
@@ -107,7 +106,7 @@ def _write(dataset: Dataset, categories: tuple[str, ...], folder: Path, progress
             else:
                 empty += 1
     content = {
-        **_head("A dataset with instance masks"),
+        **coco_head("A dataset with instance masks"),
         "images": images,
         "annotations": annotations,
         "categories": coco_categories(categories),
@@ -117,60 +116,3 @@ def _write(dataset: Dataset, categories: tuple[str, ...], folder: Path, progress
 
 
 Found = tuple[str, tuple[int, int], list[dict[str, Any]]]  # file name, (height, width), entries
-
-
-def write_coco_results(
-    file: TextIO, pictures: Callable[[], Iterable[Found]], categories: tuple[str, ...]
-) -> None:
-    """Write what was found in some pictures in COCO's format, picture by picture.
-
-    Args:
-        file: Where to.
-        pictures: Called twice, for the pictures in their order: file name, (height, width), and what
-            `coco_entries` gives.
-        categories: Names indexed by label, [0] the background.
-    """
-    file.write(json.dumps(_head("Instances that a Mask R-CNN found"))[:-1] + ', "images": [')
-    for number, (name, (height, width), _) in enumerate(pictures(), 1):
-        image = {"id": number, "file_name": name, "height": height, "width": width}
-        file.write((", " if number > 1 else "") + json.dumps(image))
-    file.write('], "annotations": [')
-    count, used = 0, set()
-    for number, (_, _, entries) in enumerate(pictures(), 1):
-        for entry in entries:
-            count += 1
-            used.add(entry["category_id"])
-            annotation = {"id": count, "image_id": number, **entry}
-            file.write((", " if count > 1 else "") + json.dumps(annotation))
-    # COCO's own models have ten categories of this name, in the gaps of COCO's numbers.
-    named = [row for row in coco_categories(categories) if row["name"] != "N/A" or row["id"] in used]
-    file.write(f'], "categories": {json.dumps(named)}}}')
-
-
-def coco_entries(instances: Instances) -> list[dict[str, Any]]:
-    """Instances as entries of COCO's list of annotations, all but `id` and `image_id`."""
-    entries = []
-    for index, rle in enumerate(instance_rles(instances)):
-        x1, y1, x2, y2 = instances.boxes[index].tolist()
-        entries.append(
-            {
-                "category_id": int(instances.labels[index]),
-                "score": float(instances.scores[index]),
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "area": int(instances.areas[index]),
-                "iscrowd": 0,
-                "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
-            }
-        )
-    return entries
-
-
-def as_polygons(entry: dict[str, Any]) -> dict[str, Any]:
-    """One of `coco_entries` with polygons in place of RLE: the same pixels.
-
-    COCO's polygons have no holes: a region with a hole becomes two that meet in a cut across it.
-    """
-    rle = entry["segmentation"]
-    height, width = rle["size"]
-    (mask,) = decode_masks([rle], (height, width))
-    return {**entry, "segmentation": [ring.ravel().tolist() for ring in rings_without_holes(mask)]}

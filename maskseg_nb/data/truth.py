@@ -3,13 +3,10 @@
 A dataset, here, is anything with `categories`, `len()`, and `dataset[i]` giving (image, Truth).
 """
 
-import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from .._shared.checks import check_array, check_size
 
@@ -107,90 +104,6 @@ class Truth:
         return replace(self, **{name: getattr(self, name)[kept] for name in ROWS})
 
 
-class Dataset(Protocol):
-    """Pictures with the truth about them, as `evaluate` and `train` take them."""
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Names indexed by label, [0] the background."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> tuple[np.ndarray, Truth]:
-        """A picture, uint8 (H, W, 3) RGB, and what is in it. IndexError where there is none.
-
-        Grey and RGBA pictures will do, too: `train` and `evaluate` make them RGB as `load_image` does.
-        """
-
-
-class PictureList:
-    """A dataset of pictures that lie in memory.
-
-    Args:
-        pairs: (image, Truth) each: uint8 (H, W, 3) RGB, and its truth; all with the same categories.
-
-    Raises:
-        ValueError: There is none, or two have different categories.
-    """
-
-    def __init__(self, pairs: Sequence[tuple[np.ndarray, Truth]]) -> None:
-        if len({truth.categories for _, truth in pairs}) != 1:
-            raise ValueError("pairs must be one or more, all with the same categories")
-        self.pairs = list(pairs)
-        self.categories = self.pairs[0][1].categories
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, Truth]:
-        return self.pairs[index]
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, Truth]]:
-        return iter(self.pairs)
-
-
-class Part:
-    """Some of a dataset's pictures.
-
-    Args:
-        dataset: All of them.
-        indices: Which, in which order.
-
-    Raises:
-        IndexError: The dataset has no such picture.
-    """
-
-    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
-        self.dataset, self.indices = dataset, tuple(indices)
-        self.categories = dataset.categories
-        if wrong := [index for index in self.indices if not 0 <= index < len(dataset)]:
-            raise IndexError(f"there is no picture {wrong[0]}: they are 0 to {len(dataset) - 1}")
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, Truth]:
-        return self.dataset[self.indices[index]]
-
-
-def split(dataset: Dataset, held_out: int, seed: int = 0) -> tuple[Part, Part]:
-    """A dataset in two by chance: the pictures to learn from, and those that are held out.
-
-    Args:
-        dataset: At least one picture more than is held out.
-        held_out: How many are.
-        seed: Another seed, other pictures.
-
-    Raises:
-        ValueError: Nothing would be left.
-    """
-    if not 0 <= held_out < len(dataset):
-        raise ValueError(f"held_out must be 0 to {len(dataset) - 1}, got {held_out}")
-    order = list(range(len(dataset)))
-    random.Random(seed).shuffle(order)
-    return Part(dataset, sorted(order[held_out:])), Part(dataset, sorted(order[:held_out]))
-
-
 def boxes_of(masks: np.ndarray) -> np.ndarray:
     """The box around each mask: float64 (N, 4), x1 y1 x2 y2, the last two one past the last pixel.
 
@@ -227,18 +140,3 @@ def boxes_fit(boxes: np.ndarray, around: np.ndarray, image_size: tuple[int, int]
     inside &= (boxes[:, 2:] <= np.array([width + margin, height + margin])).all(axis=1)
     touching = (boxes[:, :2] <= around[:, 2:] + 1) & (around[:, :2] <= boxes[:, 2:] + 1)
     return np.asarray(ordered & inside & touching.all(axis=1))
-
-
-def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
-    """Masks, bool (N, H, W), as COCO's compressed run lengths: {"size": [H, W], "counts": bytes} each."""
-    encoded: list[dict[str, Any]] = coco_mask.encode(
-        np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8))
-    )
-    return encoded
-
-
-def decode_masks(encoded: Sequence[dict[str, Any]], image_size: tuple[int, int]) -> np.ndarray:
-    """The opposite of `encode_masks`: bool (N, H, W)."""
-    if not encoded:
-        return np.zeros((0, *image_size), bool)
-    return np.ascontiguousarray(coco_mask.decode(list(encoded)).transpose(2, 0, 1)).astype(bool)

@@ -10,13 +10,10 @@ from matplotlib.patches import Patch
 
 from .._shared.text import visible
 from ..mask_rcnn.follow import follow
-from ..mask_rcnn.instances import Instances
 from ..mask_rcnn.journey import Journey
 from ..mask_rcnn.trace import Trace
-from ..results.label_maps import semantic_map
-from .boxes import Color
+from .colors import Color
 from .film_strip import film
-from .overlay import category_color, draw_semantic_map
 from .panels import View
 from .stage_pictures import stage_picture
 
@@ -73,23 +70,6 @@ def show_pictures(
         grey = {"cmap": "gray", "vmin": 0, "vmax": 1} if picture.ndim == 2 else {}
         axis.imshow(picture, **grey)
         axis.set_title(visible(title), fontsize=11, parse_math=False)
-    return figure
-
-
-def show_semantic_map(image: np.ndarray, instances: Instances, alpha: float = 0.6) -> Figure:
-    """The semantic map of some instances over their picture, with a legend of its categories.
-
-    Args:
-        image: uint8 (H, W, 3), RGB, of the instances' size.
-        instances: What `Prediction.select` kept.
-        alpha: Weight of the colours, [0, 1].
-    """
-    class_map = semantic_map(instances)
-    figure = show_side_by_side(
-        image, draw_semantic_map(image, class_map, alpha), titles=("Original", "Semantic map")
-    )
-    present = [int(label) for label in np.unique(class_map) if label]
-    add_legend(figure, [(category_color(label), instances.categories[label]) for label in present])
     return figure
 
 

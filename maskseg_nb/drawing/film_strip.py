@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..mask_rcnn.journey import Journey, Rival
-from .boxes import DARK, Color, Crop, draw_boxes, fitted
+from .boxes import DARK, draw_boxes
+from .colors import Color, category_color
+from .crop import Crop, fitted
 from .heatmaps import false_colors, mask_over_crop
-from .overlay import category_color
 from .panels import FOLLOWED, RIVAL
 
 FRAMES = ("Anchor", "Proposal", "RoIAlign", "Box head", "Mask", "Pasted")

@@ -3,7 +3,9 @@
 import cv2
 import numpy as np
 
-from .boxes import Crop, check_image, line_width
+from .._shared.checks import check_image
+from .boxes import line_width
+from .crop import Crop
 
 
 def heat_map(image: np.ndarray, heat: np.ndarray, alpha: float = 0.6) -> np.ndarray:

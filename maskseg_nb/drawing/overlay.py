@@ -1,39 +1,15 @@
 """Masks onto pixels. Every function returns a new picture and leaves its arguments as they were."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from ..errors import quoted
+from .._shared.checks import check_fraction, check_image
 from ..mask_rcnn.instances import Instances, check_instances
-from ..mask_rcnn.prediction import check_fraction
-from .boxes import check_image, line_width, paste_tags
-
-# Okabe and Ito's palette for colour-blind readers without its black (jfly.uni-koeln.de/color), then the same
-# hues darker and lighter: neighbours in the list stay far apart.
-_OKABE_ITO = (
-    (230, 159, 0),  # orange
-    (86, 180, 233),  # sky blue
-    (0, 158, 115),  # bluish green
-    (240, 228, 66),  # yellow
-    (0, 114, 178),  # blue
-    (213, 94, 0),  # vermilion
-    (204, 121, 167),  # reddish purple
-)
-PALETTE = np.array(
-    [
-        *_OKABE_ITO,
-        *([round(0.6 * c) for c in colour] for colour in _OKABE_ITO),
-        *([round(0.5 * c + 127) for c in colour] for colour in _OKABE_ITO),
-    ],
-    np.uint8,
-)
-_SHADES = np.repeat(
-    np.arange(256, dtype=np.uint8)[:, None], 3, axis=1
-)  # (256, 3): every value, a channel each
-COLOR_BY = ("instance", "category")
+from .boxes import line_width
+from .colors import _SHADES, _category_lut, instance_colors
+from .tags import paste_tags
 
 
 def overlay_segmentation_mask(image: np.ndarray, masks: np.ndarray, alpha: float = 0.5) -> np.ndarray:
@@ -135,20 +111,6 @@ def draw_semantic_map(image: np.ndarray, class_map: np.ndarray, alpha: float = 0
     return np.where(class_map[..., None] > 0, blended, image)
 
 
-def category_color(label: int) -> tuple[int, int, int]:
-    """The RGB colour of a category id, [0, 255]; ids that are 21 apart share one."""
-    red, green, blue = PALETTE[(label - 1) % len(PALETTE)].tolist()
-    return red, green, blue
-
-
-def instance_colors(instances: Instances, color_by: str = "instance") -> np.ndarray:
-    """uint8 (M, 3): the colour in which `draw_instances` draws each instance."""
-    if color_by not in COLOR_BY:
-        raise ValueError(f"color_by must be one of {COLOR_BY}, got {quoted(color_by)}")
-    ids = instances.indices if color_by == "instance" else instances.labels - 1
-    return PALETTE[ids % len(PALETTE)]
-
-
 def draw_tags(drawn: np.ndarray, instances: Instances, texts: Sequence[str], colors: np.ndarray) -> None:
     """Write a tag over each mask's top into `drawn` itself, moved down where another tag already is.
 
@@ -172,11 +134,6 @@ def _highest_point(instances: Instances, index: int) -> tuple[int, int]:
         return int((x1 + x2) / 2), int(y1)
     row = int(rows.argmax())
     return left + int(np.flatnonzero(crop[row]).mean()), top + row
-
-
-@lru_cache(maxsize=3)
-def _category_lut(channel: int) -> np.ndarray:
-    return np.array([0] + [category_color(label)[channel] for label in range(1, 256)], np.uint8)
 
 
 def _as_stack(masks: np.ndarray, image_size: tuple[int, ...]) -> np.ndarray:

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..mask_rcnn.stages import KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL
-from .boxes import Color
-from .overlay import PALETTE
+from .colors import Color
 
 FOLLOWED: Color = (255, 60, 200)
 RIVAL: Color = (255, 80, 40)
@@ -57,8 +56,3 @@ class StagePicture:
     legend: tuple[tuple[Color, str], ...] = ()
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     names: tuple[tuple[int, int], ...] = ()
-
-
-def level_color(level: int) -> Color:
-    """The colour of a pyramid level, the same in every picture."""
-    return tuple(PALETTE[level % len(PALETTE)].tolist())

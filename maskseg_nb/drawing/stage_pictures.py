@@ -12,10 +12,13 @@ from ..mask_rcnn.follow import anchor_at
 from ..mask_rcnn.journey import DetectionStep, Journey, ProposalStep
 from ..mask_rcnn.stages import FATES, KEPT, LOW_SCORE, count_fates
 from ..mask_rcnn.trace import Trace
-from .boxes import Color, Crop, draw_boxes, draw_grid, fitted, line_width, tag_boxes
+from .boxes import draw_boxes, draw_grid, line_width
+from .colors import Color, level_color
+from .crop import Crop, fitted
 from .heatmaps import false_colors, heat_map, mask_over_crop, mosaic
 from .overlay import draw_instances
-from .panels import FATE_COLORS, FOLLOWED, RIVAL, StagePicture, View, level_color
+from .panels import FATE_COLORS, FOLLOWED, RIVAL, StagePicture, View
+from .tags import tag_boxes
 
 STRONGEST = 16  # channels shown where none is chosen
 TAGGED = 10  # detections that are named: more tags would hide the picture

@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 from torchvision.models.detection import MaskRCNN
 
 from ..data.images import preprocess
-from ..data.truth import decode_masks
+from ..data.rle import decode_masks
 from ..errors import DatasetError, quoted
-from ..mask_rcnn.instances import Instances
+from ..mask_rcnn.instances import Instances, instance_rles
 from ..mask_rcnn.predict import predict
-from ..mask_rcnn.trace import Knobs
-from ..models.own_model import frozen_norms
 from ..models.zoo import categories_of
-from .matching import instance_rles, labels_by_name
+from .matching import labels_by_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,26 +167,3 @@ def _ends_within_a_line(file: BinaryIO) -> bool:
 def picture_key(image: np.ndarray) -> str:
     """16 hexadecimal digits that stand for a picture's pixels, uint8 (H, W, 3)."""
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
-
-
-def fingerprint(model: MaskRCNN, *settings: Any) -> str:
-    """16 hexadecimal digits that stand for a model's weights, its knobs and any further settings."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    transform = model.transform
-    of_input = (transform.min_size, transform.max_size, transform.image_mean, transform.image_std)
-    anchors = model.rpn.anchor_generator
-    for part in (
-        Knobs.of(model),
-        of_input,
-        anchors.sizes,
-        anchors.aspect_ratios,
-        categories_of(model),
-        settings,
-    ):
-        digest.update(repr(part).encode())
-    if eps := [norm.eps for norm in frozen_norms(model) if norm.eps]:  # 0 of the published model
-        digest.update(repr(eps).encode())
-    return digest.hexdigest()[:16]

@@ -8,14 +8,14 @@ import numpy as np
 from torchvision.models.detection import MaskRCNN
 from tqdm.auto import tqdm
 
-from .._shared.checks import check_model
+from .._shared.checks import check_fraction, check_model
 from ..data.checked_dataset import CheckedDataset, category_names
-from ..data.truth import Dataset
+from ..data.datasets import Dataset
 from ..errors import DatasetError, quoted
-from ..mask_rcnn.prediction import check_fraction
+from ..mask_rcnn.fingerprint import fingerprint
 from ..models.zoo import categories_of
 from .coco_metrics import FIGURES, CocoFigures
-from .detections import Found, FoundFile, fingerprint, picture_key
+from .detections import Found, FoundFile, picture_key
 from .matching import Match, Outcome, match_rows, overlaps
 from .precision_recall import Curve, curve
 

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
+from .._shared.checks import check_fraction
 from ..data.checked_dataset import checked_pair
-from ..data.truth import Dataset
+from ..data.datasets import Dataset
 from ..drawing.figures import add_legend, show_pictures
-from ..mask_rcnn.prediction import check_fraction
 from .evaluate import Evaluation
 from .match_pictures import LEGEND, draw_match
 from .matching import match

@@ -3,8 +3,10 @@
 import cv2
 import numpy as np
 
+from .._shared.checks import check_image
 from ..data.truth import Truth
-from ..drawing.boxes import DASH, GAP, Color, check_image, line_width
+from ..drawing.boxes import DASH, GAP, line_width
+from ..drawing.colors import Color
 from ..drawing.overlay import draw_tags
 from ..mask_rcnn.instances import Instances
 from .matching import Match, Outcome

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..data.truth import Truth, encode_masks
+from .._shared.checks import check_fraction
+from ..data.rle import encode_masks
+from ..data.truth import Truth
 from ..errors import quoted
-from ..mask_rcnn.instances import Instances
-from ..mask_rcnn.prediction import check_fraction
+from ..mask_rcnn.instances import Instances, instance_rles
 from .precision_recall import Curve, curve
 
 KINDS = ("mask", "box")
@@ -113,16 +114,6 @@ def labels_by_name(labels: np.ndarray, own: tuple[str, ...], others: tuple[str, 
     """Labels of some categories as labels of others, by name; 0 where the others have no such name."""
     table = np.array([others.index(name) if name in others[1:] else 0 for name in own], np.int64)
     return table[labels]
-
-
-def instance_rles(instances: Instances) -> list[dict[str, Any]]:
-    """Each instance's mask as COCO's run lengths, without all of them at full size at the same time."""
-    encoded = []
-    for window, crop in zip(instances.windows, instances.crops, strict=True):
-        mask = np.zeros((1, *instances.image_size), bool)
-        mask[0][window] = crop
-        encoded += encode_masks(mask)
-    return encoded
 
 
 def overlaps(found: list[dict[str, Any]] | np.ndarray, truth: Truth) -> np.ndarray:

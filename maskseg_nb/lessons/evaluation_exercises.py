@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from pycocotools import mask as coco_mask
 
-from ..data.truth import Truth, encode_masks
+from ..data.rle import encode_masks
+from ..data.truth import Truth
 from ..evaluation.matching import Outcome, match_rows
 from ..evaluation.precision_recall import curve
 from .exercise import Exercise

@@ -5,22 +5,10 @@ lowers the peak of memory by two maps of the finest level.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FeaturePyramidNetwork
-
-from ..models.street import LiteFPN
-
-
-def has_pyramid(backbone: Any) -> bool:
-    """Whether a backbone is a `body` and an `fpn` over it, and nothing more: no hook, no other forward."""
-    if type(backbone) not in (BackboneWithFPN, LiteFPN):
-        return False
-    parts = (backbone, backbone.fpn)
-    return not any(p._forward_hooks or p._forward_pre_hooks or "forward" in vars(p) for p in parts)
 
 
 def pyramid(fpn: FeaturePyramidNetwork, body: Mapping[str, Tensor]) -> dict[str, Tensor]:

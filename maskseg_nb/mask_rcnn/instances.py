@@ -12,6 +12,7 @@ import torch
 
 from .._shared.checks import check_detections, check_size
 from .._shared.memory import check_fits
+from ..data.rle import encode_masks
 
 FEWER = "raise the score threshold"
 
@@ -145,3 +146,13 @@ def blank_masks(count: int, image_size: tuple[int, int], dtype: torch.dtype) -> 
         f"{FEWER}, or use the crops of select(), each as large as its box",
     )
     return torch.zeros((count, height, width), dtype=dtype).numpy()
+
+
+def instance_rles(instances: Instances) -> list[dict[str, Any]]:
+    """Each instance's mask as COCO's run lengths, without all of them at full size at the same time."""
+    encoded = []
+    for window, crop in zip(instances.windows, instances.crops, strict=True):
+        mask = np.zeros((1, *instances.image_size), bool)
+        mask[0][window] = crop
+        encoded += encode_masks(mask)
+    return encoded

@@ -4,8 +4,8 @@ import numpy as np
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
-from .._shared.checks import check_finite
-from .prediction import Prediction, check_fraction
+from .._shared.checks import check_finite, check_fraction
+from .prediction import Prediction
 from .trace import trace
 
 

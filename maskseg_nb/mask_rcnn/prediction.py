@@ -5,15 +5,14 @@ probabilities, and is pasted into the picture when somebody asks.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from numbers import Real
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .._shared.checks import check_array, check_detections, check_size, value_range
+from .._shared.checks import check_array, check_detections, check_fraction, check_size, value_range
 from .._shared.memory import check_fits
-from ..errors import quoted, shortened
+from ..errors import quoted
 from .instances import FEWER, Instances, blank_masks
 
 
@@ -213,11 +212,3 @@ def _weights(first: int, end: int, low: float, high: float, square: torch.Tensor
     side = len(square)
     places = (np.arange(first, end) + 0.5 - low) / (high - low) * side - 0.5
     return np.maximum(1 - np.abs(places[:, None] - np.arange(side)), 0).astype(np.float32)
-
-
-def check_fraction(name: str, value: float) -> None:
-    """Raise TypeError or ValueError unless `value` is a number in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number in [0, 1], got {type(value).__name__}")
-    if not 0 <= value <= 1:  # NaN fails too
-        raise ValueError(f"{name} must be in [0, 1], got {shortened(str(value), 40)}")

@@ -19,7 +19,8 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 
-from .feature_pyramid import has_pyramid, pyramid
+from ..models.backbones import has_pyramid
+from .feature_pyramid import pyramid
 from .roi_align import pooled, roi_levels
 
 # What became of a candidate box, as stored in `fates`; the index is the number stored.

@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
-from ..mask_rcnn.feature_pyramid import has_pyramid
+from .backbones import has_pyramid
 from .street import NormedConv2d
 
 

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .._shared.out_of_memory import is_out_of_memory
+from .._shared.memory import is_out_of_memory
 from ..errors import ModelError, quoted, shortened
 from .bundles import mask_rcnns_in
 from .download import MAX_BYTES, Download, fetch

@@ -14,7 +14,7 @@ from torch import nn
 from torchvision.models.detection import MaskRCNN
 
 from .._shared.checks import check_limit, check_model
-from .._shared.out_of_memory import within_memory
+from .._shared.memory import within_memory
 from ..errors import ModelError, quoted, shortened
 from .anchors import Anchors
 from .bfloat16 import has_native_bfloat16, to_bfloat16

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .._shared.checks import check_image
 from .._shared.files import write_new, write_whole
-from ..data.encoding import encoded
-from ..drawing.boxes import check_image
+from ..data.codec import encoded
 from ..errors import ImageError, MasksegError, quoted
 from ..mask_rcnn.instances import Instances, check_instances
 from .formats import FORMATS, Files, safe_name

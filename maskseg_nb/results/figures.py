@@ -8,8 +8,13 @@ from matplotlib.figure import Figure
 
 from .._shared.text import visible
 from ..data.images import load_image
+from ..drawing.colors import category_color
+from ..drawing.figures import add_legend, show_side_by_side
+from ..drawing.overlay import draw_semantic_map
 from ..errors import MasksegError
+from ..mask_rcnn.instances import Instances
 from .folder import FolderResult
+from .label_maps import semantic_map
 
 SHOWN = 3  # pictures of each kind
 SIDE = 360  # pixels of a thumbnail's longer side
@@ -83,3 +88,20 @@ def _pictures(axes: Iterable[Axes], result: FolderResult, chosen: list[tuple[flo
         axis.imshow(image[::step, ::step])
         title = f"{kind}, mean score {mean:.2f}\n{visible(name)[:40]}"
         axis.set_title(title, fontsize=9, parse_math=False)
+
+
+def show_semantic_map(image: np.ndarray, instances: Instances, alpha: float = 0.6) -> Figure:
+    """The semantic map of some instances over their picture, with a legend of its categories.
+
+    Args:
+        image: uint8 (H, W, 3), RGB, of the instances' size.
+        instances: What `Prediction.select` kept.
+        alpha: Weight of the colours, [0, 1].
+    """
+    class_map = semantic_map(instances)
+    figure = show_side_by_side(
+        image, draw_semantic_map(image, class_map, alpha), titles=("Original", "Semantic map")
+    )
+    present = [int(label) for label in np.unique(class_map) if label]
+    add_legend(figure, [(category_color(label), instances.categories[label]) for label in present])
+    return figure

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from .._shared.shortages import is_shortage
 from ..errors import MasksegError, quoted, shortened
-from ..evaluation.detections import fingerprint
+from ..mask_rcnn.fingerprint import fingerprint
 from ..models.loading import as_model
 from ..models.zoo import categories_of
 from .export import check_formats

@@ -11,8 +11,9 @@ from typing import Any, TextIO
 
 from .._shared.files import PARTIAL, whole_file
 from .._shared.shortages import is_shortage
-from ..data.coco_writer import Found, as_polygons, write_coco_results
+from ..data.coco_writer import Found
 from ..errors import MasksegError, quoted
+from .coco import as_polygons, write_coco_results
 from .folder_names import Named
 from .formats import write_csv
 

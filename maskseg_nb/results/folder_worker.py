@@ -12,16 +12,15 @@ import numpy as np
 import torch
 from torchvision.models.detection import MaskRCNN
 
-from .._shared.checks import THINNEST, check_limit
-from .._shared.out_of_memory import is_out_of_memory
+from .._shared.checks import THINNEST, check_fraction, check_limit
+from .._shared.memory import is_out_of_memory
 from .._shared.shortages import is_shortage
-from ..data.coco_writer import coco_entries
 from ..data.images import load_image, preprocess
 from ..errors import MAX_MESSAGE, ImageError, MasksegError, quoted, shortened
 from ..mask_rcnn.instances import Instances
 from ..mask_rcnn.predict import predict
-from ..mask_rcnn.prediction import check_fraction
 from ..models.loading import load_model
+from .coco import coco_entries
 from .export import contents, write_files
 from .folder_names import Named
 from .folder_records import Record, Records, stamp

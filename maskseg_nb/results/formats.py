@@ -8,13 +8,13 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from ..data.coco_writer import as_polygons, coco_entries, write_coco_results
-from ..data.encoding import encoded
+from ..data.codec import encoded
 from ..data.images import LONGEST_SIDE
-from ..drawing.boxes import fitted
+from ..drawing.crop import fitted
 from ..drawing.figures import figure_png, show_side_by_side
 from ..drawing.overlay import draw_instances
 from ..mask_rcnn.instances import Instances
+from .coco import as_polygons, coco_entries, write_coco_results
 from .label_maps import instance_map, semantic_map
 from .measures import COLUMNS, measure
 from .polygons import polygons

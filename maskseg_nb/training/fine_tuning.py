@@ -6,37 +6,12 @@ from collections.abc import Collection
 import torch
 from torch import nn
 from torchvision.models.detection import MaskRCNN
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 
 from ..errors import quoted
-from ..models.street import LiteFPN
+from ..models.backbones import BODY_PARTS, parts
 from ..models.zoo import categories_of
-
-BODY_PARTS = ("stem", "C2", "C3", "C4", "C5")  # as in Feature Pyramid Networks: C2 is at stride 4
-
-
-def parts(model: MaskRCNN) -> dict[str, list[nn.Module]]:
-    """The network's parts, in the order that a picture runs through them.
-
-    "stem", "C2", "C3", "C4" and "C5" are the body, at strides 2, 4, 8, 16 and 32; then "pyramid", "rpn",
-    "box" and "mask". A backbone of another make is one part, "backbone".
-    """
-    backbone, heads = model.backbone, model.roi_heads
-    found: dict[str, list[nn.Module]] = {"backbone": [backbone]}
-    if isinstance(backbone, LiteFPN):
-        found = {**dict(zip(BODY_PARTS, backbone.body.stages(), strict=True)), "pyramid": [backbone.fpn]}
-    elif isinstance(backbone, BackboneWithFPN) and "layer4" in dict(backbone.body.named_children()):
-        body = backbone.body
-        layers = [[body.conv1, body.bn1], *([body[f"layer{number}"]] for number in (1, 2, 3, 4))]
-        found = {**dict(zip(BODY_PARTS, layers, strict=True)), "pyramid": [backbone.fpn]}
-    return {
-        **found,
-        "rpn": [model.rpn.head],
-        "box": [heads.box_head, heads.box_predictor],
-        "mask": [heads.mask_head, heads.mask_predictor],
-    }
 
 
 def freeze(model: MaskRCNN, names: Collection[str]) -> None:

@@ -12,8 +12,9 @@ from torchvision.models.detection import MaskRCNN
 from ..errors import TrainingError
 from ..models.bfloat16 import has_native_bfloat16, outputs_to_float32
 from ..models.zoo import prime_roi_pools
-from .augmentation import Example, seeded
+from .augmentation import Example
 from .fine_tuning import learning_parts
+from .sampling import seeded
 from .settings import TrainingSettings
 
 # torchvision's five, in the order in which a picture meets them; what is minimised is their sum.

@@ -13,13 +13,14 @@ from torchvision.models.detection import MaskRCNN
 
 from ..data.checked_dataset import CheckedDataset
 from ..data.coco import CocoDataset
-from ..data.truth import Part, PictureList, split
+from ..data.datasets import Part, PictureList, split
 from ..errors import MasksegError, ModelError
 from ..evaluation.evaluate import evaluate
 from ..models.checkpoints import read_state
 from ..models.street import EfficientNetLite2, NormedConv2d, street
 from ..models.zoo import MODELS
-from .augmentation import Augmentation, seeded
+from .augmentation import Augmentation
+from .sampling import seeded
 from .saving import save_weights
 from .settings import TrainingSettings
 from .train import train

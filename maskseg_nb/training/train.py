@@ -17,17 +17,18 @@ from tqdm.auto import tqdm
 
 from .._shared.checks import check_model
 from .._shared.files import locked
-from .._shared.out_of_memory import within_memory
+from .._shared.memory import within_memory
 from ..data.checked_dataset import CheckedDataset
-from ..data.truth import Dataset
+from ..data.datasets import Dataset
 from ..errors import DatasetError, ModelError, TrainingError
 from ..evaluation.evaluate import Evaluation, evaluate, to_judge
 from ..models.loading import load_model
 from ..models.own_model import check_readable
-from .augmentation import Example, TrainingPictures, repeat_factors, seeded
+from .augmentation import Example, TrainingPictures
 from .fine_tuning import freeze, with_categories
 from .loop import LOSSES, Run
 from .model_card import model_card
+from .sampling import repeat_factors, seeded
 from .saving import WEIGHTS, Checkpoint, save_card, save_weights
 from .settings import TrainingSettings
 

@@ -16,8 +16,8 @@ from maskseg_nb.apps.canvas import BLOCK
 from maskseg_nb.apps.inside.controls import ROWS
 from maskseg_nb.drawing.film_strip import FRAMES
 from maskseg_nb.mask_rcnn.follow import cell_of
+from maskseg_nb.mask_rcnn.knobs import ORDER, Knobs
 from maskseg_nb.mask_rcnn.stages import SUPPRESSED
-from maskseg_nb.mask_rcnn.trace import ORDER, Knobs
 from street_levels import ANCHORS, CELLS, PER_LEVEL, PROPOSALS
 
 BEHIND_BOX = "Detections, Masks"

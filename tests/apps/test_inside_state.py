@@ -19,7 +19,8 @@ from maskseg_nb.drawing.film_strip import film
 from maskseg_nb.drawing.panels import View
 from maskseg_nb.drawing.stage_pictures import stage_picture
 from maskseg_nb.mask_rcnn.follow import anchor_at, cell_of, follow
-from maskseg_nb.mask_rcnn.trace import ORDER, trace
+from maskseg_nb.mask_rcnn.knobs import ORDER
+from maskseg_nb.mask_rcnn.trace import trace
 from street_levels import ANCHORS, CANDIDATES, CELLS, PER_LEVEL, PROPOSALS, SIDE
 
 PARTS = ("backbone", "rpn.head", "roi_heads.box_head", "roi_heads.mask_head")

@@ -8,9 +8,10 @@ import pytest
 
 from maskseg_nb import predict, preprocess
 from maskseg_nb.apps.thresholds.app import DOT, ThresholdExplorer
-from maskseg_nb.data.coco import voc_photograph
+from maskseg_nb.data.datasets import PictureList
+from maskseg_nb.data.samples import voc_photograph
 from maskseg_nb.data.shapes import ShapesDataset
-from maskseg_nb.data.truth import PictureList, Truth
+from maskseg_nb.data.truth import Truth
 from maskseg_nb.errors import DatasetError
 from maskseg_nb.evaluation.match_pictures import draw_match
 from maskseg_nb.evaluation.matching import match

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from maskseg_nb import predict, preprocess
-from maskseg_nb.data.coco import voc_photograph
-from maskseg_nb.training.chart import TrainingChart, show_training
+from maskseg_nb.apps.training_chart import TrainingChart
+from maskseg_nb.data.samples import voc_photograph
+from maskseg_nb.training.figures import show_training
 from maskseg_nb.training.loop import LOSSES
 from maskseg_nb.training.train import Progress
 
@@ -54,7 +55,7 @@ def test_the_picture_shows_what_the_model_says_now(street):
 
 def test_a_chart_is_drawn_seldom_and_at_the_end(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("maskseg_nb.training.chart.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("maskseg_nb.apps.training_chart.time.perf_counter", lambda: clock[0])
     chart = TrainingChart()
     empty = chart.value
     chart.update(progress(1))
@@ -78,9 +79,9 @@ def test_drawing_takes_a_tenth_of_the_time_at_most(monkeypatch):
         clock[0] += 3.0
         return show_training(*arguments, **options)
 
-    monkeypatch.setattr("maskseg_nb.training.chart.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("maskseg_nb.apps.training_chart.time.perf_counter", lambda: clock[0])
     chart = TrainingChart()
-    monkeypatch.setattr("maskseg_nb.training.chart.show_training", slowly)
+    monkeypatch.setattr("maskseg_nb.apps.training_chart.show_training", slowly)
     chart.update(progress(1))
     before = chart.value
     clock[0] += 29.0

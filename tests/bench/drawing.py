@@ -16,7 +16,7 @@ from maskseg_nb import (
     sample_photo,
 )
 from maskseg_nb.apps.canvas import JPEG_QUALITY
-from maskseg_nb.data.encoding import encoded
+from maskseg_nb.data.codec import encoded
 
 from .measure import PHOTO, RUNS, Target, median_ms
 

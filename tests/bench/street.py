@@ -12,7 +12,7 @@ import numpy as np
 from torchvision.models.detection import MaskRCNN
 
 from maskseg_nb import Evaluation, evaluate, load_model, predict, preprocess
-from maskseg_nb.data.truth import Part
+from maskseg_nb.data.datasets import Part
 from maskseg_nb.training.street_recipe import learned_and_held_out
 
 from .measure import median_ms, print_machine

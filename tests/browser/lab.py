@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Locator, Page, Playwright
 
 from maskseg_nb import load_image
 from maskseg_nb.apps.canvas import BLOCK, JPEG_QUALITY, TITLE_HEIGHT
-from maskseg_nb.data.encoding import encoded
+from maskseg_nb.data.codec import encoded
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 BUILD = Path(__file__).parents[2] / "build"

@@ -39,7 +39,7 @@ from maskseg_nb import (
     sample_photo,
     semantic_map,
 )
-from maskseg_nb.data.encoding import encoded
+from maskseg_nb.data.codec import encoded
 
 ASTRONAUT, RESTAURANT = sample_photo("astronaut"), sample_photo("restaurant")
 

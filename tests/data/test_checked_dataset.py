@@ -9,8 +9,9 @@ from PIL import Image
 
 from maskseg_nb import CocoDataset, evaluate, load_image
 from maskseg_nb.data.checked_dataset import CheckedDataset
+from maskseg_nb.data.datasets import PictureList
 from maskseg_nb.data.shapes import CATEGORIES, ShapesDataset
-from maskseg_nb.data.truth import PictureList, Truth
+from maskseg_nb.data.truth import Truth
 from maskseg_nb.errors import DatasetError, ImageError, MasksegError
 from maskseg_nb.evaluation.evaluate import to_judge
 

@@ -16,7 +16,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from maskseg_nb.data.coco import CocoDataset, voc_photograph
+from maskseg_nb.data.coco import CocoDataset
+from maskseg_nb.data.samples import voc_photograph
 from maskseg_nb.errors import DatasetError, ImageError, MasksegError
 
 GONE = object()

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from maskseg_nb.data.coco import CocoDataset, voc_photograph
+from maskseg_nb.data.coco import CocoDataset
 from maskseg_nb.data.coco_writer import coco_annotations, coco_categories, write_coco
+from maskseg_nb.data.datasets import PictureList
+from maskseg_nb.data.samples import voc_photograph
 from maskseg_nb.data.shapes import ShapesDataset
-from maskseg_nb.data.truth import PictureList, Truth
+from maskseg_nb.data.truth import Truth
 from maskseg_nb.errors import DatasetError
 
 CATEGORIES = ("__background__", "cat", "lamp")

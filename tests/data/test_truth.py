@@ -8,7 +8,9 @@ import torch
 from pycocotools import mask as coco_mask
 from torchvision.ops import masks_to_boxes
 
-from maskseg_nb.data.truth import PictureList, Truth, boxes_of, decode_masks, encode_masks
+from maskseg_nb.data.datasets import PictureList
+from maskseg_nb.data.rle import decode_masks, encode_masks
+from maskseg_nb.data.truth import Truth, boxes_of
 
 CATEGORIES = ("__background__", "cat", "lamp")
 SIZE = (9, 13)

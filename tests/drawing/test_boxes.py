@@ -5,17 +5,10 @@ import matplotlib
 import numpy as np
 import pytest
 
-from maskseg_nb.drawing.boxes import (
-    DARK,
-    Crop,
-    draw_boxes,
-    draw_grid,
-    fitted,
-    line_width,
-    paste_tags,
-    text_tag,
-)
+from maskseg_nb.drawing.boxes import DARK, draw_boxes, draw_grid, line_width
+from maskseg_nb.drawing.crop import Crop, fitted
 from maskseg_nb.drawing.heatmaps import false_colors, heat_map, mask_over_crop, mosaic
+from maskseg_nb.drawing.tags import paste_tags, text_tag
 from maskseg_nb.mask_rcnn.prediction import Prediction
 from predictions import CATEGORIES
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from maskseg_nb import preprocess, sample_photo, trace
-from maskseg_nb.drawing.boxes import DARK, Crop
+from maskseg_nb.drawing.boxes import DARK
+from maskseg_nb.drawing.colors import category_color
+from maskseg_nb.drawing.crop import Crop
 from maskseg_nb.drawing.film_strip import FRAMES, TILE, film
-from maskseg_nb.drawing.overlay import category_color
 from maskseg_nb.drawing.panels import FOLLOWED, RIVAL
 from maskseg_nb.mask_rcnn.follow import follow, lost
 from maskseg_nb.mask_rcnn.stages import OVER_LIMIT, SUPPRESSED

@@ -10,8 +10,8 @@ from maskseg_nb import (
     overlay_segmentation_mask,
     semantic_map,
 )
-from maskseg_nb.drawing.boxes import draw_note
-from maskseg_nb.drawing.overlay import PALETTE, category_color, instance_colors
+from maskseg_nb.drawing.colors import PALETTE, category_color, instance_colors
+from maskseg_nb.drawing.tags import draw_note
 from predictions import made_up
 
 SIZE = (120, 90)

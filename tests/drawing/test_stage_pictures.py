@@ -8,13 +8,16 @@ import pytest
 import torch
 
 from maskseg_nb import draw_instances, preprocess, sample_photo
-from maskseg_nb.drawing.boxes import DARK, draw_boxes, text_tag
+from maskseg_nb.drawing.boxes import DARK, draw_boxes
+from maskseg_nb.drawing.colors import level_color
 from maskseg_nb.drawing.heatmaps import false_colors
-from maskseg_nb.drawing.panels import FATE_COLORS, FOLLOWED, RIVAL, View, level_color
+from maskseg_nb.drawing.panels import FATE_COLORS, FOLLOWED, RIVAL, View
 from maskseg_nb.drawing.stage_pictures import TAGGED, feature_pictures, stage_picture
+from maskseg_nb.drawing.tags import text_tag
 from maskseg_nb.mask_rcnn.follow import follow, lost
+from maskseg_nb.mask_rcnn.knobs import ORDER
 from maskseg_nb.mask_rcnn.stages import FATES, KEPT, SUPPRESSED
-from maskseg_nb.mask_rcnn.trace import ORDER, trace
+from maskseg_nb.mask_rcnn.trace import trace
 from street_levels import ANCHORS, CANDIDATES, CELLS, PROPOSALS, SIDE
 
 SCALE = 800 / SIDE  # of the picture to the network's input

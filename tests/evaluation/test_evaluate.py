@@ -11,10 +11,12 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from maskseg_nb.data.coco import voc_photograph
 from maskseg_nb.data.coco_writer import write_coco
+from maskseg_nb.data.datasets import PictureList
+from maskseg_nb.data.rle import encode_masks
+from maskseg_nb.data.samples import voc_photograph
 from maskseg_nb.data.shapes import CATEGORIES, ShapesDataset
-from maskseg_nb.data.truth import PictureList, Truth, encode_masks
+from maskseg_nb.data.truth import Truth
 from maskseg_nb.errors import DatasetError
 from maskseg_nb.evaluation import detections as found_module
 from maskseg_nb.evaluation.coco_metrics import FIGURES

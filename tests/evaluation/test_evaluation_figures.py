@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from maskseg_nb.data.coco import voc_photograph
+from maskseg_nb.data.datasets import PictureList
+from maskseg_nb.data.samples import voc_photograph
 from maskseg_nb.data.shapes import ShapesDataset
-from maskseg_nb.data.truth import PictureList, Truth
+from maskseg_nb.data.truth import Truth
 from maskseg_nb.drawing.figures import figure_png
 from maskseg_nb.evaluation.evaluate import Evaluation, evaluate
 from maskseg_nb.evaluation.figures import show_confusion, show_f1, show_precision_recall, show_worst

@@ -11,9 +11,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from maskseg_nb.data.coco_writer import coco_annotations, coco_categories
-from maskseg_nb.data.truth import Truth, boxes_of, encode_masks
-from maskseg_nb.evaluation.matching import Match, Outcome, instance_rles, labels_by_name, match
-from maskseg_nb.mask_rcnn.instances import Instances
+from maskseg_nb.data.rle import encode_masks
+from maskseg_nb.data.truth import Truth, boxes_of
+from maskseg_nb.evaluation.matching import Match, Outcome, labels_by_name, match
+from maskseg_nb.mask_rcnn.instances import Instances, instance_rles
 
 CATEGORIES = ("__background__", "cat", "lamp", "sofa")
 SIZE = (30, 40)

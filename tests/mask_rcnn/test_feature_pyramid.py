@@ -8,8 +8,9 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from maskseg_nb.mask_rcnn.feature_pyramid import has_pyramid, pyramid
+from maskseg_nb.mask_rcnn.feature_pyramid import pyramid
 from maskseg_nb.mask_rcnn.trace import trace
+from maskseg_nb.models.backbones import has_pyramid
 from maskseg_nb.models.bfloat16 import to_bfloat16
 
 

@@ -9,8 +9,9 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet5
 from torchvision.ops import box_iou
 
 from maskseg_nb import SAMPLES, predict, preprocess, sample_photo
+from maskseg_nb.mask_rcnn.knobs import Knobs
 from maskseg_nb.mask_rcnn.stages import FATES, KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL, count_fates
-from maskseg_nb.mask_rcnn.trace import Knobs, trace
+from maskseg_nb.mask_rcnn.trace import trace
 
 SHAPES = dict(
     zip(SAMPLES, [(256, 256), (200, 333), (333, 200), (96, 400), (500, 120), (300, 301)], strict=True)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from maskseg_nb import preprocess, sample_photo
-from maskseg_nb.mask_rcnn.trace import ORDER, Knobs, trace
+from maskseg_nb.mask_rcnn.knobs import ORDER, Knobs
+from maskseg_nb.mask_rcnn.trace import trace
 from street_levels import PER_LEVEL, PROPOSALS
 
 

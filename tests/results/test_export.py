@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from maskseg_nb.data.encoding import encoded
+from maskseg_nb.data.codec import encoded
 from maskseg_nb.results.export import export_free, save_png
 from predictions import made_up
 

@@ -7,16 +7,11 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import masks_to_boxes
 
+from maskseg_nb.data.datasets import PictureList
 from maskseg_nb.data.shapes import ShapesDataset
-from maskseg_nb.data.truth import PictureList, Truth
-from maskseg_nb.training.augmentation import (
-    GREY,
-    Augmentation,
-    TrainingPictures,
-    repeat_factors,
-    seeded,
-    without_crowds,
-)
+from maskseg_nb.data.truth import Truth
+from maskseg_nb.training.augmentation import GREY, Augmentation, TrainingPictures, without_crowds
+from maskseg_nb.training.sampling import repeat_factors, seeded
 
 SIZE = (96, 128)
 NAMES = ("__background__", "red", "green", "blue", "white")

@@ -7,7 +7,8 @@ import torch
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 from torchvision.ops import MultiScaleRoIAlign
 
-from maskseg_nb.training.fine_tuning import BODY_PARTS, freeze, learning_parts, parts, with_categories
+from maskseg_nb.models.backbones import BODY_PARTS, parts
+from maskseg_nb.training.fine_tuning import freeze, learning_parts, with_categories
 
 NAMES = ("__background__", "person", "lamp", "car")
 

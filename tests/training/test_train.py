@@ -17,13 +17,16 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from maskseg_nb import load_model, predict, preprocess
 from maskseg_nb._shared import files
+from maskseg_nb.data.datasets import PictureList
 from maskseg_nb.data.shapes import CATEGORIES, ShapesDataset
-from maskseg_nb.data.truth import PictureList, Truth
+from maskseg_nb.data.truth import Truth
 from maskseg_nb.errors import DatasetError, TrainingError
+from maskseg_nb.models.backbones import parts
 from maskseg_nb.models.own_model import metadata_of
-from maskseg_nb.training.augmentation import Augmentation, TrainingPictures, repeat_factors, seeded
-from maskseg_nb.training.fine_tuning import parts, with_categories
+from maskseg_nb.training.augmentation import Augmentation, TrainingPictures
+from maskseg_nb.training.fine_tuning import with_categories
 from maskseg_nb.training.loop import LOSSES, Run
+from maskseg_nb.training.sampling import repeat_factors, seeded
 from maskseg_nb.training.saving import _half, save_weights
 from maskseg_nb.training.settings import TrainingSettings
 from maskseg_nb.training.train import train

@@ -27,7 +27,7 @@ from maskseg_nb._shared.text import as_html, visible
 from maskseg_nb.apps.canvas import Canvas
 from maskseg_nb.apps.explorer.state import STYLES
 from maskseg_nb.drawing.figures import figure_png
-from maskseg_nb.mask_rcnn.trace import ORDER
+from maskseg_nb.mask_rcnn.knobs import ORDER
 
 # A file's name holds no slash, so some of these close no tag: a browser does not need it.
 HOSTILE = {

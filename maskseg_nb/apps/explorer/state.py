@@ -12,12 +12,8 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from traitlets import Bool, Enum, Tuple, validate
 
-from ...drawing.overlay import (
-    draw_instances,
-    draw_semantic_map,
-    instance_colors,
-    overlay_segmentation_mask,
-)
+from ...drawing.colors import instance_colors
+from ...drawing.overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask
 from ...errors import shortened
 from ...mask_rcnn.instances import Instances
 from ...mask_rcnn.predict import predict

@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from ..._shared.text import visible
-from ...mask_rcnn.trace import ORDER
+from ...mask_rcnn.knobs import ORDER
 from ..picture_chooser import ChoiceControls
 from ..widgets import STYLE_SHEET, knob
 from .state import InsideState

@@ -15,7 +15,8 @@ from ...drawing.stage_pictures import stage_picture
 from ...errors import MAX_MESSAGE, quoted, shortened
 from ...mask_rcnn.follow import anchor_at, follow, lost
 from ...mask_rcnn.journey import Journey
-from ...mask_rcnn.trace import ORDER, Knobs, Trace, trace
+from ...mask_rcnn.knobs import ORDER, Knobs
+from ...mask_rcnn.trace import Trace, trace
 from ..picture_sources import Pictures
 from ..runner import Choice
 from ..settings import Fraction

@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torchvision.models.detection import MaskRCNN
 
-from ...data.coco import voc_photograph
-from ...data.truth import Dataset
+from ...data.datasets import Dataset
+from ...data.samples import voc_photograph
 from ...drawing.figures import show_side_by_side
 from ...errors import DatasetError
 from ...evaluation.figures import draw_curve

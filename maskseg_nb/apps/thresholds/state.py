@@ -7,7 +7,8 @@ from torchvision.models.detection import MaskRCNN
 from traitlets import Int, validate
 
 from ...data.checked_dataset import checked_pair
-from ...data.truth import Dataset, Truth
+from ...data.datasets import Dataset
+from ...data.truth import Truth
 from ...evaluation.detections import Found
 from ...evaluation.match_pictures import draw_match
 from ...evaluation.matching import Match, curve_of, match

@@ -1,0 +1,52 @@
+"""A training's losses and predictions, drawn while it runs."""
+
+import time
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from torchvision.models.detection import MaskRCNN
+
+from .._shared.checks import check_fraction
+from ..drawing.figures import figure_png
+from ..training.figures import show_training
+from ..training.loop import LOSSES
+from ..training.train import Progress
+
+LEAST_SECONDS = 2.0  # between two drawings
+SHARE = 0.1  # of the time that drawing may take
+
+
+class TrainingChart(widgets.Image):
+    """A live chart: show it, and give its `update` to `train` as `watch`.
+
+    Args:
+        image: uint8 (H, W, 3), RGB: a picture to try the network on as it learns; None shows losses only.
+        score_threshold: Draw instances with at least this score, in [0, 1].
+    """
+
+    def __init__(self, image: np.ndarray | None = None, *, score_threshold: float = 0.5) -> None:
+        super().__init__(format="png")
+        check_fraction("score_threshold", score_threshold)
+        self.layout.max_width = "100%"
+        self._image, self._threshold = image, score_threshold
+        self._next = 0.0
+        self._redraw(np.zeros((0, len(LOSSES)), np.float32), 0, None)
+
+    def update(self, progress: Progress) -> None:
+        """Draw where the training stands; at most every few seconds, and at the end."""
+        now = time.perf_counter()
+        if now < self._next and progress.step < progress.steps:
+            return
+        self._redraw(progress.losses, progress.steps, progress.model)
+        took = time.perf_counter() - now
+        self._next = time.perf_counter() + max(LEAST_SECONDS, took / SHARE)
+
+    def _redraw(self, losses: np.ndarray, steps: int, model: MaskRCNN | None) -> None:
+        self.figure = show_training(losses, steps, model, self._image, score_threshold=self._threshold)
+        self.value = figure_png(self.figure)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle = dict(super()._repr_mimebundle_(**kwargs) or {})
+        bundle["text/plain"] = "TrainingChart: run this cell in JupyterLab to watch it"
+        return bundle

@@ -1,0 +1,65 @@
+"""Which color an instance, a category and a pyramid level have."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from ..errors import quoted
+from ..mask_rcnn.instances import Instances
+
+# Okabe and Ito's palette for colour-blind readers without its black (jfly.uni-koeln.de/color), then the same
+# hues darker and lighter: neighbours in the list stay far apart.
+_OKABE_ITO = (
+    (230, 159, 0),  # orange
+    (86, 180, 233),  # sky blue
+    (0, 158, 115),  # bluish green
+    (240, 228, 66),  # yellow
+    (0, 114, 178),  # blue
+    (213, 94, 0),  # vermilion
+    (204, 121, 167),  # reddish purple
+)
+
+
+PALETTE = np.array(
+    [
+        *_OKABE_ITO,
+        *([round(0.6 * c) for c in colour] for colour in _OKABE_ITO),
+        *([round(0.5 * c + 127) for c in colour] for colour in _OKABE_ITO),
+    ],
+    np.uint8,
+)
+
+
+_SHADES = np.repeat(
+    np.arange(256, dtype=np.uint8)[:, None], 3, axis=1
+)  # (256, 3): every value, a channel each
+
+
+COLOR_BY = ("instance", "category")
+
+
+def category_color(label: int) -> tuple[int, int, int]:
+    """The RGB colour of a category id, [0, 255]; ids that are 21 apart share one."""
+    red, green, blue = PALETTE[(label - 1) % len(PALETTE)].tolist()
+    return red, green, blue
+
+
+def instance_colors(instances: Instances, color_by: str = "instance") -> np.ndarray:
+    """uint8 (M, 3): the colour in which `draw_instances` draws each instance."""
+    if color_by not in COLOR_BY:
+        raise ValueError(f"color_by must be one of {COLOR_BY}, got {quoted(color_by)}")
+    ids = instances.indices if color_by == "instance" else instances.labels - 1
+    return PALETTE[ids % len(PALETTE)]
+
+
+@lru_cache(maxsize=3)
+def _category_lut(channel: int) -> np.ndarray:
+    return np.array([0] + [category_color(label)[channel] for label in range(1, 256)], np.uint8)
+
+
+Color = tuple[int, int, int]  # RGB, [0, 255]
+
+
+def level_color(level: int) -> Color:
+    """The colour of a pyramid level, the same in every picture."""
+    return tuple(PALETTE[level % len(PALETTE)].tolist())

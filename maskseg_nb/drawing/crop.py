@@ -1,0 +1,61 @@
+"""A part of an image, enlarged, and where its points lie."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .boxes import DARK
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A part of a picture, enlarged or shrunk.
+
+    Attributes:
+        image: uint8 (h, w, 3), RGB.
+        origin: (x, y) of its upper left corner in the whole picture, in pixels; may lie outside.
+        scale: Its pixels for one of the whole picture's.
+    """
+
+    image: np.ndarray
+    origin: np.ndarray
+    scale: float
+
+    @classmethod
+    def around(
+        cls, image: np.ndarray, box: np.ndarray, size: tuple[int, int], margin: float = 0.15
+    ) -> "Crop":
+        """What lies around a box, in its proportions, with the box in the middle.
+
+        Args:
+            image: uint8 (H, W, 3), RGB.
+            box: (4,), x1 y1 x2 y2 in pixels.
+            size: (height, width) of the result; beyond the picture's edge it is dark.
+            margin: Free space on each side, as a part of the result's.
+        """
+        center, sides = (box[:2] + box[2:]) / 2, np.maximum(box[2:] - box[:2], 1.0)
+        height, width = size
+        scale = float((1 - 2 * margin) * min(width / sides[0], height / sides[1]))
+        origin = center - np.array([width, height]) / (2 * scale)
+        matrix = np.array([[scale, 0, -scale * origin[0]], [0, scale, -scale * origin[1]]])
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        part = cv2.warpAffine(image, matrix, (width, height), flags=method, borderValue=DARK)
+        return cls(part, origin, scale)
+
+    def boxes(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes (N, 4) of the whole picture in the crop's own pixels."""
+        return (np.asarray(boxes).reshape(-1, 4) - np.tile(self.origin, 2)) * self.scale
+
+
+def fitted(picture: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """A picture as large as it fits into (height, width), pixels as blocks, between dark edges."""
+    height, width = size[:2]
+    scale = min(height / picture.shape[0], width / picture.shape[1])
+    inner = max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale))
+    method = cv2.INTER_NEAREST_EXACT if scale > 1 else cv2.INTER_AREA
+    sheet = np.full((height, width, 3), DARK, np.uint8)
+    top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+    resized = cv2.resize(picture, (inner[1], inner[0]), interpolation=method)
+    sheet[top : top + inner[0], left : left + inner[1]] = resized
+    return sheet
