@@ -1,6 +1,7 @@
 """What nbval does not look at: how the notebooks are stored, and that nbval can fail at all."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,17 @@ def test_a_notebooks_links_lead_somewhere(path):
     for target in {part.split(")")[0] for part in text.split("](")[1:]}:
         if not target.startswith(("http", "#")):
             assert (FOLDER / target).exists(), target
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_called_by_its_number(path):
+    """In its title, in links to it, and in the README's table."""
+    number = path.stem[:2]
+    assert nbformat.read(path, as_version=4).cells[0].source.startswith(f"# {number} ")
+    for page in (*NOTEBOOKS, FOLDER.parent / "README.md"):
+        for text, target in re.findall(r"\[([^][\n]+)\]\((?:notebooks/)?([^)]+)\)", page.read_text()):
+            assert target != path.name or text.startswith(number), f"{page.name} calls {target} {text}"
+    assert f"[{path.stem}](notebooks/{path.name})" in (FOLDER.parent / "README.md").read_text()
 
 
 def test_nbval_sees_a_corrupted_output(tmp_path):
