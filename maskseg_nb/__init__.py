@@ -1,5 +1,7 @@
 """See, step by step, how Mask R-CNN turns a photograph into instance masks."""
 
+__version__ = "0.1.0"
+
 from .errors import (
     DatasetError,
     ImageError,

@@ -125,8 +125,11 @@ def test_the_wheel_holds_every_module_and_the_shipped_weights(tmp_path):
         held = set(archive.namelist())
         expected = {f"maskseg_nb/{path.relative_to(PACKAGE).as_posix()}" for path in MODULES}
         expected |= {"maskseg_nb/models/weights/street.safetensors", "maskseg_nb/models/weights/street.md"}
+        expected |= {"maskseg_nb/py.typed"}  # type checkers look for it
         assert {name for name in held if name.startswith("maskseg_nb/")} == expected
         assert any(name.endswith("/licenses/LICENSE") for name in held)
+        (metadata,) = (name for name in held if name.endswith("/METADATA"))
+        assert f"\nVersion: {maskseg_nb.__version__}\n" in archive.read(metadata).decode()
         weights = archive.read("maskseg_nb/models/weights/street.safetensors")
         assert weights == (PACKAGE / "models" / "weights" / "street.safetensors").read_bytes()
 
