@@ -10,4 +10,4 @@ print_machine()
 targets = [*bench_drawing(), *bench_network(), *bench_folder(), *bench_explorer()]
 print("\nTargets")
 for target in targets:
-    print(f"  {target.name}: {'reached' if target.reached else 'MISSED'} ({target.measured})")
+    print(f"  {target}")

@@ -12,6 +12,7 @@ from browser.lab import VIEWPORT, find_chromium, jupyter_lab, launch_chromium, o
 from .measure import PHOTO, Target, load
 
 PRESSES = 25
+TARGETS = ("the Explorer at least 5 times as fast as interactive_output", "key to picture within 60 ms")
 
 EXPLORER = f"""from maskseg_nb import Explorer
 
@@ -58,8 +59,7 @@ def bench_explorer() -> list[Target]:
     """Print the table of a key's press to the next picture; return the targets."""
     executable = find_chromium()
     if executable is None:
-        print("\nNo Chromium on the PATH: the explorer in the browser is not measured")
-        return []
+        return [Target(name, None, "the PATH lacks a Chromium") for name in TARGETS]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         served, private = Path(folder, "notebooks"), Path(folder, "private")
         served.mkdir()
@@ -83,10 +83,8 @@ def bench_explorer() -> list[Target]:
         print(f"  {name:<46}{median(ms):>9.0f}{min(ms):>9.0f}{max(ms):>9.0f}")
     ratio = median(twin) / median(explorer)
     print(f"  {'interactive_output / Explorer':<46}{ratio:>8.1f}x")
-    return [
-        Target("the Explorer at least 5 times as fast as interactive_output", ratio >= 5, f"{ratio:.1f}x"),
-        Target("key to picture within 60 ms", median(explorer) <= 60, f"{median(explorer):.0f} ms"),
-    ]
+    reached = (ratio >= 5, f"{ratio:.1f}x"), (median(explorer) <= 60, f"{median(explorer):.0f} ms")
+    return [Target(name, *outcome) for name, outcome in zip(TARGETS, reached, strict=True)]
 
 
 def write_notebook(path: Path, code: str) -> None:

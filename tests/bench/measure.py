@@ -19,11 +19,19 @@ RUNS = 15
 
 
 class Target(NamedTuple):
-    """What is to be reached, whether it was, and the figure."""
+    """What is to be reached, whether it was, and what was measured.
+
+    Where the machine cannot try it, `reached` is None, and `measured` says what is lacking.
+    """
 
     name: str
-    reached: bool
+    reached: bool | None
     measured: str
+
+    def __str__(self) -> str:
+        if self.reached is None:
+            return f"{self.name}: not tried: {self.measured}"
+        return f"{self.name}: {'reached' if self.reached else 'MISSED'} ({self.measured})"
 
 
 def median_ms(action: Callable[[], object], runs: int = RUNS) -> float:
@@ -39,7 +47,7 @@ def median_ms(action: Callable[[], object], runs: int = RUNS) -> float:
 
 
 def print_machine() -> None:
-    """What the figures below were measured on, and with what."""
+    """What the numbers below were measured on, and with what."""
     print(f"{datetime.now():%Y-%m-%d %H:%M}, {cpu_model()}, {os.cpu_count()} cores, {load()}")
     print(
         f"Python {platform.python_version()}, torch {torch.__version__}, torchvision "
