@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from ..errors import MasksegError, quoted
+from ..errors import MasksegError, cannot_write, quoted
 
 # Stands for a folder while it is held. Left behind (by a killed process, or on Windows, which deletes no open
 # file) it means nothing: what holds is the lock that the system keeps on the file, and not the file.
@@ -72,12 +72,9 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
         ) from None
     except NotImplementedError:
         pass
-    except OSError as reason:
-        if reason.errno not in _NO_LOCKS:
-            what = reason.strerror or type(reason).__name__
-            raise error(
-                f"{quoted(folder)} cannot be written: {what}; make room, or give another folder"
-            ) from None
+    except OSError as failure:
+        if failure.errno not in _NO_LOCKS:
+            raise error(cannot_write(folder, failure)) from None
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._shared.checks import is_name
 from .._shared.json_values import Key, key, named, text
-from ..errors import DatasetError, quoted
+from ..errors import DatasetError, cannot_open, quoted
 from .findings import Fault, Findings
 
 LISTS = ("images", "annotations", "categories")
@@ -62,7 +62,7 @@ def read_json(path: Path, name: str) -> dict[str, list[Any]]:
     except FileNotFoundError:
         raise DatasetError(f"{name} does not exist; check the path {quoted(path)}") from None
     except OSError as error:
-        raise DatasetError(f"{name} cannot be read: {error.strerror}; choose a readable file") from None
+        raise DatasetError(cannot_open(path, error)) from None
     except UnicodeDecodeError:
         raise DatasetError(f"{name} is not JSON in UTF-8; save it in UTF-8, or export it again") from None
     except (ValueError, RecursionError) as error:

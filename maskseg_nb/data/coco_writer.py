@@ -11,7 +11,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from .._shared.files import new_folder
-from ..errors import DatasetError, quoted
+from ..errors import DatasetError, cannot_write, quoted
 from .checked_dataset import category_names
 from .coco import CocoDataset
 from .codec import encoded
@@ -51,8 +51,7 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
             shutil.rmtree(partial, ignore_errors=True)
             raise
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise DatasetError(f"{quoted(target)} cannot be written: {reason}; give another folder") from None
+        raise DatasetError(cannot_write(target, error)) from None
     if empty:
         warnings.warn(
             f"left out {empty} annotations without a pixel in their mask; outline them again", stacklevel=2

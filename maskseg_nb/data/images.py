@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from ..errors import ImageError, quoted
+from ..errors import ImageError, cannot_open, quoted, reason
 from .codec import MAX_BYTES, MAX_PIXELS, decode_image, pillow_pixels
 from .pixels import on_white
 
@@ -106,8 +106,7 @@ def _read(path: str, name: str) -> bytes:
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist; check the path {quoted(path)}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ImageError(f"{name} cannot be opened: {reason}; choose a readable file") from None
+        raise ImageError(cannot_open(path, error)) from None
     return read_picture_file(handle, name)
 
 
@@ -127,7 +126,7 @@ def read_picture_file(handle: int, name: str) -> bytes:
         try:
             return file.read(MAX_BYTES + 1)  # one more than allowed: the file may have grown
         except OSError as error:
-            raise ImageError(f"{name} cannot be read: {error.strerror}; copy it to a local disk") from None
+            raise ImageError(f"{name} cannot be read: {reason(error)}; copy it to a local disk") from None
         except MemoryError:
             raise ImageError(f"{name} needs more memory than is free; save it smaller") from None
 

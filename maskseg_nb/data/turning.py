@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ImageError, quoted
+from ..errors import ImageError, cannot_open, quoted
 from .codec import stored_size
 from .images import load_image
 
@@ -40,12 +40,11 @@ def read_head(path: str | os.PathLike[str]) -> Head:
     Raises:
         ImageError: It cannot be read.
     """
-    name = quoted(os.path.basename(path))
     try:
         with open(path, "rb") as file:
-            return Head(*stored_size(file, name))
+            return Head(*stored_size(file, quoted(os.path.basename(path))))
     except OSError as error:
-        raise ImageError(f"{name} cannot be opened: {error.strerror}; choose a readable file") from None
+        raise ImageError(cannot_open(path, error)) from None
     except ImageError:
         height, width = load_image(path).shape[:2]  # says better what is wrong, or can read it nevertheless
         return Head((height, width), 1)

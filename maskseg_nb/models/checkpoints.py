@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .._shared.memory import is_out_of_memory
-from ..errors import ModelError, quoted, shortened
+from ..errors import ModelError, cannot_open, quoted, shortened
 from .bundles import mask_rcnns_in
 from .download import MAX_BYTES, Download, fetch
 
@@ -86,8 +86,7 @@ def _content(path: Path) -> tuple[object, dict[str, str]]:
             keys = list(file.keys())
             return {key: file.get_tensor(key) for key in keys}, dict(file.metadata() or {})
     except OSError as error:
-        reason = error.strerror or shortened(str(error), 100)
-        raise ModelError(f"{name} cannot be opened: {reason}; give a file that you may read") from None
+        raise ModelError(cannot_open(path, error)) from None
     except RuntimeError as error:  # torch maps the file, too, which takes a descriptor of its own
         if is_out_of_memory(error):
             raise ModelError(f"{name} does not fit into memory; close other programs") from None

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import torch
 from tqdm.auto import tqdm
 
-from ..errors import MAX_MESSAGE, ModelError, quoted
+from ..errors import MAX_MESSAGE, ModelError, quoted, reason
 
 CONNECT_SECONDS = 20.0  # for the name, the connection and the first byte together
 READ_SECONDS = 20.0  # for each further piece
@@ -103,16 +103,16 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def _cannot_be_downloaded(path: Path, error: Exception) -> str:
-    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    said = getattr(error, "reason", None) or reason(error)
     if isinstance(error, http.client.IncompleteRead):
-        reason = "the connection ended too early"
+        said = "the connection ended too early"
     before, after = "put the file into ", " by hand"
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         before, after = "make room on the disk of ", ""
     elif getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS):
         before, after = "set TORCH_HOME to a folder that you may write to, instead of ", ""
     damaged = "; the cached file was damaged and is now *.bad" if _bad(path).exists() else ""
-    before = f"{path.name} cannot be downloaded ({quoted(reason, 60)}){damaged}; {before}"
+    before = f"{path.name} cannot be downloaded ({quoted(said, 60)}){damaged}; {before}"
     after += ', or use load_model("street")'
     return before + quoted(path.parent, MAX_MESSAGE - len(before) - len(after)) + after
 

@@ -317,7 +317,7 @@ def test_a_file_that_may_not_be_read(suffix, tmp_path, monkeypatch, got):
 
     monkeypatch.setattr("maskseg_nb.models.checkpoints.safe_open", refuse)
     monkeypatch.setattr(type(path), "open", refuse)
-    got(refusal(path, "cannot be opened: Permission denied; give a file that you may read"))
+    got(refusal(path, "cannot be opened: Permission denied; choose a readable file"))
 
 
 @pytest.mark.expects("ModelError that gives the reason, at each number of free descriptors")
