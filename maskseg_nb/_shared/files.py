@@ -96,7 +96,7 @@ def _partial(path: Path, give_name: Callable[[str], None]) -> Iterator[BinaryIO]
     """A file beside `path`, given its name when the block has ended well, and gone in any case."""
     partial = os.fspath(path.parent / f"{PARTIAL}{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # EXCL: nor through a link
-    handle = os.open(partial, flags, 0o666)  # less the user's umask: unlike mkstemp's, for whom it is meant
+    handle = os.open(partial, flags, 0o666)  # minus the user's umask: unlike mkstemp's, for whom it is meant
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .._shared.files import PARTIAL, whole_file
-from .._shared.shortages import is_shortage
+from .._shared.memory import is_shortage
 from ..data.coco_writer import Found
 from ..errors import MasksegError, cannot_write, quoted
 from .coco import as_polygons, write_coco_results

@@ -13,7 +13,7 @@ from torchvision.models.detection import MaskRCNN
 from .._shared.files import whole_file, write_whole
 from ..errors import ModelError, TrainingError, cannot_write, quoted
 from ..models.checkpoints import read_state
-from ..models.own_model import metadata_of
+from ..models.details import metadata_of
 from .loop import Run
 from .model_card import flat
 
