@@ -27,6 +27,8 @@ from .pixels import is_deep_png, to_rgb
 MAX_PIXELS = 2**26  # width x height of a picture that is decoded: telephones make 9248 x 6936
 MAX_CODED_PIXELS = 3 * MAX_PIXELS  # of a HEIC's tiles, its alpha among them
 MAX_PICTURE_BYTES = 200 * 2**20  # of a picture's file
+TOO_LARGE = f"is larger than {MAX_PICTURE_BYTES // 2**20} MB; save it smaller"
+NO_MEMORY = "needs more memory than is free; save it smaller"
 MAX_SCANS = 100  # of a JPEG: a progressive one has about 10, and each costs a pass over all pixels
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")  # HEIC beside them
 _FOR_CV2 = ("JPEG", "MPO", "PNG", "WEBP")  # where they hold plain 8-bit grey or RGB
@@ -49,7 +51,8 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
     """What `load_image` does with a file's bytes; `name` stands for them in messages."""
     if not data:
         raise ImageError(f"{name}: empty, 0 bytes; copy or download the picture again")
-    check_file_size(len(data), name)
+    if len(data) > MAX_PICTURE_BYTES:
+        raise ImageError(f"{name} {TOO_LARGE}")
     with _guarded(name):
         image = _checked(data, name)
         pixels, note = _with_cv2(data, image), ""
@@ -63,17 +66,6 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
     if note:
         _warn(note)
     return pixels
-
-
-def check_file_size(size: int, name: str) -> None:
-    """Raise ImageError for a file of more than 200 MB."""
-    if size > MAX_PICTURE_BYTES:
-        raise ImageError(f"{name} is larger than {MAX_PICTURE_BYTES // 2**20} MB; save it smaller")
-
-
-def no_memory(name: str) -> ImageError:
-    """The error where a picture cannot be held in memory."""
-    return ImageError(f"{name} needs more memory than is free; save it smaller")
 
 
 def pillow_pixels(image: Image.Image, name: str) -> np.ndarray:
@@ -117,7 +109,7 @@ def _guarded(name: str) -> Iterator[None]:
             reason = quoted(str(error).strip())[1:-1] or type(error).__name__
             allocation = "Memory allocation error" in reason and "Security limit" not in reason  # libheif's
             if is_out_of_memory(error) or allocation:
-                raise no_memory(name) from None
+                raise ImageError(f"{name} {NO_MEMORY}") from None
             if "nsupported" in reason:  # by Pillow or libheif; the file may be sound
                 raise ImageError(f"{name} cannot be read: {reason}; save it as a JPEG or PNG") from None
             raise ImageError(f"{name} is damaged: {reason}; copy or download it again") from None

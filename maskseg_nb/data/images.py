@@ -11,7 +11,7 @@ from torchvision import transforms
 
 from .._shared.checks import is_whole
 from ..errors import ImageError, cannot_open, quoted, reason
-from .codec import MAX_PICTURE_BYTES, MAX_PIXELS, check_file_size, decode_image, no_memory, pillow_pixels
+from .codec import MAX_PICTURE_BYTES, MAX_PIXELS, NO_MEMORY, TOO_LARGE, decode_image, pillow_pixels
 from .pixels import on_white
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | Image.Image
@@ -122,13 +122,14 @@ def read_picture_file(handle: int, name: str) -> bytes:
         os.close(handle)  # open() below would raise its own error for a folder
         raise ImageError(f"{name} is not a file; choose a picture file")
     with open(handle, "rb") as file:
-        check_file_size(status.st_size, name)
+        if status.st_size > MAX_PICTURE_BYTES:
+            raise ImageError(f"{name} {TOO_LARGE}")
         try:
             return file.read(MAX_PICTURE_BYTES + 1)  # one more than allowed: the file may have grown
         except OSError as error:
             raise ImageError(f"{name} cannot be read: {reason(error)}; copy it to a local disk") from None
         except MemoryError:
-            raise no_memory(name) from None
+            raise ImageError(f"{name} {NO_MEMORY}") from None
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Published weights: found in torch hub's folder or downloaded there, and checked before anything opens them.
 
 torchvision's own route unpickles whatever lies in the cache, checks a digest only while it downloads, and
-waits for ever on a stalled server. Here the whole digest comes first.
+waits forever for a stalled server. Here the whole digest comes first.
 """
 
 import contextlib
