@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
             detections_per_img=options.detections_per_img,
             alpha=options.alpha,
             formats=options.formats,
-            resume=not options.anew,
+            resume=not options.from_scratch,
             progress=not options.quiet and sys.stderr.isatty(),
         )
     except (MasksegError, ValueError) as error:  # the latter: what is said does not fit the model
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "pictures", nargs="*", help="picture files and folders of them; * and ? as in a shell"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("segmented"), help="a new folder, or one to go on in (%(default)s)"
+        "--out", type=Path, default=Path("segmented"), help="a new folder, or one to resume (%(default)s)"
     )
     parser.add_argument("--model", help=f"{', '.join(MODELS)}, or a checkpoint's path")
     parser.add_argument(
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "--detections-per-img",
         type=_count,
         metavar="N",
-        help="how many instances the model gives for a picture at most (its own limit)",
+        help="the most instances in a picture (the model's own limit)",
     )
     own = parser.add_argument_group("what a checkpoint of your own does not say of its training")
     own.add_argument("--category-names", type=_names, help="in the order of its labels, commas between")
@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         default=("overlay", "coco", "csv"),
         help=f"with commas between: {', '.join(FORMATS)} (overlay,coco,csv)",
     )
-    parser.add_argument("--anew", action="store_true", help="do what is done already again")
+    parser.add_argument("--from-scratch", action="store_true", help="do again what is done already")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="say errors only")
     loudness.add_argument("-v", "--verbose", action="store_true", help="say what is in each picture")

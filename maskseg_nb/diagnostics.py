@@ -1,4 +1,4 @@
-"""For the first cell of trouble: what this machine has, and a remedy beside each fault."""
+"""For the first sign of trouble: what this machine has, and a remedy beside each fault."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 
 from ._shared.memory import free_bytes
 from .models.bfloat16 import has_native_bfloat16
-from .models.download import Download
+from .models.download import Download, weights_folder
 from .models.loading import MODEL_VARIABLE
 from .models.zoo import MODELS, shipped_weights
 
@@ -168,7 +168,7 @@ def _memory() -> Finding:
 
 
 def _disk() -> Finding:
-    folder = _weights_folder()
+    folder = weights_folder()
     existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     free = shutil.disk_usage(existing).free
     remedy = f"free some space, or set TORCH_HOME to another disk than {folder}" if free < NEEDED_DISK else ""
@@ -176,10 +176,6 @@ def _disk() -> Finding:
 
 
 # Weights.
-
-
-def _weights_folder() -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def _default_model() -> Finding:
@@ -212,6 +208,6 @@ def _cached(name: str, download: Download) -> Finding:
 
 def _leftovers() -> Iterable[Finding]:
     """What interrupted downloads and damaged files left behind."""
-    for path in sorted(_weights_folder().glob("*")):
+    for path in sorted(weights_folder().glob("*")):
         if path.suffix in (".bad", ".partial"):
             yield Finding("left behind", f"{path.stat().st_size / 1e6:.0f} MB", f"delete {path}")

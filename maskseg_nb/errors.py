@@ -1,9 +1,10 @@
-"""What can go wrong in the user's world, as three exception classes.
+"""What can go wrong in the user's world, as exceptions with a message that says what to do.
 
-Wrong arguments are TypeError or ValueError; everything that a file, a network or a
-checkpoint can do to us is a child of MasksegError.
+Wrong arguments are TypeError or ValueError; everything that a file, a network or a checkpoint can do to us is
+a child of MasksegError.
 """
 
+import os
 import sys
 
 MAX_MESSAGE = 300
@@ -29,7 +30,7 @@ class DatasetError(MasksegError):
 
 
 class TrainingError(MasksegError):
-    """A training cannot go on, or what it wrote cannot be gone on with."""
+    """A training cannot go on, or what it wrote cannot be resumed."""
 
 
 def shortened(text: str, limit: int) -> str:
@@ -43,6 +44,22 @@ def shortened(text: str, limit: int) -> str:
 def quoted(name: object, limit: int = 80) -> str:
     """A name as it may stand in a message: quoted, escaped to ASCII, at most `limit` characters."""
     return shortened(ascii(str(name)), limit)
+
+
+def reason(error: BaseException) -> str:
+    """What the system says went wrong ("No space left on device"), else what the error says, or its kind."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def cannot_open(path: str | os.PathLike[str], error: BaseException) -> str:
+    """The message about a file that cannot be opened."""
+    name = quoted(os.path.basename(path) or path)
+    return f"{name} cannot be opened: {reason(error)}; choose a readable file"
+
+
+def cannot_write(path: str | os.PathLike[str], error: BaseException) -> str:
+    """The message about a file or folder that cannot be written."""
+    return f"{quoted(path)} cannot be written: {reason(error)}; make room, or give another folder"
 
 
 def require_opencv() -> None:

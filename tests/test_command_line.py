@@ -75,7 +75,7 @@ def test_files_and_folders_are_taken_together(folder, capsys):
     assert width > 1.5 * height  # original and result side by side
     assert main(arguments) == 0
     assert "3 pictures, 3 done before" in capsys.readouterr().out
-    assert main([*arguments, "--anew"]) == 0
+    assert main([*arguments, "--from-scratch"]) == 0
     assert "3 pictures, 0 done before" in capsys.readouterr().out
 
 

@@ -7,8 +7,8 @@ detections and no error.
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Set
-from numbers import Real
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -20,9 +20,7 @@ from ..errors import ModelError, quoted, shortened
 THINNEST = 500  # a model shrinks pictures to 936 pixels (street) or 1333: thinner strips would vanish
 MAX_CATEGORIES = 10_000  # the background among them
 MAX_NAME = 100  # letters of a category's name
-MAX_NAMES = (
-    2**19
-)  # bytes of all names as JSON: with them, a checkpoint's list of tensors is still a short one
+MAX_NAMES = 2**19  # bytes of all names as JSON: with them, a checkpoint's list of tensors is still short
 
 
 def check_model(model: nn.Module) -> MaskRCNN:
@@ -64,7 +62,7 @@ def check_tensor(tensor: Tensor) -> None:
     if tensor.is_meta:
         raise ValueError('tensor is on the device "meta", which holds no numbers; make it with preprocess()')
     height, width = tensor.shape[-2:]
-    if max(height, width) > THINNEST * min(height, width):
+    if is_strip(height, width):
         raise ValueError(
             f"tensor must not be a strip thinner than 1:{THINNEST}, got {height} x {width} pixels; "
             "cut it shorter"
@@ -118,9 +116,8 @@ def is_name(text: str) -> bool:
 
 def check_limit(detections_per_img: int | None) -> None:
     """Raise ValueError unless it is a number of instances in an image, or None: what the model itself has."""
-    limit = detections_per_img
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        got = quoted(limit)
+    if detections_per_img is not None and not (is_whole(detections_per_img) and detections_per_img >= 1):
+        got = quoted(detections_per_img)
         raise ValueError(f"detections_per_img must be a whole number of at least 1 or None, got {got}")
 
 
@@ -153,37 +150,58 @@ def check_detections(
     return len(scores)
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number, Python's or NumPy's; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a real number, Python's or NumPy's; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_strip(height: int, width: int) -> bool:
+    """Whether an image is too long and thin for the network."""
+    return max(height, width) > THINNEST * min(height, width)
+
+
+def kind_of(array: object) -> object:
+    """What messages call a wrong argument: an array's dtype, or the name of anything else's type."""
+    return array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+
+
 def check_array(name: str, array: np.ndarray, kinds: str) -> None:
     """Raise TypeError or ValueError unless it is an array of finite floats "f", integers "iu", bools "b"."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
-        got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         kind = {"f": "floats", "b": "bools"}.get(kinds, "integers")
-        raise TypeError(f"{name} must be an array of {kind}, got {got}")
+        raise TypeError(f"{name} must be an array of {kind}, got {kind_of(array)}")
     if kinds == "f" and not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
 
 
 def check_size(size: tuple[int, int]) -> None:
+    """Raise ValueError unless it is (height, width), two whole numbers above 0."""
     good = isinstance(size, tuple) and len(size) == 2
-    if not good or not all(isinstance(side, (int, np.integer)) and side > 0 for side in size):
+    if not good or not all(is_whole(side) and side > 0 for side in size):
         raise ValueError(f"image_size must be (height, width) in pixels, got {quoted(size)}")
 
 
 def value_range(values: np.ndarray) -> str:
+    """The least and the greatest value, for a message."""
     return f"{values.min():.6g} to {values.max():.6g}"
 
 
 def check_image(image: np.ndarray) -> None:
+    """Raise TypeError or ValueError unless it is uint8 (H, W, 3) and not empty."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        got = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise TypeError(f"image must be a uint8 array, got {got}")
+        raise TypeError(f"image must be a uint8 array, got {kind_of(image)}")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"image must have shape (H, W, 3), got {image.shape}")
 
 
 def check_fraction(name: str, value: float) -> None:
     """Raise TypeError or ValueError unless `value` is a number in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not is_number(value):
         raise TypeError(f"{name} must be a number in [0, 1], got {type(value).__name__}")
     if not 0 <= value <= 1:  # NaN fails too
         raise ValueError(f"{name} must be in [0, 1], got {shortened(str(value), 40)}")

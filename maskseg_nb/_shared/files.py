@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from ..errors import MasksegError, quoted
+from ..errors import MasksegError, cannot_write, quoted
 
 # Stands for a folder while it is held. Left behind (by a killed process, or on Windows, which deletes no open
 # file) it means nothing: what holds is the lock that the system keeps on the file, and not the file.
@@ -72,12 +72,9 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
         ) from None
     except NotImplementedError:
         pass
-    except OSError as reason:
-        if reason.errno not in _NO_LOCKS:
-            what = reason.strerror or type(reason).__name__
-            raise error(
-                f"{quoted(folder)} cannot be written: {what}; make room, or give another folder"
-            ) from None
+    except OSError as failure:
+        if failure.errno not in _NO_LOCKS:
+            raise error(cannot_write(folder, failure)) from None
     try:
         yield
     finally:
@@ -99,7 +96,7 @@ def _partial(path: Path, give_name: Callable[[str], None]) -> Iterator[BinaryIO]
     """A file beside `path`, given its name when the block has ended well, and gone in any case."""
     partial = os.fspath(path.parent / f"{PARTIAL}{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # EXCL: nor through a link
-    handle = os.open(partial, flags, 0o666)  # less the user's umask: unlike mkstemp's, for whom it is meant
+    handle = os.open(partial, flags, 0o666)  # minus the user's umask: unlike mkstemp's, for whom it is meant
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

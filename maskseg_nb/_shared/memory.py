@@ -1,6 +1,8 @@
-"""How much memory there is, a refusal before something takes all of it, and one line where it ran out."""
+"""Memory: how much there is, and a line before or after it runs out; and what else a machine may lack."""
 
+import errno
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -11,8 +13,20 @@ import torch
 from ..errors import MasksegError, ModelError
 
 Result = TypeVar("Result")
-MAX_BYTES = 4 * 2**30  # of one picture's masks
+MAX_MASK_BYTES = 4 * 2**30  # of one picture's masks
 NEVER_REFUSED = 2**28  # a whole photograph at 800 x 800 with 100 masks
+_PASSING = """
+    EMFILE ENFILE ENOMEM ENOSPC EDQUOT EIO EAGAIN EBUSY EACCES EPERM EROFS EINTR ETIMEDOUT ESTALE ENODEV ENXIO
+    ENOTCONN ENETDOWN ENETUNREACH EHOSTDOWN
+""".split()
+_CODES = {getattr(errno, name) for name in _PASSING if hasattr(errno, name)}
+_SAID = (
+    *(os.strerror(code) for code in _CODES),  # our own messages quote it
+    "can't start new thread",
+    "more memory than is free",
+    "not enough memory",
+    "more than the limit of",  # of free memory
+)
 
 
 def free_bytes() -> int:
@@ -24,7 +38,7 @@ def check_fits(size: int, what: str, instead: str) -> None:
     """Raise MasksegError where `size` bytes are more than 4 GiB, or more than there is."""
     if size <= NEVER_REFUSED:
         return  # without a look at the system, for the sake of a moving slider
-    limit = min(free_bytes(), MAX_BYTES)
+    limit = min(free_bytes(), MAX_MASK_BYTES)
     if size > limit:
         numbers = f"{size / 2**30:.1f} GiB, more than the limit of {limit / 2**30:.1f} GiB"
         raise MasksegError(f"{what} would take {numbers}; {instead}")
@@ -32,9 +46,9 @@ def check_fits(size: int, what: str, instead: str) -> None:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Let Python not look for garbage while millions of small objects are made, none of which is any.
+    """Pause Python's garbage collector while millions of small objects are made, none of them garbage.
 
-    It would look through all of them time and again: a third of the time that a large JSON file takes.
+    It would look through all of them again and again: a third of the time that a large JSON file takes.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -71,3 +85,13 @@ def within_memory(
             raise
     # Out here the first error is gone, and with its traceback every tensor of the frames that failed.
     raise error_class(message)
+
+
+def is_shortage(error: BaseException | str) -> bool:
+    """Whether it may go well another time: memory, descriptors, threads, disk, permission, network."""
+    if isinstance(error, BaseException) and is_out_of_memory(error):
+        return True
+    if isinstance(error, OSError) and error.errno in _CODES:
+        return True
+    text = str(error).lower()
+    return any(words.lower() in text for words in _SAID)

@@ -10,7 +10,7 @@ from .._shared.text import visible
 from ..data.codec import decode_image
 from ..data.images import SUFFIXES, load_image, read_picture_file
 from ..data.samples import SAMPLES, sample_photo
-from ..errors import ImageError, quoted
+from ..errors import ImageError, quoted, reason
 
 
 class Pictures:
@@ -46,7 +46,7 @@ class Pictures:
             names = sorted(path.name for path in self.folder.iterdir() if self._offers(path))
         except OSError as error:
             raise ImageError(
-                f"folder {quoted(self.folder)} cannot be read: {error.strerror}; choose one that can"
+                f"folder {quoted(self.folder)} cannot be read: {reason(error)}; choose one that can"
             ) from None
         # Backslashes doubled, as an escape has one: so no two names have the same label.
         self._files = {visible(name.replace("\\", "\\\\")): self.folder / name for name in names}
@@ -133,8 +133,9 @@ class Pictures:
                 raise ImageError(
                     f"{name} leads out of the folder or nowhere; copy the picture into it"
                 ) from None
-            reason = f"{name} cannot be opened: {error.strerror}"
-            raise ImageError(f"{reason}; press Refresh and choose again") from None
+            raise ImageError(
+                f"{name} cannot be opened: {reason(error)}; press Refresh and choose again"
+            ) from None
         return read_picture_file(handle, name)
 
 

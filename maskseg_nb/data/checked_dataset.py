@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from .._shared.checks import THINNEST, check_categories
+from .._shared.checks import check_categories, is_strip
 from ..errors import DatasetError, ImageError, MasksegError, quoted
 from .datasets import Dataset
 from .findings import Fault, Findings
@@ -50,7 +50,7 @@ class CheckedDataset:
         progress: Show a progress bar.
 
     Attributes:
-        seen: A row per picture that is left.
+        seen: One row per picture that is left.
 
     Raises:
         DatasetError: No picture is left, categories have names that no checkpoint can hold, or a picture and
@@ -98,7 +98,7 @@ class CheckedDataset:
             findings.add(_fault(error), f"picture {index}: {error}")
             return None
         _check_agreement(index, image, truth, self.categories)
-        if max(image.shape[:2]) > THINNEST * min(image.shape[:2]):
+        if is_strip(*image.shape[:2]):
             findings.add(Fault.TOO_THIN, f"picture {index}, {image.shape[1]} x {image.shape[0]}")
             return None
         pixels = np.count_nonzero(truth.masks, axis=(1, 2))

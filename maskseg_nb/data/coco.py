@@ -1,4 +1,4 @@
-"""A folder of pictures with a JSON file in COCO's format, and one VOC photograph that is always there."""
+"""A folder of pictures with a JSON file in COCO's format, as a dataset."""
 
 import os
 from collections import Counter
@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from .._shared.memory import check_fits
+from .._shared.memory import check_fits, collector_paused
 from ..errors import DatasetError, quoted
-from .coco_annotations import BoxesOnly
-from .coco_pictures import Annotation
-from .coco_reading import encoded_masks, read_coco
-from .findings import Findings
+from .coco_annotations import BoxesOnly, read_annotations
+from .coco_categories import read_categories
+from .coco_json import read_json, stated_keys
+from .coco_pictures import Annotation, Picture, read_pictures
+from .coco_turns import settle_turns, turned_boxes, turned_masks
+from .findings import Fault, Findings
 from .images import load_image
 from .rle import decode_masks
 from .truth import Truth, boxes_fit
-from .turning import turned_boxes, turned_masks
 
 
 class CocoDataset:
@@ -59,17 +60,34 @@ class CocoDataset:
         self.folder = Path(images)
         self.name = quoted(Path(annotations).name)
         findings = Findings(self.name)
-        content = read_coco(self.folder, Path(annotations), boxes_only, findings)
-        self._pictures = content.pictures
-        self.categories, self.category_ids = content.categories.names, content.categories.ids
+        with collector_paused():
+            used = self._read(Path(annotations), boxes_only, findings)
         self.image_ids = tuple(int(picture.id) for picture in self._pictures)
         if strict:
             for picture in self._pictures:
-                encoded_masks(picture, findings)
+                _encoded_masks(picture, findings)
             if findings:
                 raise findings.refuse("not read, because strict=True")
         self.faults = {str(fault): count for fault, count in findings.counts.items()}
-        findings.warn(content.used, stacklevel=2)
+        findings.warn(used, stacklevel=2)
+
+    def _read(self, file: Path, boxes_only: BoxesOnly, findings: Findings) -> str:
+        """Read the JSON file and find its pictures; how much of it can be used, for a message."""
+        lists = read_json(file, self.name)
+        if not self.folder.is_dir():
+            raise DatasetError(f"{self.name}: {quoted(self.folder)} is no folder; give that of the pictures")
+        rows = lists["annotations"]
+        categories = read_categories(lists["categories"], stated_keys(rows, "category_id"), findings)
+        self.categories, self.category_ids = categories.names, categories.ids
+        self._pictures, by_id = read_pictures(lists["images"], self.folder, findings)
+        if not self._pictures:
+            raise findings.refuse("no picture is left")
+        settle_turns(self._pictures, by_id, rows, findings)
+        count = read_annotations(rows, by_id, categories.labels, boxes_only, findings)
+        if rows and not count:
+            raise findings.refuse("no annotation is left")
+        images = f"{len(self._pictures)} of {len(lists['images'])}"
+        return f"{count} of {len(rows)} annotations and {images} pictures are used"
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -92,11 +110,11 @@ class CocoDataset:
         return {name: found[label] for label, name in enumerate(self.categories) if label}
 
     def path(self, index: int) -> Path:
-        """Where a picture's file is."""
+        """The path of a picture's file."""
         return Path(self._pictures[index].path)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, Truth]:
-        """A picture, uint8 (H, W, 3) RGB, and what is in it.
+        """An image, uint8 (H, W, 3) RGB, and its ground truth.
 
         Raises:
             IndexError: There is no such picture.
@@ -114,13 +132,17 @@ class CocoDataset:
         return image, self.truth(index)
 
     def truth(self, index: int) -> Truth:
-        """What is in a picture, without reading the picture."""
+        """A picture's ground truth; the picture itself is not read.
+
+        Raises:
+            IndexError, MasksegError: As `dataset[index]`.
+        """
         picture = self._pictures[index]
         height, width = picture.outlined_size
         count = len(picture.annotations)
         check_fits(count * height * width, f"{count} masks of {height} x {width}", "shrink it")
         findings = Findings(self.name)
-        encoded = encoded_masks(picture, findings)
+        encoded = _encoded_masks(picture, findings)
         findings.warn(f"image {picture.id} is read without them", stacklevel=2)
         rows = picture.annotations
         masks = decode_masks(encoded, picture.outlined_size)
@@ -136,6 +158,20 @@ class CocoDataset:
             categories=self.categories,
             image_id=int(picture.id),
         )
+
+
+def _encoded_masks(picture: Picture, findings: Findings) -> list[dict[str, Any]]:
+    """Each annotation's mask as run lengths; annotations that do not decode are taken out of the picture."""
+    encoded, good = [], []
+    for row in picture.annotations:
+        rle = row.outline.rle(picture.outlined_size)
+        if rle is None:
+            findings.add(Fault.RLE_DAMAGED, f"annotation {row.id}")
+        else:
+            encoded.append(rle)
+            good.append(row)
+    picture.annotations = good
+    return encoded
 
 
 def _boxes(rows: list[Annotation], encoded: list[dict[str, Any]], size: tuple[int, int]) -> np.ndarray:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from .._shared.json_values import Key, key, number, whole
-from .coco_pictures import Annotation, Box, Picture
+from .coco_json import Key, key, number, whole
+from .coco_pictures import Annotation, Box, Picture, Size
 from .findings import Fault, Findings
 from .outlines import Outline, box_polygon, read_outline
-from .turning import Size
 
 BoxesOnly = Literal["skip", "fill"]
 

@@ -1,21 +1,40 @@
 """The pictures of a COCO file: each entry with its file, the file's size, and how its outlines lie on it."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._shared.json_values import Key, key, named, whole
-from ..errors import ImageError, quoted
+from ..errors import ImageError, cannot_open, quoted
+from .coco_json import Key, entries_by_id, named, whole
+from .codec import stored_size
 from .findings import Fault, Findings
+from .images import load_image
 from .outlines import Outline
 from .picture_files import Located, locate
-from .turning import Head, Size, read_head
 
 _ADDRESSES = ("coco_url", "flickr_url")  # where file_name is missing, as in LVIS
+Size = tuple[int, int]  # (height, width)
 Stated = tuple[int | None, int | None]  # (height, width); None where the file does not say
 Box = tuple[float, float, float, float]  # x, y, width, height
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a picture file says of itself.
+
+    Attributes:
+        stored: (height, width) of the pixels in the file.
+        orientation: EXIF's, 1 to 8; 1 where nothing is turned.
+    """
+
+    stored: Size
+    orientation: int
+
+    @property
+    def upright(self) -> Size:
+        """(height, width) of the picture as `load_image` gives it."""
+        return self.stored[::-1] if self.orientation >= 5 else self.stored
 
 
 @dataclass(slots=True)
@@ -103,8 +122,10 @@ def read_pictures(
         folder: Where their files are.
         findings: What is wrong is added here.
     """
-    known: dict[Key, Picture | None] = {}
-    entries = list(_entries(rows, findings, known))
+    entries, ids = entries_by_id(
+        rows, "images", lambda own_id, row, where: _entry(own_id, row, where, findings), findings
+    )
+    known: dict[Key, Picture | None] = dict.fromkeys(ids)
     _find_files(entries, folder)
     pictures: dict[str, Picture] = {}
     for entry in entries:
@@ -142,28 +163,28 @@ def _opened(entry: _Entry, folder: Path, findings: Findings) -> Picture | None:
     return picture
 
 
-def _entries(rows: list[Any], findings: Findings, known: dict[Key, Picture | None]) -> Iterator[_Entry]:
-    """The entries with an id of their own and a name of a file; all their ids are made known."""
-    found: dict[Key, _Entry] = {}
-    doubtful = set()
-    for position, row in enumerate(rows):
-        where = f"images[{position}]"
-        if not isinstance(row, dict):
-            findings.add(Fault.NO_ENTRY, where)
-            continue
-        number, name = key(row.get("id")), _name(row)
-        if number is None:
-            findings.add(Fault.NO_ID, where)
-            continue
-        known[number] = None
-        if name is None:
-            findings.add(Fault.NO_FILE_NAME, where)
-        elif number not in found:
-            found[number] = _Entry(number, row, name)
-        elif found[number].row != row:
-            findings.add(Fault.NO_ID, f"{where}: the id {named(number)} is taken already")
-            doubtful.add(number)
-    return (entry for number, entry in found.items() if number not in doubtful)
+def read_head(path: str | os.PathLike[str]) -> Head:
+    """A picture file's size and orientation; only its head is read, where that tells.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return Head(*stored_size(file, quoted(os.path.basename(path))))
+    except OSError as error:
+        raise ImageError(cannot_open(path, error)) from None
+    except ImageError:
+        height, width = load_image(path).shape[:2]  # says better what is wrong, or can read it nevertheless
+        return Head((height, width), 1)
+
+
+def _entry(own_id: Key, row: dict[str, Any], where: str, findings: Findings) -> _Entry | None:
+    name = _name(row)
+    if name is None:
+        findings.add(Fault.NO_FILE_NAME, where)
+        return None
+    return _Entry(own_id, row, name)
 
 
 def _name(row: dict[str, Any]) -> str | None:

@@ -8,11 +8,13 @@ where most pictures that can show it do, sizes tell nothing. And the other pictu
 from collections import defaultdict
 from typing import Any
 
-from .._shared.json_values import Key, key
-from .coco_pictures import Picture
+import numpy as np
+
+from .coco_json import Key, key
+from .coco_pictures import Head, Picture, Size
+from .codec import upright
 from .findings import Fault, Findings
 from .outlines import read_outline
-from .turning import Size
 
 EITHER = {False, True}  # of Picture.turned
 
@@ -89,3 +91,21 @@ def _lies_in(segmentation: Any, size: Size) -> bool:
     right = max(max(polygon[::2]) for polygon in outline.polygons)
     bottom = max(max(polygon[1::2]) for polygon in outline.polygons)
     return right <= size[1] + slip and bottom <= size[0] + slip
+
+
+def turned_masks(masks: np.ndarray, orientation: int) -> np.ndarray:
+    """Masks on stored pixels, bool (N, H, W), as they lie on the upright picture."""
+    return upright(masks, orientation, rows=1)
+
+
+def turned_boxes(boxes: np.ndarray, head: Head) -> np.ndarray:
+    """Boxes on stored pixels, float (N, 4), x1 y1 x2 y2, as they lie on the upright picture."""
+    orientation, (height, width) = head.orientation, head.upright
+    if orientation in (5, 6, 7, 8):
+        boxes = boxes[:, [1, 0, 3, 2]]
+    x1, y1, x2, y2 = boxes.T
+    if orientation in (3, 4, 7, 8):
+        y1, y2 = height - y2, height - y1
+    if orientation in (2, 3, 6, 7):
+        x1, x2 = width - x2, width - x1
+    return np.stack([x1, y1, x2, y2], axis=1)

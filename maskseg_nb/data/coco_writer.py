@@ -11,7 +11,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from .._shared.files import new_folder
-from ..errors import DatasetError, quoted
+from ..errors import DatasetError, cannot_write, quoted
 from .checked_dataset import category_names
 from .coco import CocoDataset
 from .codec import encoded
@@ -26,8 +26,8 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
     The folder appears whole or not at all: it is written under another name and then renamed.
 
     Args:
-        dataset: Pictures with their truth. Annotations are numbered from 1; those whose mask has no pixel
-            are left out, with a warning. A picture whose number is taken gets another.
+        dataset: Pictures with their ground truth. Annotations are numbered from 1; those whose mask has no
+            pixel are left out, with a warning. A picture whose number is taken gets another.
         folder: A new folder; its parent exists.
         progress: Show a progress bar.
 
@@ -51,8 +51,7 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
             shutil.rmtree(partial, ignore_errors=True)
             raise
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise DatasetError(f"{quoted(target)} cannot be written: {reason}; give another folder") from None
+        raise DatasetError(cannot_write(target, error)) from None
     if empty:
         warnings.warn(
             f"left out {empty} annotations without a pixel in their mask; outline them again", stacklevel=2
@@ -61,7 +60,7 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
 
 
 def coco_annotations(truth: Truth) -> Iterator[dict[str, Any]]:
-    """A picture's truth as entries of COCO's list of annotations, all but `id` and `image_id`."""
+    """An image's ground truth as entries of COCO's list of annotations, all but `id` and `image_id`."""
     for row, rle in enumerate(encode_masks(truth.masks)):
         x1, y1, x2, y2 = truth.boxes[row].tolist()
         yield {
@@ -84,7 +83,7 @@ def coco_head(what: str) -> dict[str, Any]:
 
 
 def _write(dataset: Dataset, categories: tuple[str, ...], folder: Path, progress: bool) -> int:
-    """Returns how many annotations were left out, as no pixel is in their mask."""
+    """Write the pictures and the JSON; how many annotations were left out, as their mask has no pixel."""
     (folder / "images").mkdir()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

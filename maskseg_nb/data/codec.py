@@ -10,9 +10,9 @@ import math
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -26,9 +26,11 @@ from .pixels import is_deep_png, to_rgb
 
 MAX_PIXELS = 2**26  # width x height of a picture that is decoded: telephones make 9248 x 6936
 MAX_CODED_PIXELS = 3 * MAX_PIXELS  # of a HEIC's tiles, its alpha among them
-MAX_BYTES = 200 * 2**20  # of a picture's file
+MAX_PICTURE_BYTES = 200 * 2**20  # of a picture's file
+TOO_LARGE = f"is larger than {MAX_PICTURE_BYTES // 2**20} MB; save it smaller"
+NO_MEMORY = "needs more memory than is free; save it smaller"
 MAX_SCANS = 100  # of a JPEG: a progressive one has about 10, and each costs a pass over all pixels
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")  # that Pillow opens; HEIC beside them
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")  # HEIC beside them
 _FOR_CV2 = ("JPEG", "MPO", "PNG", "WEBP")  # where they hold plain 8-bit grey or RGB
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")  # marker, length, components
 _ORIENTATION = 0x0112  # EXIF tag
@@ -49,14 +51,14 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
     """What `load_image` does with a file's bytes; `name` stands for them in messages."""
     if not data:
         raise ImageError(f"{name}: empty, 0 bytes; copy or download the picture again")
-    if len(data) > MAX_BYTES:
-        raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB; save it smaller")
+    if len(data) > MAX_PICTURE_BYTES:
+        raise ImageError(f"{name} {TOO_LARGE}")
     with _guarded(name):
         image = _checked(data, name)
         pixels, note = _with_cv2(data, image), ""
         if pixels is None:
             pixels, note = to_rgb(image, name, data)
-        pixels = _upright(pixels, _orientation(image))
+        pixels = upright(pixels, _orientation(image))
         several = getattr(image, "is_animated", False)  # to count a hostile GIF's frames takes minutes
     if several:
         used = "main one" if image.format == "HEIF" and image.tell() else "first"
@@ -72,7 +74,7 @@ def pillow_pixels(image: Image.Image, name: str) -> np.ndarray:
         _check_size(image, name)
         image.load()
         pixels, note = to_rgb(image, name)
-        pixels = _upright(pixels, _orientation(image))
+        pixels = upright(pixels, _orientation(image))
     if note:
         _warn(note)
     return pixels
@@ -99,17 +101,15 @@ def _guarded(name: str) -> Iterator[None]:
             raise
         except UnidentifiedImageError:
             raise ImageError(
-                f"{name} is not a picture that can be read; use one of {', '.join(FORMATS)}, HEIC"
+                f"{name} is not a picture that can be read; use one of {', '.join(PILLOW_FORMATS)}, HEIC"
             ) from None
         except Image.DecompressionBombError:
             raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels; save it smaller") from None
-        except MemoryError:
-            raise ImageError(f"{name} needs more memory than is free; save it smaller") from None
         except Exception as error:  # Pillow's plugins raise a dozen kinds on damaged files
             reason = quoted(str(error).strip())[1:-1] or type(error).__name__
             allocation = "Memory allocation error" in reason and "Security limit" not in reason  # libheif's
             if is_out_of_memory(error) or allocation:
-                raise ImageError(f"{name} needs more memory than is free; save it smaller") from None
+                raise ImageError(f"{name} {NO_MEMORY}") from None
             if "nsupported" in reason:  # by Pillow or libheif; the file may be sound
                 raise ImageError(f"{name} cannot be read: {reason}; save it as a JPEG or PNG") from None
             raise ImageError(f"{name} is damaged: {reason}; copy or download it again") from None
@@ -148,7 +148,7 @@ def _opened(file: BinaryIO) -> Image.Image:
     file.seek(0)
     if kinds & heif_boxes.HEIC and not kinds & heif_boxes.AVIF:  # those Pillow decodes, by libavif
         return pi_heif.HeifImageFile(file)
-    return Image.open(file, formats=FORMATS)
+    return Image.open(file, formats=PILLOW_FORMATS)
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -197,26 +197,28 @@ def _plain_bmp(data: bytes) -> bool:
     return number(28, 2) != 16 and not masks
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, read: Callable[[Any], Image.Exif] | None = None) -> int:
     """What EXIF or XMP says, 1 to 8; metadata that cannot be read says nothing.
 
     Of a HEIC, which is turned already as its container says, pi-heif has set it to 1.
     """
     try:
-        return image.getexif().get(_ORIENTATION, 1)
+        said = (read(image) if read else image.getexif()).get(_ORIENTATION, 1)
     except Exception:  # a dozen kinds, as in _guarded, and the pixels are sound
         return 1
+    return said if said in range(1, 9) else 1
 
 
-def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo what the EXIF orientation tag (1 to 8) says of an (H, W, 3) array."""
+def upright(pixels: np.ndarray, orientation: int, rows: int = 0) -> np.ndarray:
+    """Stored pixels as EXIF's orientation, 1 to 8, turns them; `rows` is the axis of y, and x follows it."""
+    columns = rows + 1
     if orientation in (5, 6, 7, 8):
-        image = image.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(rows, columns)
     if orientation in (3, 4, 7, 8):
-        image = image[::-1]
+        pixels = np.flip(pixels, rows)
     if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return np.ascontiguousarray(image)
+        pixels = np.flip(pixels, columns)
+    return np.ascontiguousarray(pixels)
 
 
 def stored_size(file: BinaryIO, name: str) -> tuple[tuple[int, int], int]:
@@ -226,13 +228,9 @@ def stored_size(file: BinaryIO, name: str) -> tuple[tuple[int, int], int]:
     """
     with _guarded(name), _opened(file) as image:
         _check_size(image, name)
-        try:
-            orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)  # a PNG's own would decode it
-        except Exception:  # as in _orientation
-            orientation = 1
         tags = getattr(image, "tag_v2", {})  # of a TIFF, whose height and width Pillow has turned already
         size = (int(tags.get(_LENGTH, image.height)), int(tags.get(_WIDTH, image.width)))
-        return size, orientation if orientation in range(1, 9) else 1
+        return size, _orientation(image, Image.Image.getexif)  # a PNG's own would decode it
 
 
 def encoded(suffix: str, image: np.ndarray, options: tuple[int, ...] = ()) -> bytes:

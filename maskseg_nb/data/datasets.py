@@ -10,7 +10,7 @@ from .truth import Truth
 
 
 class Dataset(Protocol):
-    """Pictures with the truth about them, as `evaluate` and `train` take them."""
+    """Pictures with their ground truth, as `evaluate` and `train` take them."""
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -19,17 +19,17 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> tuple[np.ndarray, Truth]:
-        """A picture, uint8 (H, W, 3) RGB, and what is in it. IndexError where there is none.
+        """An image, uint8 (H, W, 3) RGB, and its ground truth. IndexError where there is none.
 
-        Grey and RGBA pictures will do, too: `train` and `evaluate` make them RGB as `load_image` does.
+        Grey and RGBA will do, too: `train` and `evaluate` make them RGB as `load_image` does.
         """
 
 
 class PictureList:
-    """A dataset of pictures that lie in memory.
+    """A dataset in memory.
 
     Args:
-        pairs: (image, Truth) each: uint8 (H, W, 3) RGB, and its truth; all with the same categories.
+        pairs: (image, Truth) each: uint8 (H, W, 3) RGB, and its ground truth; all with the same categories.
 
     Raises:
         ValueError: There is none, or two have different categories.
@@ -52,11 +52,11 @@ class PictureList:
 
 
 class Part:
-    """Some of a dataset's pictures.
+    """Some of a dataset's pictures, in an order of your own.
 
     Args:
         dataset: All of them.
-        indices: Which, in which order.
+        indices: Of the pictures that are taken.
 
     Raises:
         IndexError: The dataset has no such picture.
@@ -76,15 +76,18 @@ class Part:
 
 
 def split(dataset: Dataset, held_out: int, seed: int = 0) -> tuple[Part, Part]:
-    """A dataset in two by chance: the pictures to learn from, and those that are held out.
+    """Split a dataset at random into a training set and a validation set.
 
     Args:
-        dataset: At least one picture more than is held out.
-        held_out: How many are.
-        seed: Another seed, other pictures.
+        dataset: Any, of more than `held_out` pictures.
+        held_out: How many pictures the validation set gets.
+        seed: The same seed, the same split.
+
+    Returns:
+        The training set and the validation set, both in the dataset's order.
 
     Raises:
-        ValueError: Nothing would be left.
+        ValueError: Nothing would be left to learn from.
     """
     if not 0 <= held_out < len(dataset):
         raise ValueError(f"held_out must be 0 to {len(dataset) - 1}, got {held_out}")

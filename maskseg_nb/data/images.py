@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from ..errors import ImageError, quoted
-from .codec import MAX_BYTES, MAX_PIXELS, decode_image, pillow_pixels
+from .._shared.checks import is_whole
+from ..errors import ImageError, cannot_open, quoted, reason
+from .codec import MAX_PICTURE_BYTES, MAX_PIXELS, NO_MEMORY, TOO_LARGE, decode_image, pillow_pixels
 from .pixels import on_white
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | Image.Image
@@ -92,7 +93,7 @@ def preprocess(source: Source, size: tuple[int, int] | None = (800, 800)) -> tup
 
 def _check_size(size: tuple[int, int]) -> None:
     good = isinstance(size, (tuple, list)) and len(size) == 2
-    good = good and all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in size)
+    good = good and all(map(is_whole, size))
     if not good or min(size) < 1 or int(size[0]) * int(size[1]) > MAX_PIXELS:
         raise ValueError(
             f"size must be (height, width) in pixels or None, at most {MAX_PIXELS:,} pixels in all, "
@@ -106,8 +107,7 @@ def _read(path: str, name: str) -> bytes:
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist; check the path {quoted(path)}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ImageError(f"{name} cannot be opened: {reason}; choose a readable file") from None
+        raise ImageError(cannot_open(path, error)) from None
     return read_picture_file(handle, name)
 
 
@@ -122,14 +122,14 @@ def read_picture_file(handle: int, name: str) -> bytes:
         os.close(handle)  # open() below would raise its own error for a folder
         raise ImageError(f"{name} is not a file; choose a picture file")
     with open(handle, "rb") as file:
-        if status.st_size > MAX_BYTES:
-            raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB; save it smaller")
+        if status.st_size > MAX_PICTURE_BYTES:
+            raise ImageError(f"{name} {TOO_LARGE}")
         try:
-            return file.read(MAX_BYTES + 1)  # one more than allowed: the file may have grown
+            return file.read(MAX_PICTURE_BYTES + 1)  # one more than allowed: the file may have grown
         except OSError as error:
-            raise ImageError(f"{name} cannot be read: {error.strerror}; copy it to a local disk") from None
+            raise ImageError(f"{name} cannot be read: {reason(error)}; copy it to a local disk") from None
         except MemoryError:
-            raise ImageError(f"{name} needs more memory than is free; save it smaller") from None
+            raise ImageError(f"{name} {NO_MEMORY}") from None
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from .._shared.json_values import is_blank, number, whole
+from .coco_json import is_blank, number, whole
 from .findings import Fault
+from .rle import NOT_CODED, decoded_runs
 
 _NUMBERS = {int, float}
 _FARTHEST = 1e9  # pixels
-_NOT_CODED = re.compile("[^0-o]")  # COCO codes 6 bits a letter, from "0" on
 _ONE_RUN = re.compile("[P-o]*[0-O]")  # a number's last letter is below "P"
-_LONGEST_RUN = 7  # letters, of 5 bits each
 
 
 @dataclass(slots=True)
@@ -76,27 +75,6 @@ def read_outline(segmentation: Any, size: tuple[int, int]) -> Outline | Fault:
             return _polygons(segmentation, size)
         segmentation = segmentation[0]
     return _run_lengths(segmentation, size) if isinstance(segmentation, dict) else Fault.NOT_POINTS
-
-
-def decoded_runs(coded: str) -> np.ndarray | None:
-    """The numbers behind COCO's code for run lengths: int64; None where it is none.
-
-    Five bits a letter, the lowest first; the sixth bit says that the number goes on. From the fourth number
-    on, each is the difference to the last but one (pycocotools, `rleFrString`).
-    """
-    if not coded or _NOT_CODED.search(coded):
-        return None
-    codes = np.frombuffer(coded.encode("ascii"), np.uint8).astype(np.int64) - ord("0")
-    ends = np.flatnonzero(codes < 32)
-    lengths = np.diff(ends, prepend=-1)
-    if not len(ends) or ends[-1] != len(codes) - 1 or lengths.max() > _LONGEST_RUN:
-        return None
-    starts = ends - lengths + 1
-    places = np.arange(len(codes)) - np.repeat(starts, lengths)
-    runs = np.add.reduceat((codes & 31) << 5 * places, starts)
-    runs -= np.where(codes[ends] & 16, 1 << 5 * lengths, 0)  # the highest bit is the sign
-    runs[1::2], runs[2::2] = runs[1::2].cumsum(), runs[2::2].cumsum()
-    return runs
 
 
 def _polygons(parts: list[Any], size: tuple[int, int]) -> Outline | Fault:
@@ -186,6 +164,6 @@ def _coded(counts: str) -> Outline | Fault:
     """Run lengths in COCO's code. Whether they add up is seen when they are decoded, which takes longer."""
     if counts.startswith("b'") and counts.endswith("'"):  # what str() makes of bytes
         counts = counts[2:-1].replace("\\\\", "\\")
-    if not counts or _NOT_CODED.search(counts) or counts[-1] >= "P":
+    if not counts or NOT_CODED.search(counts) or counts[-1] >= "P":
         return Fault.RLE_DAMAGED
     return Fault.NO_AREA if _ONE_RUN.fullmatch(counts) else Outline(runs=counts)

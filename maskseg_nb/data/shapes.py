@@ -1,4 +1,4 @@
-"""Pictures of shapes, made on the fly, with masks that are exact.
+"""Images of shapes, made on the fly, with exact masks.
 
 All arithmetic is on whole numbers, and NumPy promises that `RandomState` never changes: the same seed gives
 the same pixels on every platform.
@@ -15,7 +15,7 @@ from .truth import Truth
 CATEGORIES = ("__background__", "circle", "square", "triangle", "star")
 ANGLES = 64  # to a full turn
 UNIT = 1024  # of the table of sines below
-LEAST_AREA = 40  # pixels of a shape that is still to be seen
+LEAST_AREA = 40  # pixels of a shape that can still be seen
 SINES = [round(UNIT * math.sin(2 * math.pi * step / ANGLES)) for step in range(ANGLES)]
 # Category -> its corners: (angle in steps of the table, distance from the middle as a share of 1/16).
 CORNERS = {
@@ -26,17 +26,17 @@ CORNERS = {
 
 
 class Random:
-    """Whole numbers by chance.
+    """Random whole numbers.
 
     Args:
-        seed: Numbers from 0 to 2**32 - 1; the same ones, the same chance.
+        seed: Numbers from 0 to 2**32 - 1; the same seed, the same random numbers.
     """
 
     def __init__(self, seed: tuple[int, ...]) -> None:
         self._state = np.random.RandomState(seed)
 
     def integers(self, low: int, high: int, size: int | tuple[int, ...] | None = None) -> Any:
-        """int64 numbers, low <= n < high."""
+        """int64 of shape `size` (one number where it is None), low <= n < high."""
         return self._state.randint(low, high, size, dtype=np.int64)
 
 
@@ -44,10 +44,10 @@ class ShapesDataset:
     """Circles, squares, triangles and stars that overlap, on textured ground, under uneven light.
 
     Args:
-        count: How many pictures.
-        seed: Another seed, other pictures.
-        size: (height, width) of each, in pixels.
-        most: Shapes in a picture, at most; at least 1.
+        count: How many images.
+        seed: 0 to 2**32 - 1; the same seed, the same images.
+        size: (height, width) of each, in pixels, at least 32.
+        most: The most shapes in an image, at least 1.
 
     Raises:
         ValueError: A number is out of range.
@@ -70,7 +70,7 @@ class ShapesDataset:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, Truth]:
-        """A picture, uint8 (H, W, 3) RGB, and the truth about it: what of each shape is to be seen.
+        """An image, uint8 (H, W, 3) RGB, and its ground truth: what can be seen of each shape.
 
         Raises:
             IndexError: There is no such picture.
@@ -79,7 +79,7 @@ class ShapesDataset:
             raise IndexError(f"there is no picture {index}: they are 0 to {self.count - 1}")
         random = Random((self.seed, index))
         image = _texture(random, self.size, contrast=24)
-        owners = np.zeros(self.size, np.int64)  # which shape is to be seen at each pixel; 0 is the ground
+        owners = np.zeros(self.size, np.int64)  # the shape that is seen at each pixel; 0 is the ground
         names = []
         for number in range(1, 1 + int(random.integers(1, self.most + 1))):
             name = CATEGORIES[int(random.integers(1, len(CATEGORIES)))]
@@ -151,7 +151,7 @@ def _lit(random: Random, image: np.ndarray) -> np.ndarray:
 
 
 def _truth(index: int, owners: np.ndarray, names: list[str]) -> Truth:
-    """Of each shape what is not covered, where that is enough to be seen."""
+    """What is not covered of each shape, where that is enough to be seen."""
     masks = [owners == number for number in range(1, len(names) + 1)]
     seen = [number for number, mask in enumerate(masks) if np.count_nonzero(mask) >= LEAST_AREA]
     stack = np.array([masks[number] for number in seen], bool).reshape(-1, *owners.shape)

@@ -1,7 +1,4 @@
-"""What is in a picture, as somebody outlined it, and masks as COCO's run lengths.
-
-A dataset, here, is anything with `categories`, `len()`, and `dataset[i]` giving (image, Truth).
-"""
+"""Ground truth: what is in an image, as a person outlined it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -10,22 +7,25 @@ import numpy as np
 
 from .._shared.checks import check_array, check_size
 
-ROWS = ("boxes", "labels", "masks", "crowd", "areas", "ids")  # the fields with a row an instance
+PER_INSTANCE = ("boxes", "labels", "masks", "crowd", "areas", "ids")  # the fields with one row per instance
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is in a picture, as somebody outlined it.
+    """The ground truth of an image: one row per instance, as a person outlined them.
 
     Attributes:
         boxes: float64 (N, 4), x1 y1 x2 y2 in pixels.
-        labels: int64 (N,), indices into `categories`.
+        labels: int64 (N,), indices into `categories`, from 1.
         masks: bool (N, H, W).
         crowd: bool (N,): a region of many that nobody told apart; it counts neither for nor against.
         areas: float64 (N,), pixels, as the annotation states them; they decide what is small or large.
         ids: int64 (N,), the annotations' own numbers.
         categories: Names indexed by label, [0] the background.
-        image_id: The picture's own number.
+        image_id: The image's own number.
+
+    Raises:
+        TypeError, ValueError: An array has another dtype or shape, or a label is no category's.
     """
 
     boxes: np.ndarray
@@ -61,13 +61,16 @@ class Truth:
         *,
         image_id: int = 0,
     ) -> "Truth":
-        """The truth that masks alone tell: boxes around them, areas counted, no crowd, ids from 1.
+        """Ground truth from masks alone: boxes around them, areas counted, no crowd, ids from 1.
 
         Args:
             masks: bool (N, H, W), each with at least one pixel.
-            labels: N indices into `categories`.
+            labels: N indices into `categories`, from 1.
             categories: Names indexed by label, [0] the background.
-            image_id: The picture's own number.
+            image_id: The image's own number.
+
+        Raises:
+            TypeError, ValueError: As `Truth`; or a mask is empty.
         """
         return cls(
             boxes=boxes_of(masks),
@@ -101,7 +104,7 @@ class Truth:
     def only(self, names: Collection[str]) -> "Truth":
         """The rows of these categories; labels stay what they are."""
         kept = np.array([name in names for name in self.names], bool)
-        return replace(self, **{name: getattr(self, name)[kept] for name in ROWS})
+        return replace(self, **{name: getattr(self, name)[kept] for name in PER_INSTANCE})
 
 
 def boxes_of(masks: np.ndarray) -> np.ndarray:
@@ -125,8 +128,8 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
 def boxes_fit(boxes: np.ndarray, around: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     """Whether boxes can be those of their objects: bool (N,).
 
-    They need not be tight (an object may be partly hidden), but must lie in the picture, give or take a
-    quarter of its longest side, and touch the box around what is to be seen of the object.
+    They need not be tight (an object may be partly hidden), but must lie in the image, give or take a
+    quarter of its longest side, and touch the box around what can be seen of the object.
 
     Args:
         boxes: float (N, 4), x1 y1 x2 y2.

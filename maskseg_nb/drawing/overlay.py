@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .._shared.checks import check_fraction, check_image
+from .._shared.checks import check_fraction, check_image, kind_of
 from ..mask_rcnn.instances import Instances, check_instances
 from .boxes import line_width
 from .colors import _SHADES, _category_lut, instance_colors
@@ -103,8 +103,7 @@ def draw_semantic_map(image: np.ndarray, class_map: np.ndarray, alpha: float = 0
     check_image(image)
     check_fraction("alpha", alpha)
     if not isinstance(class_map, np.ndarray) or class_map.dtype != np.uint8:
-        got = class_map.dtype if isinstance(class_map, np.ndarray) else type(class_map).__name__
-        raise TypeError(f"class_map must be uint8 category ids, got {got}")
+        raise TypeError(f"class_map must be uint8 category ids, got {kind_of(class_map)}")
     _check_same_size(image, class_map.shape)
     colored = np.stack([cv2.LUT(class_map, _category_lut(channel)) for channel in range(3)], axis=-1)
     blended = cv2.addWeighted(image, 1 - alpha, colored, alpha, 0)
@@ -139,8 +138,7 @@ def _highest_point(instances: Instances, index: int) -> tuple[int, int]:
 def _as_stack(masks: np.ndarray, image_size: tuple[int, ...]) -> np.ndarray:
     """(N, 1, H, W) or (N, H, W), checked, as (N, H, W)."""
     if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "fb":
-        got = masks.dtype if isinstance(masks, np.ndarray) else type(masks).__name__
-        raise TypeError(f"masks must be a float or bool array, got {got}")
+        raise TypeError(f"masks must be a float or bool array, got {kind_of(masks)}")
     shape = masks.shape
     if masks.ndim == 4 and masks.shape[1] == 1:
         masks = masks[:, 0]

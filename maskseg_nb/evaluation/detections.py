@@ -15,7 +15,7 @@ from torchvision.models.detection import MaskRCNN
 
 from ..data.images import preprocess
 from ..data.rle import decode_masks
-from ..errors import DatasetError, quoted
+from ..errors import DatasetError, cannot_write
 from ..mask_rcnn.instances import Instances, instance_rles
 from ..mask_rcnn.predict import predict
 from ..models.zoo import categories_of
@@ -134,7 +134,7 @@ class FoundFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.rows = list(self._read()) if self.path.exists() else []
         except OSError as error:
-            raise self._wrong(error) from None
+            raise DatasetError(cannot_write(self.path, error)) from None
 
     def _read(self) -> Iterator[Found]:
         with self.path.open("rb") as file:
@@ -150,11 +150,7 @@ class FoundFile:
                 if file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            raise self._wrong(error) from None
-
-    def _wrong(self, error: OSError) -> DatasetError:
-        reason = error.strerror or type(error).__name__
-        return DatasetError(f"{quoted(self.path)} cannot be written: {reason}; give another folder as cache")
+            raise DatasetError(cannot_write(self.path, error)) from None
 
 
 def _ends_within_a_line(file: BinaryIO) -> bool:

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torchvision.models.detection import MaskRCNN
 
-from ..models.own_model import frozen_norms
-from ..models.zoo import categories_of
+from ..models.zoo import categories_of, frozen_norms
 from .knobs import Knobs
 
 

@@ -6,11 +6,11 @@ and a category name a box, kept or lost, before and after a knob has moved.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign, box_iou, clip_boxes_to_image
 
+from .._shared.checks import is_whole
 from ..models.zoo import categories_of
 from .journey import AnchorStep, DetectionStep, Journey, MaskStep, ProposalStep, Rival
 from .roi_align import pooled, roi_levels
@@ -87,7 +87,7 @@ def _first_anchor(trace: Trace, level: int) -> int:
 
 
 def _check_row(name: str, row: int | None, count: int) -> int:
-    if isinstance(row, bool) or not isinstance(row, (int, np.integer)):
+    if not is_whole(row):
         raise TypeError(f"{name} must be a whole number, got {type(row).__name__}")
     if not 0 <= row < count:
         raise ValueError(f"there is no {name} {row}: " + (f"they are 0 to {count - 1}" if count else "none"))

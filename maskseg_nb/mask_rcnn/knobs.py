@@ -5,6 +5,7 @@ from typing import Any
 
 from torchvision.models.detection import MaskRCNN
 
+from .._shared.checks import is_number, is_whole
 from ..errors import shortened
 
 
@@ -38,7 +39,7 @@ class Knobs:
             most = 1.0 if field.name.endswith("threshold") else float("inf")
             kind = "a number in [0, 1]" if most == 1 else "a number of at least 0"
             kind = "a whole number of at least 1" if whole else kind
-            good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+            good = is_whole(value) if whole else is_number(value)
             if not good or not (1 if whole else 0) <= value <= most:
                 raise ValueError(f"{field.name} must be {kind}, got {shortened(ascii(value), 80)}")
 

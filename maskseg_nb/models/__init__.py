@@ -1,5 +1,5 @@
 """Which networks there are, and their weights: found, checked, loaded.
 
-Read `loading` first, then `zoo` and `street`. Weights on their way: `download`, `checkpoints`, `bundles`,
-`own_model`, `anchors`, `fill`. The parts of a network: `backbones`, `bfloat16`.
+Read `loading` first, then `zoo` and `street`. Weights on their way: `download`, `checkpoints`, `state_dicts`,
+`own_model`, `details`. The parts of a network: `backbones`, `bfloat16`.
 """

@@ -21,7 +21,7 @@ BODY_PARTS = ("stem", "C2", "C3", "C4", "C5")  # as in Feature Pyramid Networks:
 
 
 def parts(model: MaskRCNN) -> dict[str, list[nn.Module]]:
-    """The network's parts, in the order that a picture runs through them.
+    """The network's parts, in the order that an image runs through them.
 
     "stem", "C2", "C3", "C4" and "C5" are the body, at strides 2, 4, 8, 16 and 32; then "pyramid", "rpn",
     "box" and "mask". A backbone of another make is one part, "backbone".

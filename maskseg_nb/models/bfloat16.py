@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
-from .backbones import has_pyramid
+from .backbones import has_pyramid, parts
 from .street import NormedConv2d
 
 
@@ -24,18 +24,11 @@ def to_bfloat16(model: MaskRCNN) -> MaskRCNN:
     What goes into and comes out of backbone and heads stays float32.
     """
     fold_batch_norms(model)
-    heads, backbone = model.roi_heads, model.backbone
-    parts = [backbone]
+    backbone, heads = model.backbone, parts(model)
+    bodies = [backbone]
     if has_pyramid(backbone):
-        parts = [backbone.body, *backbone.fpn.inner_blocks, *backbone.fpn.layer_blocks]
-    for part in (
-        *parts,
-        model.rpn.head,
-        heads.box_head,
-        heads.box_predictor,
-        heads.mask_head,
-        heads.mask_predictor,
-    ):
+        bodies = [backbone.body, *backbone.fpn.inner_blocks, *backbone.fpn.layer_blocks]
+    for part in (*bodies, *heads["rpn"], *heads["box"], *heads["mask"]):
         part.to(torch.bfloat16, memory_format=torch.channels_last)
         part.register_forward_pre_hook(_inputs_to_bfloat16)
         part.register_forward_hook(outputs_to_float32)
@@ -53,7 +46,7 @@ def has_native_bfloat16(device: torch.device) -> bool:
 
 
 def fold_batch_norms(model: nn.Module) -> None:
-    """Multiply each BatchNorm in eval mode into the convolution before it: one pass over the pixels less.
+    """Multiply each BatchNorm in eval mode into the convolution before it: that saves a pass over the pixels.
 
     A norm belongs to the convolution that stands before it in the same module, as in every network of
     torchvision's.
@@ -87,10 +80,10 @@ def outputs_to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
 
 
 def _cast(values: Any, dtype: torch.dtype) -> Any:
-    """The same tensors in another dtype, whatever holds them; pictures with their channels last."""
+    """The same tensors in another dtype, whatever holds them; maps (B, C, H, W) with their channels last."""
     if isinstance(values, Tensor):
-        is_picture = values.ndim == 4 and dtype == torch.bfloat16
-        memory_format = torch.channels_last if is_picture else torch.preserve_format
+        is_map = values.ndim == 4 and dtype == torch.bfloat16
+        memory_format = torch.channels_last if is_map else torch.preserve_format
         return values.to(dtype, memory_format=memory_format)
     if isinstance(values, dict):
         return OrderedDict((name, _cast(value, dtype)) for name, value in values.items())

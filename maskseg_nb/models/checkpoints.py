@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .._shared.memory import is_out_of_memory
-from ..errors import ModelError, quoted, shortened
-from .bundles import mask_rcnns_in
-from .download import MAX_BYTES, Download, fetch
+from ..errors import ModelError, cannot_open, quoted, shortened
+from .download import MAX_WEIGHTS_BYTES, Download, fetch
+from .state_dicts import mask_rcnns_in
 
 MAX_TENSORS = 10_000  # in a file; a Mask R-CNN has some 300, with an optimiser's memory some 1,000
 MAX_LIST = 2 * 2**20  # bytes that say which tensors there are; of 1,000 they are 0.2 MB
@@ -51,20 +51,18 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_mask_rcnn(path: Path) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
-    """Read a Mask R-CNN's weights as people save them: see bundles.py; else as `read_state`.
+    """Read a Mask R-CNN's weights as people save them: see `state_dicts`; else as `read_state`.
 
     Returns:
         state, metadata: As `read_state`.
-        notes: Says which was taken where the file holds several.
+        notes: Says which is used where the file holds several.
     """
     content, metadata = _content(path)
     name, notes = quoted(path.name), []
     found = mask_rcnns_in(content)
     if len(found) > 1:
         first, *others = (quoted(place or "its top", 60) for place in found)
-        notes.append(
-            f"{name} holds several Mask R-CNNs: taken is {first}; to take {others[0]}, save it alone"
-        )
+        notes.append(f"{name} holds several Mask R-CNNs; {first} is used. To use {others[0]}, save it alone")
     return _checked(next(iter(found.values()), content), name), metadata, notes
 
 
@@ -73,8 +71,10 @@ def _content(path: Path) -> tuple[object, dict[str, str]]:
     try:
         if not path.is_file():
             raise ModelError(f"{name} is not a file; give the path of a .safetensors or .pth checkpoint")
-        if path.stat().st_size > MAX_BYTES:
-            raise ModelError(f"{name} is larger than {MAX_BYTES // 2**30} GB, more than a Mask R-CNN needs")
+        if path.stat().st_size > MAX_WEIGHTS_BYTES:
+            raise ModelError(
+                f"{name} is larger than {MAX_WEIGHTS_BYTES // 2**30} GB, more than a Mask R-CNN needs"
+            )
         if path.suffix != ".safetensors":
             with path.open("rb") as opened:  # once: nobody can put another file there between two looks
                 return _unpickled(opened, name), {}
@@ -86,8 +86,7 @@ def _content(path: Path) -> tuple[object, dict[str, str]]:
             keys = list(file.keys())
             return {key: file.get_tensor(key) for key in keys}, dict(file.metadata() or {})
     except OSError as error:
-        reason = error.strerror or shortened(str(error), 100)
-        raise ModelError(f"{name} cannot be opened: {reason}; give a file that you may read") from None
+        raise ModelError(cannot_open(path, error)) from None
     except RuntimeError as error:  # torch maps the file, too, which takes a descriptor of its own
         if is_out_of_memory(error):
             raise ModelError(f"{name} does not fit into memory; close other programs") from None
@@ -175,8 +174,8 @@ def _checked(state: object, name: str) -> dict[str, Tensor]:
     """The tensors of a flat dict, half-precision ones as float32."""
     if not isinstance(state, dict) or not state or not all(map(_is_plain, state.keys(), state.values())):
         raise ModelError(f"{name} holds no state dict; save model.state_dict() with torch.save")
-    if sum(tensor.numel() * tensor.element_size() for tensor in state.values()) > MAX_BYTES:
-        raise ModelError(f"{name} holds tensors of more than {MAX_BYTES // 2**30} GB: not opened")
+    if sum(tensor.numel() * tensor.element_size() for tensor in state.values()) > MAX_WEIGHTS_BYTES:
+        raise ModelError(f"{name} holds tensors of more than {MAX_WEIGHTS_BYTES // 2**30} GB: not opened")
     state = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
     if not all(map(_is_finite, state.values())):
         raise ModelError(

@@ -1,7 +1,7 @@
 """Published weights: found in torch hub's folder or downloaded there, and checked before anything opens them.
 
 torchvision's own route unpickles whatever lies in the cache, checks a digest only while it downloads, and
-waits for ever on a stalled server. Here the whole digest comes first.
+waits forever for a stalled server. Here the whole digest comes first.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from urllib.parse import urlsplit
 import torch
 from tqdm.auto import tqdm
 
-from ..errors import MAX_MESSAGE, ModelError, quoted
+from ..errors import MAX_MESSAGE, ModelError, quoted, reason
 
 CONNECT_SECONDS = 20.0  # for the name, the connection and the first byte together
 READ_SECONDS = 20.0  # for each further piece
 ABANDONED_SECONDS = 600.0  # a live download writes far more often
-MAX_BYTES = 2 * 2**30  # of a weights file
+MAX_WEIGHTS_BYTES = 2 * 2**30  # of a weights file
 _CHUNK = 2**20
 
 
@@ -49,8 +49,13 @@ class Download:
 
     @property
     def path(self) -> Path:
-        """The file in torch hub's folder: where torchvision, too, looks for it."""
-        return Path(torch.hub.get_dir()) / "checkpoints" / PurePosixPath(urlsplit(self.url).path).name
+        """The file in torch hub's folder."""
+        return weights_folder() / PurePosixPath(urlsplit(self.url).path).name
+
+
+def weights_folder() -> Path:
+    """Torch hub's folder of weights: where torchvision, too, looks for them."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def fetch(download: Download) -> bytes:
@@ -83,7 +88,7 @@ def _cached(download: Download) -> bytes | None:
     if not path.is_file():
         return None
     with contextlib.suppress(FileNotFoundError):  # another process has just set it aside
-        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
+        data = path.read_bytes() if path.stat().st_size <= MAX_WEIGHTS_BYTES else b""
         if hashlib.sha256(data).hexdigest().startswith(download.sha256_prefix):
             return data
         path.replace(_bad(path))
@@ -103,16 +108,16 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def _cannot_be_downloaded(path: Path, error: Exception) -> str:
-    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    said = getattr(error, "reason", None) or reason(error)
     if isinstance(error, http.client.IncompleteRead):
-        reason = "the connection ended too early"
+        said = "the connection ended too early"
     before, after = "put the file into ", " by hand"
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         before, after = "make room on the disk of ", ""
     elif getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS):
         before, after = "set TORCH_HOME to a folder that you may write to, instead of ", ""
     damaged = "; the cached file was damaged and is now *.bad" if _bad(path).exists() else ""
-    before = f"{path.name} cannot be downloaded ({quoted(reason, 60)}){damaged}; {before}"
+    before = f"{path.name} cannot be downloaded ({quoted(said, 60)}){damaged}; {before}"
     after += ', or use load_model("street")'
     return before + quoted(path.parent, MAX_MESSAGE - len(before) - len(after)) + after
 
@@ -128,7 +133,7 @@ def _download(download: Download, path: Path) -> None:
             total = response.length or 0  # None where the server does not say
             with tqdm(total=total or None, unit="B", unit_scale=True, desc=path.name) as bar:
                 while chunk := response.read1(_CHUNK):
-                    if bar.n + len(chunk) > MAX_BYTES:
+                    if bar.n + len(chunk) > MAX_WEIGHTS_BYTES:
                         raise OSError("the server sends more than any known weights file holds")
                     digest.update(chunk)
                     file.write(chunk)

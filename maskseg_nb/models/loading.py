@@ -16,11 +16,11 @@ from torchvision.models.detection import MaskRCNN
 from .._shared.checks import check_limit, check_model
 from .._shared.memory import within_memory
 from ..errors import ModelError, quoted, shortened
-from .anchors import Anchors
 from .bfloat16 import has_native_bfloat16, to_bfloat16
 from .checkpoints import read_published, read_state
-from .fill import fill
-from .own_model import Details, own_model, set_input_size
+from .details import Anchors, Details, set_input_size
+from .own_model import own_model
+from .state_dicts import fill
 from .zoo import MODELS, prime_roi_pools, shipped_weights
 
 PRECISIONS = ("float32", "bfloat16")
@@ -61,17 +61,17 @@ def load_model(
             torchvision's AnchorGenerator, where the aspect ratios are not 0.5, 1 and 2.
         norm_eps: Of your checkpoint's frozen batch norms: 0 where the training began from torchvision's COCO
             weights, 1e-5 where it began from a backbone alone. None takes 0 unless a variance is 0.
-        detections_per_img: At most so many instances in an image; None is the model's own number: 100, of
-            "street" 50.
+        detections_per_img: The most instances in an image; None is the model's own limit: 100, for "street"
+            50.
 
     Returns:
         A torchvision MaskRCNN in eval mode, with two attributes added: `categories`, a tuple of names indexed
-        by label, [0] the background, and `name`. RoI scales are fixed for good.
+        by label, [0] the background, and `name`. The scales of its RoIAlign pools are fixed.
 
     Raises:
         ModelError: The weights cannot be had, are not what they should be, or fit no known architecture.
-        ValueError, TypeError: No such device or precision; or one of the others is out of range, does not
-            fit the checkpoint, or is given for a model that needs no telling.
+        ValueError, TypeError: No such device or precision; or another argument is out of range, does not fit
+            the checkpoint, or is given for a model of the table, which has its own.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {quoted(precision)}")
@@ -85,7 +85,7 @@ def load_model(
         model.eval().to(place)
         prime_roi_pools(model)
         if detections_per_img is not None:
-            model.roi_heads.detections_per_img = detections_per_img
+            model.roi_heads.detections_per_img = int(detections_per_img)
         return model if precision == "float32" else to_bfloat16(model)
 
     model = within_memory(
@@ -99,7 +99,12 @@ def load_model(
 
 
 def as_model(model: nn.Module | str | os.PathLike[str] | None) -> MaskRCNN:
-    """A loaded model, out of its wrapper and checked; or what `load_model` makes of a name."""
+    """A loaded model, out of its wrapper and checked; or what `load_model` makes of a name, path or None.
+
+    Raises:
+        ModelError: As `load_model`.
+        TypeError, ValueError: It is no Mask R-CNN in eval mode that takes float32.
+    """
     if model is None or isinstance(model, (str, os.PathLike)):
         return load_model(model)
     return check_model(model)

@@ -32,9 +32,9 @@ TAPS = {3: 24, 6: 48, 14: 120, 20: 352}
 
 
 class NormedConv2d(nn.Conv2d):
-    """A convolution and the frozen BatchNorm behind it as one: its rows are scaled, a shift is its bias.
+    """A convolution and the frozen BatchNorm behind it as one: its filters are scaled, a shift is its bias.
 
-    The norm's statistics never change, so that it need not pass over the pixels once more.
+    The norm's statistics never change, so it needs no pass over the pixels of its own.
     """
 
     scale: Tensor
@@ -73,7 +73,7 @@ class InvertedResidual(nn.Module):
         self.project = NormedConv2d(hidden, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        # In place: what a convolution has just made is nobody else's, and memory is what this waits for.
+        # In place: nothing else holds what a convolution has just made, and memory is what this waits for.
         y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
         y = F.relu6(self.depthwise(y), inplace=True)
         y = self.project(y)

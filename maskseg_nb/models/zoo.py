@@ -1,4 +1,4 @@
-"""The models that there are: a short table of how each is built and where its weights are."""
+"""The table of models: how each is built, and where its weights are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,17 +26,23 @@ def frozen_resnet50_fpn(num_classes: int) -> MaskRCNN:
     to FrozenBatchNorm2d with eps 0, and with another eps every score drifts.
     """
     model = MaskRCNN(resnet_fpn_backbone(backbone_name="resnet50", weights=None), num_classes)
-    for module in model.modules():
-        if isinstance(module, FrozenBatchNorm2d):
-            module.eps = 0.0
+    for norm in frozen_norms(model):
+        norm.eps = 0.0
     return model
 
 
+def frozen_norms(model: MaskRCNN) -> list[FrozenBatchNorm2d]:
+    """The batch norms whose eps no weights show."""
+    return [module for module in model.modules() if isinstance(module, FrozenBatchNorm2d)]
+
+
 def trainable_resnet50_fpn(num_classes: int) -> MaskRCNN:
+    """torchvision's `maskrcnn_resnet50_fpn` without weights: BatchNorm that learns, eps 1e-5."""
     return maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=num_classes)
 
 
 def resnet50_fpn_v2(num_classes: int) -> MaskRCNN:
+    """torchvision's `maskrcnn_resnet50_fpn_v2` without weights."""
     return maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=num_classes)
 
 
@@ -73,15 +79,15 @@ def categories_of(model: MaskRCNN) -> tuple[str, ...]:
 
 
 def numbered(count: int) -> tuple[str, ...]:
+    """Names for `count` categories, the background among them, that nobody has named."""
     return ("__background__", *map(str, range(1, count)))
 
 
 def prime_roi_pools(model: MaskRCNN) -> None:
-    """Fix the scales of a model's RoIAlign pools, once, from a square picture.
+    """Fix the scales of a model's RoIAlign pools, once, from a square image.
 
-    torchvision infers them from the first picture that a model ever sees and keeps them. A narrow strip
-    rounds to wrong scales, and every later picture's result is then silently different
-    (pytorch/vision#3747).
+    torchvision infers them from the first image that a model ever sees and keeps them. A narrow strip rounds
+    to wrong scales, and every later result is then silently different (pytorch/vision#3747).
     """
     pools = [p for p in (model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool) if p.scales is None]
     if not pools:

@@ -9,7 +9,7 @@ import numpy as np
 from .._shared.checks import check_image
 from .._shared.files import write_new, write_whole
 from ..data.codec import encoded
-from ..errors import ImageError, MasksegError, quoted
+from ..errors import ImageError, MasksegError, cannot_write, quoted
 from ..mask_rcnn.instances import Instances, check_instances
 from .formats import FORMATS, Files, safe_name
 
@@ -89,7 +89,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(folder, error) from None
+        raise ImageError(cannot_write(folder, error)) from None
 
 
 def write_files(files: dict[Path, bytes], *, overwrite: bool) -> None:
@@ -105,7 +105,7 @@ def write_files(files: dict[Path, bytes], *, overwrite: bool) -> None:
         try:
             (write_whole if overwrite else write_new)(path, data)  # the latter: one may have come just now
         except OSError as error:
-            raise _cannot_write(path, error) from None
+            raise ImageError(cannot_write(path, error)) from None
 
 
 def contents(
@@ -165,9 +165,4 @@ def save_png(image: np.ndarray, folder: str | os.PathLike[str], stem: str) -> Pa
         except FileExistsError:
             number += 1
         except OSError as error:
-            raise _cannot_write(path, error) from None
-
-
-def _cannot_write(path: Path, error: OSError) -> ImageError:
-    reason = error.strerror or type(error).__name__
-    return ImageError(f"{quoted(path)} cannot be written: {reason}; choose another folder")
+            raise ImageError(cannot_write(path, error)) from None

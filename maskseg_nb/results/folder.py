@@ -14,7 +14,7 @@ import torch
 from torchvision.models.detection import MaskRCNN
 from tqdm.auto import tqdm
 
-from .._shared.shortages import is_shortage
+from .._shared.memory import is_shortage
 from ..errors import MasksegError, quoted, shortened
 from ..mask_rcnn.fingerprint import fingerprint
 from ..models.loading import as_model

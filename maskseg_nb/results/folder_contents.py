@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..data.images import SUFFIXES
-from ..errors import MasksegError, quoted
+from ..errors import MasksegError, quoted, reason
 
 KINDS_SHOWN = 5
 _OF_THE_SYSTEM = ("thumbs.db", "desktop.ini")  # and whatever is hidden, as .DS_Store
@@ -50,8 +50,9 @@ def pictures_in(folder: str | os.PathLike[str]) -> FolderPictures:
             if not _of_the_system(entry.name) or (kind is pictures and not entry.name.startswith("._")):
                 kind.append(path)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise MasksegError(f"{quoted(folder)} cannot be read: {reason}; give a folder of pictures") from None
+        raise MasksegError(
+            f"{quoted(folder)} cannot be read: {reason(error)}; give a folder of pictures"
+        ) from None
     if not pictures:
         also = said(others, folders)
         raise MasksegError(

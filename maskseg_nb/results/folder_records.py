@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .._shared.files import PARTIAL, whole_file
-from .._shared.shortages import is_shortage
+from .._shared.memory import is_shortage
 from ..data.coco_writer import Found
-from ..errors import MasksegError, quoted
+from ..errors import MasksegError, cannot_write, quoted
 from .coco import as_polygons, write_coco_results
 from .folder_names import Named
 from .formats import write_csv
@@ -148,12 +148,7 @@ def _text(path: Path) -> Iterator[TextIO]:
             text.flush()
             text.detach()
     except OSError as error:
-        raise _cannot_write(path, error) from None
-
-
-def _cannot_write(path: Path, error: OSError) -> MasksegError:
-    reason = error.strerror or type(error).__name__
-    return MasksegError(f"{quoted(path)} cannot be written: {reason}; choose another folder")
+        raise MasksegError(cannot_write(path, error)) from None
 
 
 def prepare(out: Path) -> Records:
@@ -171,5 +166,5 @@ def prepare(out: Path) -> Records:
             for partial in folder.glob(f"{PARTIAL}*"):
                 partial.unlink()
     except OSError as error:
-        raise _cannot_write(out, error) from None
+        raise MasksegError(cannot_write(out, error)) from None
     return records

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torchvision.models.detection import MaskRCNN
 
-from .._shared.checks import THINNEST, check_fraction, check_limit
-from .._shared.memory import is_out_of_memory
-from .._shared.shortages import is_shortage
+from .._shared.checks import THINNEST, check_fraction, check_limit, is_strip
+from .._shared.memory import is_out_of_memory, is_shortage
 from ..data.images import load_image, preprocess
 from ..errors import MAX_MESSAGE, ImageError, MasksegError, quoted, shortened
 from ..mask_rcnn.instances import Instances
@@ -137,7 +136,7 @@ def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) ->
 def _check_shape(image: np.ndarray, picture: Named) -> None:
     """Raise ImageError for a strip: to the network it is a wrong argument, here it is somebody's file."""
     height, width = image.shape[:2]
-    if max(height, width) > THINNEST * min(height, width):
+    if is_strip(height, width):
         raise ImageError(
             f"{quoted(picture.path.name)} is a strip thinner than 1:{THINNEST}, {width} x {height} pixels; "
             "cut it shorter"
@@ -162,7 +161,7 @@ def limited(model: MaskRCNN, detections_per_img: int | None) -> MaskRCNN:
     own = copy.copy(model)
     own._modules = dict(model._modules)  # the copy shared even this
     own.roi_heads = copy.copy(model.roi_heads)
-    own.roi_heads.detections_per_img = detections_per_img
+    own.roi_heads.detections_per_img = int(detections_per_img)
     return own
 
 

@@ -17,7 +17,7 @@ from ..data.datasets import Dataset
 from ..data.truth import Truth
 from .sampling import seeded
 
-LEAST_SIDE = 3  # pixels of a box that is worth learning from
+LEAST_BOX_SIDE = 3  # pixels of a box that is worth learning from
 LEAST_SEEN = 0.1  # of an instance that something is pasted over
 LARGEST_PASTED = 0.35  # of the picture
 GREY = 128  # what a crowd is painted with: it must be learned neither as something nor as nothing
@@ -100,7 +100,7 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
         masks, labels = masks[large], labels[large]
         boxes = masks_to_boxes(masks) if len(masks) else torch.zeros(0, 4)
         boxes[:, 2:] += 1  # the last pixel is inside
-        wide = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE).all(dim=1)
+        wide = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_BOX_SIDE).all(dim=1)
         return picture.float() / 255, {"boxes": boxes[wide], "labels": labels[wide], "masks": masks[wide]}
 
     @property

@@ -12,7 +12,7 @@ from ..mask_rcnn.predict import predict
 from ..mask_rcnn.prediction import Prediction
 from .loop import LOSSES
 
-LEAST_SIDE = 600  # pixels, the longest side of the picture that is drawn on
+LEAST_IMAGE_SIDE = 600  # pixels, the longest side of the picture that is drawn on
 SMOOTH = 20  # steps that a line's point is the mean of
 # torchvision's names, and what each one asks.
 QUESTIONS = {
@@ -72,7 +72,7 @@ def show_training(
 
 def _enlarged(image: np.ndarray, prediction: Prediction) -> tuple[np.ndarray, Prediction]:
     """Both a whole number of times as large, so that tags do not hide what they name in a small picture."""
-    times = -(-LEAST_SIDE // max(image.shape[:2]))
+    times = -(-LEAST_IMAGE_SIDE // max(image.shape[:2]))
     large = image.repeat(times, axis=0).repeat(times, axis=1)
     return large, replace(prediction, boxes=times * prediction.boxes, image_size=large.shape[:2])
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
 from .._shared.files import whole_file, write_whole
-from ..errors import ModelError, TrainingError, quoted
+from ..errors import ModelError, TrainingError, cannot_write, quoted
 from ..models.checkpoints import read_state
-from ..models.own_model import metadata_of
+from ..models.details import metadata_of
 from .loop import Run
 from .model_card import flat
 
@@ -105,7 +105,7 @@ def save_card(text: str, folder: Path) -> None:
     try:
         write_whole(folder / CARD, text.encode())
     except OSError as error:
-        raise _cannot_write(folder / CARD, error) from None
+        raise TrainingError(cannot_write(folder / CARD, error)) from None
 
 
 def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -126,7 +126,7 @@ def _write(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> No
             file.write(_head_in_order(data))
             file.write(memoryview(data)[_end_of_head(data) :])
     except OSError as error:
-        raise _cannot_write(path, error) from None
+        raise TrainingError(cannot_write(path, error)) from None
 
 
 def _head_in_order(data: bytes) -> bytes:
@@ -143,8 +143,3 @@ def _head_in_order(data: bytes) -> bytes:
 
 def _end_of_head(data: bytes) -> int:
     return 8 + int.from_bytes(data[:8], "little")
-
-
-def _cannot_write(path: Path, error: OSError) -> TrainingError:
-    reason = error.strerror or type(error).__name__
-    return TrainingError(f"{quoted(path)} cannot be written: {reason}; make room, or give another folder")

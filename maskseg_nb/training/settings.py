@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from ..models.own_model import MAX_SIDE, MIN_SIDE
+from ..models.details import MAX_SIDE, MIN_SIDE
 from .augmentation import Augmentation
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from torchvision import transforms
 
 from maskseg_nb import SAMPLES, ImageError, load_image, preprocess, sample_photo
-from maskseg_nb.data import images
+from maskseg_nb.data import samples
 
 
 def noise(height=40, width=60, channels=3):
@@ -294,6 +294,6 @@ def test_an_unknown_sample_is_a_value_error_that_lists_the_known():
 
 
 def test_a_sample_that_its_package_lacks_is_an_image_error(monkeypatch):
-    monkeypatch.setitem(images._SAMPLES, "cat", ("skimage", "data/no-such-file.png"))
+    monkeypatch.setitem(samples._SAMPLES, "cat", ("skimage", "data/no-such-file.png"))
     with pytest.raises(ImageError, match="the installed skimage lacks data/no-such-file.png"):
         sample_photo("cat")

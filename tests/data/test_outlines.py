@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from maskseg_nb.data.findings import Fault
-from maskseg_nb.data.outlines import Outline, decoded_runs, read_outline
+from maskseg_nb.data.outlines import Outline, read_outline
+from maskseg_nb.data.rle import decoded_runs
 
 
 def by_hand(mask):

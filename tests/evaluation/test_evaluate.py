@@ -377,7 +377,7 @@ def test_two_evaluations_that_write_and_one_that_opens_the_cache_lose_no_line(tm
 
 def test_a_cache_that_cannot_be_written_is_one_clear_error(street, photographs, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DatasetError, match="cannot be written: .*; give another folder as cache"):
+    with pytest.raises(DatasetError, match="cannot be written: .*; make room, or give another folder"):
         evaluate(street, photographs, cache=tmp_path / "file", progress=False)
 
 

@@ -19,7 +19,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from maskseg_nb import ModelError, load_model, predict, preprocess, sample_photo
 from maskseg_nb.mask_rcnn.fingerprint import fingerprint
-from maskseg_nb.models.own_model import metadata_of
+from maskseg_nb.models.details import metadata_of
 from maskseg_nb.models.street import street as build_street
 from maskseg_nb.models.zoo import categories_of
 from published_models import as_in_2019
@@ -219,7 +219,7 @@ def test_of_several_models_the_first_is_taken_and_named(tuned, tmp_path):
     torch.save({"model": tuned.state_dict(), "ema": averaged}, tmp_path / "w.pth")
     model, said = loaded(tmp_path / "w.pth")
     assert equal(model, tuned)
-    assert "holds several Mask R-CNNs: taken is 'model/'; to take 'ema/', save it alone" in said[0]
+    assert "holds several Mask R-CNNs; 'model/' is used. To use 'ema/', save it alone" in said[0]
 
 
 def test_two_models_in_one_state_dict_do_not_mix(tuned, tmp_path):
@@ -227,7 +227,7 @@ def test_two_models_in_one_state_dict_do_not_mix(tuned, tmp_path):
     pair = nn.ModuleDict({"net": tuned, "net_ema": build_street(3)})
     torch.save(pair.state_dict(), tmp_path / "w.pth")
     model, said = loaded(tmp_path / "w.pth")
-    assert equal(model, tuned) and "taken is 'net.'" in said[0]
+    assert equal(model, tuned) and "'net.' is used" in said[0]
 
 
 def test_a_bundle_that_holds_itself_is_no_endless_search(tuned, tmp_path):

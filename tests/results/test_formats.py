@@ -421,7 +421,7 @@ def test_nothing_is_overwritten_unless_asked_for(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(MasksegError, match="cannot be written: .*; choose another folder"):
+    with pytest.raises(MasksegError, match="cannot be written: .*; make room, or give another folder"):
         export(blank(), instances_of([rectangle(1, 1, 3, 3)]), tmp_path / "file", "photo")
 
 

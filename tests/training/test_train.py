@@ -22,7 +22,7 @@ from maskseg_nb.data.shapes import CATEGORIES, ShapesDataset
 from maskseg_nb.data.truth import Truth
 from maskseg_nb.errors import DatasetError, TrainingError
 from maskseg_nb.models.backbones import parts
-from maskseg_nb.models.own_model import metadata_of
+from maskseg_nb.models.details import metadata_of
 from maskseg_nb.training.augmentation import Augmentation, TrainingPictures
 from maskseg_nb.training.fine_tuning import with_categories
 from maskseg_nb.training.loop import LOSSES, Run

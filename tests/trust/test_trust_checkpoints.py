@@ -19,7 +19,7 @@ from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 
 from maskseg_nb import ModelError, load_model
 from maskseg_nb.models.checkpoints import MAX_TENSORS, read_state
-from maskseg_nb.models.download import MAX_BYTES
+from maskseg_nb.models.download import MAX_WEIGHTS_BYTES
 from maskseg_nb.models.street import street as build_street
 
 SCORES = "roi_heads.box_predictor.cls_score.weight"
@@ -159,7 +159,7 @@ def test_scores_without_rows_are_refused(tmp_path):
 def test_a_file_larger_than_any_mask_rcnn(tmp_path, got):
     path = tmp_path / "w.pth"
     path.touch()
-    os.truncate(path, MAX_BYTES + 1)  # sparse: takes no room on the disk
+    os.truncate(path, MAX_WEIGHTS_BYTES + 1)  # sparse: takes no room on the disk
     got(refusal(path, "larger than 2 GB"))
 
 
@@ -317,7 +317,7 @@ def test_a_file_that_may_not_be_read(suffix, tmp_path, monkeypatch, got):
 
     monkeypatch.setattr("maskseg_nb.models.checkpoints.safe_open", refuse)
     monkeypatch.setattr(type(path), "open", refuse)
-    got(refusal(path, "cannot be opened: Permission denied; give a file that you may read"))
+    got(refusal(path, "cannot be opened: Permission denied; choose a readable file"))
 
 
 @pytest.mark.expects("ModelError that gives the reason, at each number of free descriptors")

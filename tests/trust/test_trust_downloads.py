@@ -177,7 +177,7 @@ def test_a_failed_download_is_said_and_mended_by_the_next(answer, reason, publis
     if answer in (stall_at_once, stall_at_half):
         monkeypatch.setattr("maskseg_nb.models.download.READ_SECONDS", 0.5)
     if answer is endless:
-        monkeypatch.setattr("maskseg_nb.models.download.MAX_BYTES", 2**25)
+        monkeypatch.setattr("maskseg_nb.models.download.MAX_WEIGHTS_BYTES", 2**25)
     with serving(answer) as server:
         publish(server.address)
         got(refusal(rf"^photo-\w+\.pth cannot be downloaded \(.*(?:{reason})"))

@@ -425,7 +425,9 @@ def test_a_name_that_is_taken_by_something_else_is_left_alone(kind, tmp_path):
 )
 def test_a_folder_that_cannot_be_written_to_is_an_image_error(folder, reason, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ImageError, match=f"photo.png' cannot be written: {reason}; choose another folder"):
+    with pytest.raises(
+        ImageError, match=f"photo.png' cannot be written: {reason}; make room, or give another folder"
+    ):
         save_png(noise(), tmp_path / folder, "photo")
     assert os.listdir(tmp_path) == ["file"]
 
@@ -492,7 +494,8 @@ def test_a_folder_that_is_read_only_is_said_in_the_app_and_nothing_stays(folder,
         patch.setattr(files.os, "open", refuse)
         app.controls.save.click()
     assert (
-        "a-segmented.png&#x27; cannot be written: Read-only file system; choose another" in app._message.value
+        "a-segmented.png&#x27; cannot be written: Read-only file system; make room, or give another folder"
+        in app._message.value
     )
     assert sorted(os.listdir(folder)) == before
     app.controls.save.click()

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from maskseg_nb.data.coco import CocoDataset
-from maskseg_nb.data.turning import Head, read_head, turned_boxes, turned_masks
+from maskseg_nb.data.coco_pictures import Head, read_head
+from maskseg_nb.data.coco_turns import turned_boxes, turned_masks
 from maskseg_nb.errors import DatasetError, ImageError
 
 ORIENTATION = 0x0112

@@ -1,15 +1,20 @@
-"""Where in a checkpoint the weights are: training loops bundle them, and wrappers lengthen their names.
+"""State dicts: found in what a checkpoint holds, and put into a model.
+
+Training loops bundle weights with other things, and wrappers lengthen their names:
 
     {"epoch": 7, "model_state_dict": {"module.backbone.body.conv1.weight": ..., ...}, "optimizer": ...}
 
 A Mask R-CNN is known by the scores of its box head: what stands before that name stands before all names.
 """
 
-from torch import Tensor
+import re
 
-SCORES = (
-    "roi_heads.box_predictor.cls_score.weight"  # (categories, features) in every Mask R-CNN of torchvision
-)
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+
+from ..errors import ModelError, quoted
+
+SCORES = "roi_heads.box_predictor.cls_score.weight"  # (categories, features) in every Mask R-CNN
 COUNTER = "num_batches_tracked"  # the only whole numbers among the weights
 # What DataParallel, torch.compile, FSDP and activation checkpointing put into the names of what they wrap.
 WRAPPERS = frozenset(("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
@@ -60,3 +65,41 @@ def _unwrapped(name: str) -> str:
 def _counts_something_else(name: str, tensor: Tensor) -> bool:
     """Steps, epochs, averaged models: a single whole number that is none of BatchNorm's."""
     return tensor.ndim == 0 and not tensor.is_floating_point() and not name.endswith(COUNTER)
+
+
+def fill(model: MaskRCNN, state: dict[str, Tensor], name: str) -> None:
+    """Put the weights in place; torchvision compares, as only it knows the names of its own old releases.
+
+    The published `coco` file is of 2019. Its layers were renamed in torchvision 0.13, whose modules rename
+    the file's keys inside `load_state_dict`.
+
+    Raises:
+        ModelError: Weights are missing, unknown, or of another shape or kind.
+    """
+    other = {key for key, weight in state.items() if not _is_of_its_kind(key, weight)}
+    missing, unknown = [], []
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        missing = _keys_after("Missing key(s) in state_dict: ", str(error))
+        unknown = _keys_after("Unexpected key(s) in state_dict: ", str(error))
+        other.update(re.findall(r"size mismatch for (\S+): ", str(error)))
+        if not (missing or unknown or other):
+            raise ModelError(f"{quoted(name)} does not fit: {quoted(error, 120)}") from None
+    if missing or unknown or other:
+        raise ModelError(
+            f"{quoted(name)} does not fit: {len(missing)} weights missing, {len(unknown)} unknown, "
+            f"{len(other)} of another shape or kind, such as "
+            f"{quoted([*missing, *unknown, *sorted(other)][0])}; use the checkpoint of this architecture"
+        )
+
+
+def _keys_after(words: str, said: str) -> list[str]:
+    """The keys that `load_state_dict` lists behind these words: `"a", "b". `, to the end of the line."""
+    _, _, rest = said.partition(words)
+    return rest.partition('". \n')[0].strip('". \n').split('", "') if rest else []
+
+
+def _is_of_its_kind(key: str, weight: Tensor) -> bool:
+    """Whether fractions are fractions, and counts whole numbers: torch would take either, silently."""
+    return weight.is_floating_point() != key.endswith(COUNTER)

@@ -1,0 +1,120 @@
+"""The categories of a COCO file: labels for those that name an object."""
+
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from .._shared.checks import is_name
+from ..errors import DatasetError, quoted
+from .coco_json import Key, entries_by_id, named, text
+from .findings import Fault, Findings
+
+BACKGROUND = "__background__"
+_NOTHING = {"background", "ignore"}  # categories of no object, with _ around them (labelme) or without
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The categories of a file, without those of no object.
+
+    Attributes:
+        names: Indexed by label, [0] the background.
+        ids: The file's own number of each label; [0] is 0.
+        labels: What an annotation may state as its category_id -> label; None where that was left out.
+    """
+
+    names: tuple[str, ...]
+    ids: tuple[int, ...]
+    labels: dict[Key, int | None]
+
+
+@dataclass
+class _Category:
+    key: Key
+    name: str
+    above: str | None  # its supercategory
+    used: bool
+
+
+def read_categories(rows: list[Any], used: set[Key | None], findings: Findings) -> Categories:
+    """Labels for a file's categories, in the order of their numbers.
+
+    Left out without a word are those that name no object: the background, and the root that Roboflow writes,
+    where no annotation is of them; and of two of one name the one without annotations.
+
+    Args:
+        rows: The file's list.
+        used: Every category_id of an annotation.
+        findings: What is wrong is added here.
+
+    Raises:
+        DatasetError: None is left, or two of one name are of different kinds.
+    """
+    listed, ids = entries_by_id(
+        rows, "categories", lambda own_id, row, _: _category(own_id, row, own_id in used, findings), findings
+    )
+    labels: dict[Key, int | None] = dict.fromkeys(ids)
+    roots = {category.above for category in listed}
+    by_name: dict[str, list[_Category]] = defaultdict(list)
+    for category in listed:
+        no_object = category.name.strip("_").lower() in _NOTHING
+        is_root = category.above is None and category.name in roots
+        if category.used or not (no_object or is_root):
+            by_name[category.name].append(category)
+    for category in by_name.pop(BACKGROUND, []):
+        del labels[category.key]  # an annotation of it is of no category
+    for name, namesakes in by_name.items():
+        _join(name, namesakes, findings)
+    if not by_name:
+        raise findings.refuse("no category is left")
+    groups = list(by_name.values())
+    if all(isinstance(namesakes[0].key, int) for namesakes in groups):
+        groups.sort(key=lambda namesakes: int(namesakes[0].key))
+        numbers = [int(namesakes[0].key) for namesakes in groups]
+    else:
+        numbers = [*range(1, len(groups) + 1)]
+        for namesakes in groups:
+            findings.add(Fault.RENUMBERED, f"category {named(namesakes[0].key)}")
+    return Categories(
+        (BACKGROUND, *(namesakes[0].name for namesakes in groups)),
+        (0, *numbers),
+        labels | {category.key: label for label, group in enumerate(groups, 1) for category in group},
+    )
+
+
+def _category(own_id: Key, row: dict[str, Any], used: bool, findings: Findings) -> _Category | None:
+    stated, where = text(row.get("name")), f"category {named(own_id)}"
+    name, above = _seen(stated), _seen(text(row.get("supercategory")))
+    if name is None:
+        findings.add(Fault.NO_NAME, where)
+        return None
+    if not is_name(name):
+        findings.add(Fault.ODD_NAME, f"{where}, {quoted(name, 40)}")
+        return None
+    if name != stated:
+        findings.add(Fault.UNSEEN, f"{where}, {quoted(stated, 40)}")
+    return _Category(own_id, name, None if (above or "none").lower() == "none" else above, used)
+
+
+def _seen(name: str | None) -> str | None:
+    """A name without what nobody sees in it: tabs, no-break spaces, marks of direction and of no width."""
+    if name is None or name.isprintable():
+        return name
+    return " ".join("".join(c for c in name if unicodedata.category(c) != "Cf").split()) or None
+
+
+def _join(name: str, namesakes: list[_Category], findings: Findings) -> None:
+    """Of categories of one name keep those with annotations; several are one, if nothing tells them apart."""
+    if any(category.used for category in namesakes):
+        namesakes[:] = [category for category in namesakes if category.used]
+    if len(namesakes) == 1:
+        return
+    numbers = " and ".join(named(category.key) for category in namesakes[:3])
+    if len({category.above for category in namesakes} - {None, name}) > 1:
+        raise DatasetError(
+            f"{findings.name}: categories {numbers} are both called {quoted(name, 60)}, of "
+            "different supercategories; rename one of them, or give both the same one"
+        )
+    if namesakes[0].used:
+        findings.add(Fault.ONE_NAME, f"{numbers}, {quoted(name, 60)}")
