@@ -112,6 +112,3 @@ def _write(dataset: Dataset, categories: tuple[str, ...], folder: Path, progress
     }
     (folder / "instances.json").write_text(json.dumps(content), encoding="utf-8")
     return empty
-
-
-Found = tuple[str, tuple[int, int], list[dict[str, Any]]]  # file name, (height, width), entries

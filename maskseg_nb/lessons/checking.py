@@ -1,14 +1,49 @@
 """What the notebooks share: a line per array, and exercises that check themselves."""
 
 import copy
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from .exercise import Exercise
-from .pipeline_exercises import EXERCISES
+Rule = Callable[..., np.ndarray]
+Cases = Callable[[], Iterable[tuple]]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function to write.
+
+    Attributes:
+        expected: The rule: arguments -> the right result; its parameters name the arguments.
+        cases: The arguments of every case, the smallest first; built afresh at each call.
+        hint: What to look at where a case fails.
+    """
+
+    expected: Rule
+    cases: Cases
+    hint: str
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The names of the arguments, in order."""
+        return tuple(inspect.signature(self.expected).parameters)
+
+
+EXERCISES: dict[str, Exercise] = {}
+
+
+def exercise(name: str, expected: Rule, *, hint: str) -> Callable[[Cases], Cases]:
+    """Add an exercise; the function below this decorator yields its cases. See `Exercise`."""
+
+    def add(cases: Cases) -> Cases:
+        EXERCISES[name] = Exercise(expected, cases, hint)
+        return cases
+
+    return add
 
 
 def describe(**arrays: np.ndarray | torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The exercises of the notebooks on truth, training and export.
+"""The exercises of the notebooks on ground truth, training and export.
 
 The expected results come from pycocotools, torch and OpenCV, or from what the tests hold against these.
 """
@@ -14,9 +14,7 @@ from ..data.rle import encode_masks
 from ..data.truth import Truth
 from ..evaluation.matching import Outcome, match_rows
 from ..evaluation.precision_recall import curve
-from .exercise import Exercise
-
-# mask_iou
+from .checking import exercise
 
 
 def _mask_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -24,6 +22,7 @@ def _mask_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(coco_mask.iou(*masks, [0])[0, 0])
 
 
+@exercise("mask_iou", _mask_iou, hint="a & b are the pixels in both, a | b those in either; count them.")
 def _mask_iou_cases() -> Iterable[tuple]:
     one = np.array([[True, False]])
     yield one, one
@@ -34,9 +33,6 @@ def _mask_iou_cases() -> Iterable[tuple]:
         yield random.random((20, 30)) < share, random.random((20, 30)) < 0.5
 
 
-# judge
-
-
 def _judge(ious: np.ndarray, iou: float) -> np.ndarray:
     rows, columns = ious.shape
     truth = Truth.from_masks(np.ones((columns, 1, 1), bool), [1] * columns, ("__background__", "thing"))
@@ -44,24 +40,37 @@ def _judge(ious: np.ndarray, iou: float) -> np.ndarray:
     return np.array([outcome is Outcome.TRUE_POSITIVE for outcome in found.outcomes], bool)
 
 
+@exercise(
+    "judge",
+    _judge,
+    hint=(
+        "go through the rows from the top; of the columns that are still free take the greatest, if it is "
+        "`iou` or more, and mark that column as taken."
+    ),
+)
 def _judge_cases() -> Iterable[tuple]:
     yield np.array([[0.8]]), 0.5
     yield np.array([[0.5]]), 0.5  # the rule is "or more"
     yield np.array([[0.3, 0.6]]), 0.5
-    yield np.array([[0.6], [0.9]]), 0.5  # the surer one takes the object, though the other fits better
+    yield np.array([[0.6], [0.9]]), 0.5  # the higher score takes the object, though the other fits better
     yield np.array([[0.9, 0.6], [0.8, 0.0]]), 0.5  # each instance takes the object that it overlaps most
     yield np.array([[0.6, 0.9], [0.7, 0.8]]), 0.5  # taken, so the next best
     yield np.zeros((2, 0)), 0.5  # nothing there
     yield np.random.default_rng(10).random((12, 6)), 0.4
 
 
-# average_precision
-
-
 def _average_precision(right: np.ndarray, objects: int) -> np.ndarray:
     return np.asarray(curve(-np.arange(len(right), dtype=np.float64), right, objects).average_precision)
 
 
+@exercise(
+    "average_precision",
+    _average_precision,
+    hint=(
+        "precision after k instances is np.cumsum(right) / k, recall np.cumsum(right) / objects; at each of "
+        "np.linspace(0, 1, 101) take the best precision whose recall is that or more, else 0; then the mean."
+    ),
+)
 def _average_precision_cases() -> Iterable[tuple]:
     yield np.array([True]), 1
     yield np.array([False]), 1
@@ -70,9 +79,6 @@ def _average_precision_cases() -> Iterable[tuple]:
     yield np.array([True, False, True]), 2  # a later point may be the better one
     yield np.zeros(0, bool), 3
     yield np.random.default_rng(11).random(40) < 0.6, 33
-
-
-# rate
 
 
 def _rate(step: int, steps: int, warm_up: int) -> np.ndarray:
@@ -85,6 +91,7 @@ def _rate(step: int, steps: int, warm_up: int) -> np.ndarray:
     return np.asarray(min(1.0, (step + 1) / warm_up) * cosine.get_last_lr()[0])
 
 
+@exercise("rate", _rate, hint="(step + 1) / warm_up, at most 1, times (1 + cos(pi * step / steps)) / 2.")
 def _rate_cases() -> Iterable[tuple]:
     yield 50, 100, 1
     yield 25, 100, 1
@@ -93,27 +100,27 @@ def _rate_cases() -> Iterable[tuple]:
     yield 99, 100, 10
 
 
-# label_map
-
-
 def _label_map(masks: np.ndarray) -> np.ndarray:
     first = torch.from_numpy(masks).to(torch.uint8).argmax(dim=0).numpy() + 1  # of equal ones the first
     return np.where(masks.any(axis=0), first, 0).astype(np.uint8)
 
 
+@exercise("label_map", _label_map, hint="paint the least sure one first and the surest last.")
 def _label_map_cases() -> Iterable[tuple]:
     yield (np.array([[[True, False]]]),)
-    yield (np.array([[[True, False]], [[True, True]]]),)  # the surest is on top
+    yield (np.array([[[True, False]], [[True, True]]]),)  # the highest score is on top
     yield (np.random.default_rng(12).random((5, 12, 9)) < 0.3,)
-
-
-# polygon_area
 
 
 def _polygon_area(corners: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.contourArea(corners.astype(np.float32)))
 
 
+@exercise(
+    "polygon_area",
+    _polygon_area,
+    hint="half of the sum of x[k] y[k+1] - y[k] x[k+1] around the polygon, without its sign.",
+)
 def _polygon_area_cases() -> Iterable[tuple]:
     square = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]])
     yield (square[:3],)
@@ -122,62 +129,14 @@ def _polygon_area_cases() -> Iterable[tuple]:
     yield (np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 3.0], [2.0, 1.0], [0.0, 3.0]]),)
 
 
-# machines_for
-
-
 def _machines_for(pictures: int, rate: float, hours: float) -> np.ndarray:
     return np.ceil(np.asarray(pictures / (rate * hours * 3600)))
 
 
+@exercise(
+    "machines_for", _machines_for, hint="one machine does rate * 3600 * hours pictures; divide, and round up."
+)
 def _machines_for_cases() -> Iterable[tuple]:
     yield 3600, 1.0, 1
     yield 3601, 1.0, 1  # one too many for one
     yield 10_000_000, 3.5, 24
-
-
-TRUTH_EXERCISES = {
-    "mask_iou": Exercise(
-        ("a", "b"),
-        _mask_iou,
-        _mask_iou_cases,
-        "a & b are the pixels in both, a | b those in either; count them.",
-    ),
-    "judge": Exercise(
-        ("ious", "iou"),
-        _judge,
-        _judge_cases,
-        "go through the rows from the top; of the columns that are still free take the greatest, if it is "
-        "`iou` or more, and mark that column as taken.",
-    ),
-    "average_precision": Exercise(
-        ("right", "objects"),
-        _average_precision,
-        _average_precision_cases,
-        "precision after k instances is np.cumsum(right) / k, recall np.cumsum(right) / objects; at each of "
-        "np.linspace(0, 1, 101) take the best precision whose recall is that or more, else 0; then the mean.",
-    ),
-    "rate": Exercise(
-        ("step", "steps", "warm_up"),
-        _rate,
-        _rate_cases,
-        "(step + 1) / warm_up, at most 1, times (1 + cos(pi * step / steps)) / 2.",
-    ),
-    "label_map": Exercise(
-        ("masks",),
-        _label_map,
-        _label_map_cases,
-        "paint the least sure one first and the surest last.",
-    ),
-    "polygon_area": Exercise(
-        ("corners",),
-        _polygon_area,
-        _polygon_area_cases,
-        "half of the sum of x[k] y[k+1] - y[k] x[k+1] around the polygon, without its sign.",
-    ),
-    "machines_for": Exercise(
-        ("pictures", "rate", "hours"),
-        _machines_for,
-        _machines_for_cases,
-        "one machine does rate * 3600 * hours pictures; divide, and round up.",
-    ),
-}

@@ -13,8 +13,7 @@ from torchvision import ops
 from torchvision.models.detection._utils import BoxCoder
 
 from ..drawing.overlay import overlay_segmentation_mask
-from .evaluation_exercises import TRUTH_EXERCISES
-from .exercise import Exercise
+from .checking import exercise
 
 
 def _tensor(values: np.ndarray) -> torch.Tensor:
@@ -34,22 +33,22 @@ def _random_image(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
-# to_rgb
-
-
+@exercise(
+    "to_rgb",
+    lambda bgr: cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB),
+    hint="height and width stay; only the last axis is read the other way round.",
+)
 def _rgb_cases() -> Iterable[tuple]:
     yield (np.array([[[255, 0, 0]]], np.uint8),)
     yield (np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8),)
     yield (_random_image(20, 30),)
 
 
-# keep
-
-
 def _keep(scores: np.ndarray, threshold: float) -> np.ndarray:
     return np.flatnonzero(np.greater_equal(scores, threshold))
 
 
+@exercise("keep", _keep, hint="return row numbers, and mind a score that is equal to the threshold.")
 def _keep_cases() -> Iterable[tuple]:
     yield np.array([0.9]), 0.5
     yield np.array([0.9, 0.4]), 0.5
@@ -58,9 +57,11 @@ def _keep_cases() -> Iterable[tuple]:
     yield np.random.default_rng(0).random(20).round(2), 0.25
 
 
-# overlay
-
-
+@exercise(
+    "overlay",
+    overlay_segmentation_mask,
+    hint="255 where any mask is greater than 0.5, else 0, in three channels; then cv2.addWeighted.",
+)
 def _overlay_cases() -> Iterable[tuple]:
     grey = np.full((1, 2, 3), 100, np.uint8)
     yield grey, np.array([[[1.0, 0.0]]]), 0.5
@@ -71,13 +72,18 @@ def _overlay_cases() -> Iterable[tuple]:
     yield _random_image(12, 9), np.random.default_rng(1).random((3, 12, 9)), 0.3
 
 
-# iou
-
-
 def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return ops.box_iou(_tensor(a)[None], _tensor(b)[None])[0, 0].numpy()
 
 
+@exercise(
+    "iou",
+    _iou,
+    hint=(
+        "the overlap's width is min of the rights minus max of the lefts, and never below 0; the union is "
+        "both areas less the overlap."
+    ),
+)
 def _iou_cases() -> Iterable[tuple]:
     box = np.array([0.0, 0.0, 2.0, 2.0])
     yield box, box
@@ -88,13 +94,18 @@ def _iou_cases() -> Iterable[tuple]:
     yield from zip(_random_boxes(20, 2), _random_boxes(20, 3), strict=True)
 
 
-# nms
-
-
 def _nms(boxes: np.ndarray, scores: np.ndarray, nms_threshold: float) -> np.ndarray:
     return ops.nms(_tensor(boxes), _tensor(scores), nms_threshold).numpy()
 
 
+@exercise(
+    "nms",
+    _nms,
+    hint=(
+        "go through the boxes by falling score; keep one where no box that is kept already overlaps it by "
+        "more than the threshold."
+    ),
+)
 def _nms_cases() -> Iterable[tuple]:
     a, b, c = (0, 0, 2, 2), (0, 0, 2, 1.8), (0, 0.4, 2, 2.2)
     yield _boxes(a), np.array([0.9]), 0.5
@@ -106,14 +117,19 @@ def _nms_cases() -> Iterable[tuple]:
     yield _random_boxes(40, 4), np.random.default_rng(5).permutation(40) / 40, 0.3
 
 
-# decode
-
-
 def _decode(anchor: np.ndarray, deltas: np.ndarray) -> np.ndarray:
     coder = BoxCoder(weights=(1.0, 1.0, 1.0, 1.0))
     return coder.decode_single(_tensor(deltas)[None], _tensor(anchor)[None])[0].numpy()
 
 
+@exercise(
+    "decode",
+    _decode,
+    hint=(
+        "dx and dy move the centre by parts of the width and height; the sides are multiplied by exp(dw) "
+        "and exp(dh)."
+    ),
+)
 def _decode_cases() -> Iterable[tuple]:
     anchor = np.array([0.0, 0.0, 4.0, 2.0])
     yield anchor, np.zeros(4)
@@ -125,9 +141,6 @@ def _decode_cases() -> Iterable[tuple]:
         yield box, random.normal(0, 0.5, 4)
 
 
-# paste
-
-
 def _paste(probs: np.ndarray, box: np.ndarray, height: int, width: int) -> np.ndarray:
     left, top, right, bottom = (int(side) for side in box)
     pixels = F.interpolate(_tensor(probs)[None, None], (bottom - top, right - left), mode="bilinear")
@@ -136,58 +149,13 @@ def _paste(probs: np.ndarray, box: np.ndarray, height: int, width: int) -> np.nd
     return pasted
 
 
+@exercise(
+    "paste",
+    _paste,
+    hint="zeros of (height, width); cv2.resize takes (width, height) and interpolates bilinearly.",
+)
 def _paste_cases() -> Iterable[tuple]:
     yield np.array([[1.0]]), np.array([0, 0, 1, 1]), 1, 2
     yield np.array([[0.2, 0.8]]), np.array([1, 0, 3, 1]), 2, 4
     yield np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 1, 4, 5]), 6, 5
     yield np.random.default_rng(8).random((28, 28)), np.array([3, 5, 60, 90]), 100, 80
-
-
-EXERCISES = {
-    "to_rgb": Exercise(
-        ("bgr",),
-        lambda bgr: cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB),
-        _rgb_cases,
-        "height and width stay; only the last axis is read the other way round.",
-    ),
-    "keep": Exercise(
-        ("scores", "threshold"),
-        _keep,
-        _keep_cases,
-        "return row numbers, and mind a score that is equal to the threshold.",
-    ),
-    "overlay": Exercise(
-        ("image", "masks", "alpha"),
-        overlay_segmentation_mask,
-        _overlay_cases,
-        "255 where any mask is greater than 0.5, else 0, in three channels; then cv2.addWeighted.",
-    ),
-    "iou": Exercise(
-        ("a", "b"),
-        _iou,
-        _iou_cases,
-        "the overlap's width is min of the rights minus max of the lefts, and never below 0; the union is "
-        "both areas less the overlap.",
-    ),
-    "nms": Exercise(
-        ("boxes", "scores", "nms_threshold"),
-        _nms,
-        _nms_cases,
-        "go through the boxes by falling score; keep one where no box that is kept already overlaps it by "
-        "more than the threshold.",
-    ),
-    "decode": Exercise(
-        ("anchor", "deltas"),
-        _decode,
-        _decode_cases,
-        "dx and dy move the centre by parts of the width and height; the sides are multiplied by exp(dw) "
-        "and exp(dh).",
-    ),
-    "paste": Exercise(
-        ("probs", "box", "height", "width"),
-        _paste,
-        _paste_cases,
-        "zeros of (height, width); cv2.resize takes (width, height) and interpolates bilinearly.",
-    ),
-    **TRUTH_EXERCISES,
-}

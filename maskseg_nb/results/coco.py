@@ -1,33 +1,46 @@
-"""What was found in COCO's two formats: lists of results, and annotations with RLE or polygons."""
+"""What was found in COCO's format: annotations with masks as RLE or polygons."""
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
-from ..data.coco_writer import Found, coco_categories, coco_head
+from ..data.coco_writer import coco_categories, coco_head
 from ..data.rle import decode_masks
 from ..mask_rcnn.instances import Instances, instance_rles
 from .polygons import rings_without_holes
 
 
+class CocoImage(NamedTuple):
+    """One image of a results file.
+
+    Attributes:
+        file_name: What the file calls it.
+        size: (height, width) in pixels.
+        entries: As `coco_entries` returns, or each through `as_polygons`.
+    """
+
+    file_name: str
+    size: tuple[int, int]
+    entries: list[dict[str, Any]]
+
+
 def write_coco_results(
-    file: TextIO, pictures: Callable[[], Iterable[Found]], categories: tuple[str, ...]
+    file: TextIO, images: Callable[[], Iterable[CocoImage]], categories: tuple[str, ...]
 ) -> None:
-    """Write what was found in some pictures in COCO's format, picture by picture.
+    """Write what was found in some images in COCO's format, image by image.
 
     Args:
         file: Where to.
-        pictures: Called twice, for the pictures in their order: file name, (height, width), and what
-            `coco_entries` gives.
+        images: Called twice, for the images in their order: they are never all in memory.
         categories: Names indexed by label, [0] the background.
     """
     file.write(json.dumps(coco_head("Instances that a Mask R-CNN found"))[:-1] + ', "images": [')
-    for number, (name, (height, width), _) in enumerate(pictures(), 1):
+    for number, (name, (height, width), _) in enumerate(images(), 1):
         image = {"id": number, "file_name": name, "height": height, "width": width}
         file.write((", " if number > 1 else "") + json.dumps(image))
     file.write('], "annotations": [')
     count, used = 0, set()
-    for number, (_, _, entries) in enumerate(pictures(), 1):
+    for number, (_, _, entries) in enumerate(images(), 1):
         for entry in entries:
             count += 1
             used.add(entry["category_id"])
@@ -39,7 +52,12 @@ def write_coco_results(
 
 
 def coco_entries(instances: Instances) -> list[dict[str, Any]]:
-    """Instances as entries of COCO's list of annotations, all but `id` and `image_id`."""
+    """Instances as entries of COCO's list of annotations, highest score first.
+
+    Returns:
+        M dictionaries with COCO's own keys but for `id` and `image_id`: `bbox` is x, y, width, height in
+        pixels, `area` the mask's pixels, `segmentation` its run lengths; `score`, [0, 1], is added.
+    """
     entries = []
     for index, rle in enumerate(instance_rles(instances)):
         x1, y1, x2, y2 = instances.boxes[index].tolist()
@@ -57,7 +75,7 @@ def coco_entries(instances: Instances) -> list[dict[str, Any]]:
 
 
 def as_polygons(entry: dict[str, Any]) -> dict[str, Any]:
-    """One of `coco_entries` with polygons in place of RLE: the same pixels.
+    """One of `coco_entries` with polygons in place of RLE: x y x y ... in pixels, and the same pixels inside.
 
     COCO's polygons have no holes: a region with a hole becomes two that meet in a cut across it.
     """

@@ -11,7 +11,7 @@ from .._shared.files import write_new, write_whole
 from ..data.codec import encoded
 from ..errors import ImageError, MasksegError, cannot_write, quoted
 from ..mask_rcnn.instances import Instances, check_instances
-from .formats import FORMATS, Files, safe_name
+from .formats import FORMATS, Exported, Files, safe_name
 
 
 class TakenError(MasksegError):
@@ -126,11 +126,11 @@ def contents(
             f"image is {image.shape[:2]} and the instances are of {instances.image_size}; "
             "prediction.to_size(image.shape[:2]).select() gives them in the image's pixels"
         )
+    result = Exported(image, instances.with_pixels(), name, alpha, overlap)
     files: Files = {}
-    instances = instances.with_pixels()
-    for format in FORMATS:
+    for format, write in FORMATS.items():
         if format in formats:
-            files |= FORMATS[format](image, instances, name, alpha, overlap)
+            files |= write(result)
     return files
 
 

@@ -23,7 +23,7 @@ from .export import check_formats
 from .folder_contents import FolderPictures, pictures_in, said
 from .folder_names import Named, named
 from .folder_records import Record, Records, prepare, write_tables
-from .folder_worker import Options, limited, run
+from .folder_worker import Job, Options, limited, segment_all
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class FolderResult:
     """What `segment_folder` did.
 
     Attributes:
-        pictures: In their order, each with its path, what the tables call it, and how its files begin.
+        pictures: In order, each with its path, what the tables call it, and how its files' names begin.
         out: Where the files are.
         failures: What a picture is called -> what was wrong with it.
         skipped: How many were done before this run.
@@ -67,7 +67,7 @@ class FolderResult:
 
     def records(self) -> Iterator[Record]:
         """What is known of each picture, read one by one."""
-        return Records(self.out).of(self.pictures)
+        return Records(self.out).read_all(self.pictures)
 
 
 def segment_folder(
@@ -118,7 +118,7 @@ def segment_pictures(
     Args:
         pictures: Their paths. One that is given twice is done once.
         out: A new folder, or that of an earlier run. "coco", "coco_polygons" and "csv" become one file
-            for all pictures; every other format files a picture.
+            for all pictures; every other format writes files for each picture.
         model: A loaded MaskRCNN, or what `load_model` takes. With an executor of other processes, a name
             or path: each of them loads the model once.
         score_threshold, mask_threshold: As in `Prediction.select`.
@@ -126,8 +126,8 @@ def segment_pictures(
         detections_per_img: How many instances the model gives for a picture at most; None is its own limit
             (100 for torchvision's). A model that was loaded elsewhere keeps its own.
         alpha, overlap, formats: As in `export`.
-        executor: Any of `concurrent.futures`, or Dask's `client.get_executor()`; None works here, on a
-            picture a processor core. Processes have to be spawned, not forked:
+        executor: Any of `concurrent.futures`, or Dask's `client.get_executor()`; None works here, on one
+            picture per processor core. Processes have to be spawned, not forked:
             `ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))`.
         resume: False does all pictures again.
         progress: Show a progress bar.
@@ -152,38 +152,49 @@ def segment_pictures(
         _sorted_names(categories),
         detections_per_img,
     )
-    _check_executor(executor)
-    here = executor is None or isinstance(executor, ThreadPoolExecutor)
-    if not here and not isinstance(model, (str, os.PathLike)):
-        raise TypeError("model must be a name or path where an executor's processes have to load it")
-    loaded = limited(as_model(model), detections_per_img)
-    _check_categories(options.categories, categories_of(loaded))
+    network, sent = _networks(model, executor, options)
     target = Path(out)
-    passed_over, not_entered = _left_out(pictures, target)
+    left_out = _left_out(pictures, target)
     all_named = named(map(Path, pictures))
     if not all_named:
         raise MasksegError("there are no pictures to segment; give one or more")
     with _resources():
         records = prepare(target)
-        settings = fingerprint(loaded, *options.parts())
-        todo = [picture for picture in all_named if not (resume and records.done(picture, settings))]
+        job = Job(target, sent, options, fingerprint(network, *options.parts()))
+        todo = [picture for picture in all_named if not (resume and records.done(picture, job.settings))]
         done = len(all_named) - len(todo)
-        bar = tqdm(total=len(all_named), initial=done, unit="picture", disable=not progress)
-        with bar, contextlib.ExitStack() as stack:
-            stack.callback(torch.set_num_threads, torch.get_num_threads())
-            if executor is None:
-                executor = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
-            given = loaded if here else os.fspath(model)  # type: ignore[arg-type]
-            for _ in run(todo, target, given, options, settings, executor):
-                bar.update()
-        write_tables(lambda: records.of(all_named), target, options.formats, categories_of(loaded))
-        marked = [record for record in records.of(all_named) if record.error or record.limit]
+        with tqdm(total=len(all_named), initial=done, unit="picture", disable=not progress) as bar:
+            _segment(todo, job, executor, bar)
+        write_tables(lambda: records.read_all(all_named), target, options.formats, categories_of(network))
+        marked = [record for record in records.read_all(all_named) if record.error or record.limit]
     failures = {record.file: record.error for record in marked if record.error}
     at_limit = tuple(record.file for record in marked if record.limit)
     if at_limit:
-        warnings.warn(_limit_reached(at_limit, loaded.roi_heads.detections_per_img), stacklevel=2)
-    seconds = time.perf_counter() - start
-    return FolderResult(all_named, target, failures, done, seconds, at_limit, passed_over, not_entered)
+        warnings.warn(_limit_reached(at_limit, network.roi_heads.detections_per_img), stacklevel=2)
+    return FolderResult(all_named, target, failures, done, time.perf_counter() - start, at_limit, *left_out)
+
+
+def _networks(
+    model: MaskRCNN | str | os.PathLike[str] | None, executor: Executor | None, options: Options
+) -> tuple[MaskRCNN, MaskRCNN | str]:
+    """The model as these options want it, and what the workers get of it: itself, or what they load it by."""
+    _check_executor(executor)
+    here = executor is None or isinstance(executor, ThreadPoolExecutor)
+    if not here and not isinstance(model, (str, os.PathLike)):
+        raise TypeError("model must be a name or path where an executor's processes have to load it")
+    network = limited(as_model(model), options.detections_per_img)
+    _check_categories(options.categories, categories_of(network))
+    return network, network if here else os.fspath(model)  # type: ignore[arg-type]
+
+
+def _segment(pictures: list[Named], job: Job, executor: Executor | None, bar: tqdm) -> None:
+    """Segment pictures by an executor's workers, or by one thread a processor core."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        if executor is None:
+            executor = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
+        for _ in segment_all(pictures, job, executor):
+            bar.update()
 
 
 def _left_out(pictures: Iterable[object], out: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

@@ -11,9 +11,8 @@ from typing import Any, TextIO
 
 from .._shared.files import PARTIAL, whole_file
 from .._shared.memory import is_shortage
-from ..data.coco_writer import Found
 from ..errors import MasksegError, cannot_write, quoted
-from .coco import as_polygons, write_coco_results
+from .coco import CocoImage, as_polygons, write_coco_results
 from .folder_names import Named
 from .formats import write_csv
 
@@ -47,24 +46,23 @@ class Record:
     retry: bool = False
 
     @property
-    def found(self) -> Found:
+    def with_rle(self) -> CocoImage:
         """As `write_coco_results` takes it."""
         height, width = self.image_size
-        return self.file, (height, width), self.entries
+        return CocoImage(self.file, (height, width), self.entries)
+
+    @property
+    def with_polygons(self) -> CocoImage:
+        """The same with polygons in place of RLE."""
+        return self.with_rle._replace(entries=list(map(as_polygons, self.entries)))
 
     def json(self) -> bytes:
-        """As `Records.read` reads it; without what is as usual, as earlier versions wrote it."""
+        """ASCII bytes, as `Records.read` reads them; `limit` and `retry` only where they say something."""
         values = asdict(self)
         for name in ("limit", "retry"):
             if not values[name]:
                 del values[name]
         return json.dumps(values, sort_keys=True).encode("ascii")
-
-    @property
-    def outlined(self) -> Found:
-        """The same with polygons."""
-        name, size, entries = self.found
-        return name, size, list(map(as_polygons, entries))
 
 
 class Records:
@@ -82,19 +80,19 @@ class Records:
         return self.folder / f"{stem}.json"
 
     def read(self, picture: Named) -> Record | None:
-        """A picture's record; None where there is none, or what is there is none of this picture."""
+        """A picture's record; None where there is none, or only another picture's."""
         try:
             record = Record(**json.loads(self.path(picture.stem).read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
         return record if record.file == picture.file else None
 
-    def of(self, pictures: Iterable[Named]) -> Iterator[Record]:
+    def read_all(self, pictures: Iterable[Named]) -> Iterator[Record]:
         """The records of these pictures, one by one; of those that have one."""
         return filter(None, map(self.read, pictures))
 
     def done(self, picture: Named, settings: str) -> bool:
-        """Whether a picture has a result, or a fault of its own, for these settings."""
+        """Whether a picture's record has these settings and need not be made again."""
         record = self.read(picture)
         if record is None or record.retry or is_shortage(record.error):  # of which older runs knew nothing
             return False
@@ -102,7 +100,7 @@ class Records:
 
 
 def stamp(path: Path) -> list[int]:
-    """A file's size in bytes and time of change; zeros where it is gone."""
+    """[bytes, time of change in nanoseconds] of a file; zeros where it is gone."""
     try:
         status = path.stat()
     except (OSError, ValueError):  # the latter: a NUL in the path
@@ -121,7 +119,10 @@ def write_tables(
             all in memory.
         out: An existing folder.
         formats: Names of `FORMATS`.
-        categories: The model's.
+        categories: The model's, indexed by label, [0] the background.
+
+    Raises:
+        MasksegError: The folder cannot be written.
     """
     with _text(out / "failures.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -132,10 +133,10 @@ def write_tables(
             write_csv(file, ({"file": r.file, **row} for r in records() for row in r.rows))
     if "coco" in formats:
         with _text(out / "coco.json") as file:
-            write_coco_results(file, lambda: (r.found for r in records() if not r.error), categories)
+            write_coco_results(file, lambda: (r.with_rle for r in records() if not r.error), categories)
     if "coco_polygons" in formats:
         with _text(out / "coco-polygons.json") as file:
-            write_coco_results(file, lambda: (r.outlined for r in records() if not r.error), categories)
+            write_coco_results(file, lambda: (r.with_polygons for r in records() if not r.error), categories)
 
 
 @contextlib.contextmanager
@@ -153,6 +154,9 @@ def _text(path: Path) -> Iterator[TextIO]:
 
 def prepare(out: Path) -> Records:
     """Make the output folder, or clear an earlier run's of what a killed process left.
+
+    Args:
+        out: A new or empty folder, or that of an earlier run.
 
     Raises:
         MasksegError: It holds something else, or cannot be written.

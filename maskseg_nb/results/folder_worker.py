@@ -36,7 +36,8 @@ LAST_SECONDS = 60.0  # for pictures in the network when a run is broken off
 class Options:
     """How each picture is segmented and written; see `segment_pictures`.
 
-    What was added later is not in the repr: it is a part of the settings that folders of earlier runs carry.
+    The repr is a part of the settings that folders of earlier runs carry: class and fields keep their names,
+    and what was added later is not in it.
     """
 
     score_threshold: float
@@ -54,19 +55,29 @@ class Options:
         check_limit(self.detections_per_img)
 
     def parts(self) -> tuple[object, ...]:
-        """What decides a result, beside the model and its knobs."""
+        """What decides a result beside the model and its knobs, for `fingerprint`."""
         return (self,) if self.categories is None else (self, self.categories)
 
 
-def run(
-    pictures: Iterable[Named],
-    out: Path,
-    model: MaskRCNN | str,
-    options: Options,
-    settings: str,
-    executor: Executor,
-) -> Iterator[Named]:
-    """Segment pictures wherever an executor's workers are, and say which one is done.
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is done with each picture of a run.
+
+    Attributes:
+        out: The output folder.
+        model: A loaded MaskRCNN; or a name or path, where other processes have to load it.
+        options: How each picture is segmented and written.
+        settings: 16 hexadecimal digits that stand for model and options; each record holds them.
+    """
+
+    out: Path
+    model: MaskRCNN | str
+    options: Options
+    settings: str
+
+
+def segment_all(pictures: Iterable[Named], job: Job, executor: Executor) -> Iterator[Named]:
+    """Segment pictures wherever an executor's workers are, and yield each one that is done.
 
     Only so many are in hand at a time that memory does not grow.
     """
@@ -75,7 +86,7 @@ def run(
     try:
         while True:
             for picture in islice(left, IN_FLIGHT - len(running)):
-                running[executor.submit(segment_one, picture, out, model, options, settings)] = picture
+                running[executor.submit(segment_one, picture, job)] = picture
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -88,7 +99,7 @@ def run(
         wait(running, timeout=LAST_SECONDS)  # those that run already
 
 
-def segment_one(picture: Named, out: Path, model: MaskRCNN | str, options: Options, settings: str) -> None:
+def segment_one(picture: Named, job: Job) -> None:
     """One picture from file to files, and last its record: until that is there, nothing counts as done.
 
     With one thread inside the network: many pictures beside each other are faster than one in many parts,
@@ -98,16 +109,18 @@ def segment_one(picture: Named, out: Path, model: MaskRCNN | str, options: Optio
         MasksegError: The model cannot be loaded, or nothing can be written: no fault of the picture's. What
             else goes wrong with a picture is written down as its failure.
     """
+    options, model = job.options, job.model
     network = _loaded(model, options.detections_per_img) if isinstance(model, str) else model
     torch.set_num_threads(1)  # of this thread; and of later ones, until `segment_pictures` sets it back
-    files, record = _result(picture, network, options, settings)
+    files, record = _result(picture, network, options, job.settings)
     try:
-        write_files({out / f"{picture.stem}{ending}": data for ending, data in files.items()}, overwrite=True)
+        paths = {job.out / f"{picture.stem}{ending}": data for ending, data in files.items()}
+        write_files(paths, overwrite=True)
     except MasksegError as error:
         if is_shortage(error):  # the folder's, and so every picture's
             raise
-        record = _failure(picture, record.stamp, settings, str(error), retry=True)
-    write_files({Records(out).path(picture.stem): record.json()}, overwrite=True)
+        record = _failure(picture, record.stamp, job.settings, str(error), retry=True)
+    write_files({Records(job.out).path(picture.stem): record.json()}, overwrite=True)
 
 
 def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) -> tuple[Files, Record]:

@@ -1,9 +1,10 @@
-"""The formats that results can be written in: each is a function from a picture to files."""
+"""The formats that results can be written in: each is a function from one image's result to files."""
 
 import csv
 import io
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 import numpy as np
@@ -14,13 +15,35 @@ from ..drawing.crop import fitted
 from ..drawing.figures import figure_png, show_side_by_side
 from ..drawing.overlay import draw_instances
 from ..mask_rcnn.instances import Instances
-from .coco import as_polygons, coco_entries, write_coco_results
+from .coco import CocoImage, as_polygons, coco_entries, write_coco_results
 from .label_maps import instance_map, semantic_map
 from .measures import COLUMNS, measure
 from .polygons import polygons
 
 Files = dict[str, bytes]  # what follows the picture's own name -> content
-Format = Callable[[np.ndarray, Instances, str, float, str], Files]
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """One image's result, as every format takes it.
+
+    Attributes:
+        image: uint8 (H, W, 3), RGB, of the instances' size.
+        instances: Each with at least one pixel.
+        name: The picture's file name: COCO's JSON and the table say it.
+        alpha: Weight of the overlay's colours, [0, 1].
+        overlap: Who is on top in the label maps, where two overlap: a name of `OVERLAPS`.
+    """
+
+    image: np.ndarray
+    instances: Instances
+    name: str
+    alpha: float
+    overlap: str
+
+    def drawn(self) -> np.ndarray:
+        """The image with its instances in colour: uint8 (H, W, 3), RGB."""
+        return draw_instances(self.image, self.instances, self.alpha)
 
 
 def safe_name(name: str) -> str:
@@ -42,26 +65,26 @@ def write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
     writer.writerows(rows)
 
 
-def _overlay(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    return {".overlay.png": encoded(".png", draw_instances(image, instances, alpha))}
+def _overlay(result: Exported) -> Files:
+    return {".overlay.png": encoded(".png", result.drawn())}
 
 
-def _side_by_side(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    figure = show_side_by_side(*map(_for_a_figure, (image, draw_instances(image, instances, alpha))))
+def _side_by_side(result: Exported) -> Files:
+    figure = show_side_by_side(*map(_for_a_figure, (result.image, result.drawn())))
     return {".side-by-side.png": figure_png(figure)}
 
 
-def _for_a_figure(picture: np.ndarray) -> np.ndarray:
+def _for_a_figure(image: np.ndarray) -> np.ndarray:
     """A large photograph shrunk to what a figure shows: matplotlib takes seconds, and 80 bytes a pixel."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     shrink = max(height, width) / LONGEST_SIDE
     if shrink <= 1:
-        return picture
-    return fitted(picture, (max(1, round(height / shrink)), max(1, round(width / shrink))))
+        return image
+    return fitted(image, (max(1, round(height / shrink)), max(1, round(width / shrink))))
 
 
-def _instance_map(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    numbers = instance_map(instances, overlap)
+def _instance_map(result: Exported) -> Files:
+    instances, numbers = result.instances, instance_map(result.instances, result.overlap)
     values = [
         {
             "value": int(number),
@@ -71,17 +94,17 @@ def _instance_map(image: np.ndarray, instances: Instances, name: str, alpha: flo
         for number in np.unique(numbers)
         if number
     ]
-    return _map_and_legend("instances", numbers, values, overlap)
+    return _map_and_legend("instances", numbers, values, result.overlap)
 
 
-def _category_map(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    class_map = semantic_map(instances, overlap)
+def _category_map(result: Exported) -> Files:
+    class_map = semantic_map(result.instances, result.overlap)
     values = [
-        {"value": int(label), "category": instances.categories[label]}
+        {"value": int(label), "category": result.instances.categories[label]}
         for label in np.unique(class_map)
         if label
     ]
-    return _map_and_legend("categories", class_map, values, overlap)
+    return _map_and_legend("categories", class_map, values, result.overlap)
 
 
 def _map_and_legend(kind: str, pixels: np.ndarray, values: list[dict[str, Any]], overlap: str) -> Files:
@@ -89,8 +112,8 @@ def _map_and_legend(kind: str, pixels: np.ndarray, values: list[dict[str, Any]],
     return {f".{kind}.png": encoded(".png", pixels), f".{kind}.json": json.dumps(legend, indent=1).encode()}
 
 
-def _masks(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    files = {}
+def _masks(result: Exported) -> Files:
+    files, instances = {}, result.instances
     for index, (window, crop) in enumerate(zip(instances.windows, instances.crops, strict=True)):
         mask = np.zeros(instances.image_size, np.uint8)
         mask[window] = 255 * crop.astype(np.uint8)
@@ -98,15 +121,15 @@ def _masks(image: np.ndarray, instances: Instances, name: str, alpha: float, ove
     return files
 
 
-def _cut_outs(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+def _cut_outs(result: Exported) -> Files:
     return {
-        f".cut-out-{index:03d}.png": encoded(".png", cut_out(image, instances, index))
-        for index in range(len(instances))
+        f".cut-out-{index:03d}.png": encoded(".png", cut_out(result.image, result.instances, index))
+        for index in range(len(result.instances))
     }
 
 
-def _contours(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    features = []
+def _contours(result: Exported) -> Files:
+    features, instances = [], result.instances
     for index, crop in enumerate(instances.crops):
         top, left = instances.corners[index].tolist()
         rings = [
@@ -124,28 +147,29 @@ def _closed(ring: np.ndarray) -> list[list[int]]:
     return [*ring.tolist(), ring[0].tolist()]
 
 
-def _coco(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    return {".coco.json": _coco_json(name, instances, coco_entries(instances))}
+def _coco(result: Exported) -> Files:
+    return {".coco.json": _coco_json(result, coco_entries(result.instances))}
 
 
-def _coco_polygons(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
-    entries = list(map(as_polygons, coco_entries(instances)))
-    return {".coco-polygons.json": _coco_json(name, instances, entries)}
+def _coco_polygons(result: Exported) -> Files:
+    entries = list(map(as_polygons, coco_entries(result.instances)))
+    return {".coco-polygons.json": _coco_json(result, entries)}
 
 
-def _coco_json(name: str, instances: Instances, entries: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    write_coco_results(text, lambda: [(name, instances.image_size, entries)], instances.categories)
+def _coco_json(result: Exported, entries: list[dict[str, Any]]) -> bytes:
+    text, instances = io.StringIO(), result.instances
+    image = CocoImage(result.name, instances.image_size, entries)
+    write_coco_results(text, lambda: [image], instances.categories)
     return text.getvalue().encode("ascii")
 
 
-def _csv(image: np.ndarray, instances: Instances, name: str, alpha: float, overlap: str) -> Files:
+def _csv(result: Exported) -> Files:
     text = io.StringIO()
-    write_csv(text, ({"file": name, **row} for row in measure(instances)))
+    write_csv(text, ({"file": result.name, **row} for row in measure(result.instances)))
     return {".csv": text.getvalue().encode("utf-8", "backslashreplace")}
 
 
-FORMATS: dict[str, Format] = {
+FORMATS: dict[str, Callable[[Exported], Files]] = {
     "overlay": _overlay,  # the picture, instances in colour
     "side_by_side": _side_by_side,  # a figure: the picture, and the overlay beside it
     "instances": _instance_map,  # a number a pixel, 8 or 16 bit: which instance; with a legend

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskseg_nb.lessons.checking import check, describe
-from maskseg_nb.lessons.pipeline_exercises import EXERCISES
+from maskseg_nb.lessons import check, describe
+from maskseg_nb.lessons.checking import EXERCISES
 
 
 def test_describe_prints_name_shape_dtype_and_range(capsys):

@@ -185,7 +185,7 @@ def test_a_dask_cluster_gives_the_same_bytes(photos, whole, dask, tmp_path):
 def test_a_dask_worker_that_is_killed_loses_nothing(photos, whole, dask, tmp_path, monkeypatch):
     killed = []
 
-    def kill_one(paths, *arguments, work=folder_worker.run):
+    def kill_one(paths, *arguments, work=folder_worker.segment_all):
         for path in work(paths, *arguments):
             if not killed:
                 pid = dask.run(os.getpid)
@@ -193,7 +193,7 @@ def test_a_dask_worker_that_is_killed_loses_nothing(photos, whole, dask, tmp_pat
                 os.kill(killed[0], signal.SIGKILL)
             yield path
 
-    monkeypatch.setattr("maskseg_nb.results.folder.run", kill_one)
+    monkeypatch.setattr("maskseg_nb.results.folder.segment_all", kill_one)
     out, executor = tmp_path / "out", dask.get_executor()
     result = segment_folder(photos, out, "street", formats=FORMATS, executor=executor, progress=False)
     assert killed and not psutil.pid_exists(killed[0])
@@ -294,13 +294,13 @@ def test_killed_at_any_moment_a_run_that_goes_on_ends_with_the_same_bytes(photos
 
 
 def test_an_interrupt_leaves_whole_files_and_a_run_that_goes_on(photos, whole, street, tmp_path, monkeypatch):
-    def interrupt(*arguments, work=folder_worker.run):
+    def interrupt(*arguments, work=folder_worker.segment_all):
         for number, path in enumerate(work(*arguments)):
             yield path
             if number == 3:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("maskseg_nb.results.folder.run", interrupt)
+    monkeypatch.setattr("maskseg_nb.results.folder.segment_all", interrupt)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         segment_folder(photos, out, street, formats=FORMATS, progress=False)
