@@ -125,6 +125,7 @@ def test_the_wheel_holds_every_module_and_the_shipped_weights(tmp_path):
         held = set(archive.namelist())
         expected = {f"maskseg_nb/{path.relative_to(PACKAGE).as_posix()}" for path in MODULES}
         expected |= {"maskseg_nb/models/weights/street.safetensors", "maskseg_nb/models/weights/street.md"}
+        expected |= {"maskseg_nb/apps/style.css"}
         assert {name for name in held if name.startswith("maskseg_nb/")} == expected
         assert any(name.endswith("/licenses/LICENSE") for name in held)
         weights = archive.read("maskseg_nb/models/weights/street.safetensors")
