@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 class Link(Generic[Result]):
     """A function that remembers its last call: the same arguments, the same result, nothing computed.
 
-    Arrays are the same where they are one object; all else where it is equal. A call that fails is forgotten.
+    Arrays are the same where they are one object, all else where it is equal. A failed call changes nothing.
     """
 
     def __init__(self, function: Callable[..., Result]) -> None:
@@ -30,7 +30,9 @@ class Link(Generic[Result]):
 
     def remembers(self, *arguments: object) -> bool:
         """Whether a call with these arguments computes nothing."""
-        return self._last is not None and all(map(_same, self._last[0], arguments))
+        if self._last is None or len(self._last[0]) != len(arguments):
+            return False
+        return all(map(_same, self._last[0], arguments))
 
 
 def _same(one: object, other: object) -> bool:
