@@ -1,6 +1,6 @@
 """The apps: all of ipywidgets, anywidget and traitlets.
 
-Read `app`, `settings` and `explorer` first. What all apps are made of: `picture_app`, `runner`, `binding`,
-`picture_chooser`, `picture_sources`, `canvas`, `clickable_image`, `widgets`. Then `inside`,
-`thresholds` and `training_chart`.
+An app is a state that computes (`settings`, `link`, `runner`), controls that are bound to it (`binding`,
+`widgets`, `picture_chooser`, `picture_sources`) and pictures (`canvas`, `clickable_image`); `app` joins them.
+Read `app` and `settings` first, then `explorer`, `inside`, `thresholds` and `training_chart`.
 """

@@ -1,60 +1,104 @@
 """The tie between an app's controls and its state, in both directions and without an echo."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 
-from .settings import AppState
+from .settings import Settings
+from .widgets import button
 
 
-class Controls:
-    """The widgets that a person moves, as attributes; they compute nothing.
+class Tie(NamedTuple):
+    """Controls that show one thing: what `read` returns."""
+
+    controls: tuple[widgets.Widget, ...]
+    read: Callable[[], Any]
+
+    def show(self) -> None:
+        """Set the controls to what they are to show. What is shown already is not sent again."""
+        value = self.read()
+        for control in self.controls:
+            # A slider keeps its 0.49999999999999994: 0.5, sent back, would undo a key pressed meanwhile.
+            if not isinstance(value, float) or not abs(control.value - value) <= 1e-6:  # a NaN, too
+                control.value = value
+
+
+class Binding:
+    """Lets an app's controls and its state move each other.
 
     Args:
-        state: Where the first values come from.
-        on_change: Called with a setting's name and its new value when a person moves a control.
+        state: The settings.
+        guarded: Called with a function and its arguments for all that a person does; says its errors.
+
+    Attributes:
+        ties: Setting, or another name -> the controls that are tied to it.
+        reset: A button that sets every knob back.
+        lockable: The controls that `busy` locks.
     """
 
-    def __init__(self, state: AppState, on_change: Callable[[str, Any], None]) -> None:
-        self._state, self._on_change = state, on_change
+    def __init__(self, state: Settings, guarded: Callable[..., None]) -> None:
+        self.state, self.guarded = state, guarded
+        self.ties: dict[str, Tie] = {}
+        self.lockable: list[widgets.Widget] = []
+        self._shows: list[Callable[[], None]] = []
         self._syncing: int | None = None  # the thread that is in sync()
-        self._shown: dict[str, tuple[widgets.Widget, ...]] = {}  # setting -> the controls that show it
-        self.reset = widgets.Button(description="Reset", icon="undo", tooltip="Every knob to its default")
-        self.reset.layout.width, self.reset.layout.flex = "auto", "0 0 auto"
+        self.reset = button("Reset", "undo", "Every knob to its default")
+        self.reset.on_click(lambda _: guarded(state.reset))
+
+    def tie(
+        self,
+        name: str,
+        controls: Sequence[widgets.Widget],
+        read: Callable[[], Any] | None = None,
+        write: Callable[[Any], None] | None = None,
+        *,
+        stays_open: bool = False,
+    ) -> None:
+        """Let controls show and change a setting of the state.
+
+        Args:
+            name: Of the setting; any other name where `read` and `write` are given.
+            controls: Each with a `value`.
+            read: Returns what the controls show; None takes the setting.
+            write: Called with what a person wants; None sets the setting.
+            stays_open: While the network runs, too.
+        """
+        tie = self.ties[name] = Tie(tuple(controls), read or partial(getattr, self.state, name))
+        self.show(tie.show)
+        for control in controls:
+            moved = partial(self._moved, tie.read, write or partial(setattr, self.state, name))
+            control.observe(moved, "value")
+        self.lockable += [] if stays_open else controls
+
+    def show(self, function: Callable[[], None]) -> None:
+        """Call a function now and at every `sync`, in the order in which they came."""
+        self._shows.append(function)
+        function()
 
     def sync(self) -> None:
-        """Show the state's settings. What is shown already is not sent again.
+        """Show the state. Changes made here are no person's: this thread's events are not passed on."""
+        with self.state.lock:
+            self._syncing = threading.get_ident()
+            try:
+                for show in self._shows:
+                    show()
+            finally:
+                self._syncing = None
 
-        Under the state's lock. Changes made here are no person's: this thread's events are not passed on.
-        """
-        self._syncing = threading.get_ident()
-        try:
-            self._show()
-        finally:
-            self._syncing = None
+    def busy(self, busy: bool) -> None:
+        """Lock what makes no sense while the network runs, or open it again."""
+        for control in self.lockable:
+            control.disabled = busy
 
-    def _tie(self, setting: str, *controls: widgets.Widget) -> None:
-        """Let these controls show and change a setting of the state."""
-        self._shown[setting] = controls
-        for control in controls:
-            control.observe(partial(self._moved, setting), "value")
-
-    def _moved(self, setting: str, change: dict[str, Any]) -> None:
-        if not self._is_syncing:
-            new = change["new"]  # a browser's 0.5 on a scale that begins at 0.05 may be 0.49999999999999994
-            self._on_change(setting, round(new, 4) if isinstance(new, float) else new)
-
-    @property
-    def _is_syncing(self) -> bool:
-        return self._syncing == threading.get_ident()
-
-    def _show(self) -> None:
-        for setting, controls in self._shown.items():
-            value = getattr(self._state, setting)
-            for control in controls:
-                # A slider keeps its 0.49999999999999994: 0.5, sent back, would undo a key pressed meanwhile.
-                if not isinstance(value, float) or not abs(control.value - value) <= 1e-6:  # a NaN, too
-                    control.value = value
+    def _moved(self, read: Callable[[], Any], write: Callable[[Any], None], change: dict[str, Any]) -> None:
+        if self._syncing == threading.get_ident():
+            return
+        control, new = change["owner"], change["new"]
+        # A slider rounds to its steps, unasked: what it rounds to no other value is nobody's wish.
+        if isinstance(control, widgets.FloatSlider) and abs(new - read()) < control.step / 2:
+            return
+        # A browser's 0.5 on a scale that begins at 0.05 may be 0.49999999999999994.
+        self.guarded(write, round(new, 4) if isinstance(new, float) else new)

@@ -13,7 +13,7 @@ from ..data.samples import SAMPLES, sample_photo
 from ..errors import ImageError, quoted, reason
 
 
-class Pictures:
+class PictureSources:
     """A list of labels, and what is behind each.
 
     Args:

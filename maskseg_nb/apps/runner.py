@@ -1,4 +1,4 @@
-"""Which picture goes through which model, at which size: what the apps' states have in common."""
+"""Which picture goes through which model, at which size: the one place where the network runs for an app."""
 
 import time
 from collections.abc import Callable
@@ -7,55 +7,54 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
-from traitlets import Enum, Unicode
 
 from ..data.images import preprocess
 from ..errors import ImageError
+from ..models.loading import load_model
 from ..models.zoo import MODELS
-from .picture_sources import Pictures
-from .settings import AppState
+from .link import Link
+from .picture_sources import PictureSources
+from .settings import Settings
 
+CHOICES = ("picture", "model_name", "input_size")  # the settings whose change runs the network
 INPUT_SIZES: dict[str, tuple[int, int] | None] = {
     "800 x 800, as documented": (800, 800),
     "proportions kept": None,
 }
 
 
-class Choice(AppState):
-    """A picture, a model and an input size as validated traits; the network runs when one has changed.
+class Runner:
+    """Reads pictures, loads models and runs the network, where another picture, model or size is chosen.
 
     Args:
+        settings: Of the app, with the traits `CHOICES`; they begin with the first picture and `model`.
         pictures: What can be chosen.
         model: A loaded model to begin with.
-        load_model: Called with a name from the table when another model is chosen.
+        network: Called with a model and its tensor; changes nothing.
 
     Attributes:
-        photo: uint8 (H, W, 3), RGB: the picture, at its own size.
-        image: uint8 (H, W, 3), RGB: the same, at the size that the network saw.
-        output: What the network said.
-        network_ms: How long the network took, in milliseconds.
+        load_model: Called with a name from the table when another model is chosen.
+        photo: uint8 (H, W, 3), RGB: the picture that ran last, at its own size.
+        milliseconds: How long the network took.
+        finished: When it had, on `time.perf_counter`.
     """
 
-    picture = Unicode()
-    model_name = Unicode()
-    input_size = Enum(list(INPUT_SIZES), next(iter(INPUT_SIZES)))
-
-    CHOICES = ("picture", "model_name", "input_size")  # a change runs the network
-    SETTINGS: tuple[str, ...] = CHOICES  # and the knobs, whose change does not
-
     photo: np.ndarray
-    image: np.ndarray
-    output: Any
+    milliseconds: float
+    finished: float
 
-    def __init__(self, pictures: Pictures, model: MaskRCNN, load_model: Callable[[str], MaskRCNN]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pictures: PictureSources,
+        model: MaskRCNN,
+        network: Callable[[MaskRCNN, Tensor], Any],
+    ) -> None:
+        self.settings, self.pictures, self.load_model = settings, pictures, load_model
         name = str(getattr(model, "name", "your model"))
-        super().__init__(picture=pictures.labels[0], model_name=name)
-        self.pictures = pictures
-        self.network_ms = 0.0
-        self._load_model = load_model
-        self._models = {name: model}
-        self._ran_for: tuple[str, str, str] | None = None
-        self._restoring = False
+        settings.picture, settings.model_name, settings.model = pictures.labels[0], name, model
+        self._models, self._network = {name: model}, network
+        self._last = Link(self._run)
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -63,26 +62,22 @@ class Choice(AppState):
         return tuple(dict.fromkeys([*MODELS, *self._models]))
 
     @property
-    def model(self) -> MaskRCNN:
-        """The model behind the present picture."""
-        return self._models[self._ran_for[1] if self._ran_for else self.model_name]
+    def choice(self) -> tuple[str, ...]:
+        """What is chosen: picture, model and input size."""
+        return tuple(getattr(self.settings, name) for name in CHOICES)
 
     @property
-    def picture_shown(self) -> str:
-        """The picture behind `image`: `picture`, unless another was chosen and the network has not run."""
-        return self._ran_for[0] if self._ran_for else self.picture
+    def ran(self) -> tuple[Any, ...]:
+        """What is shown: `choice`, unless something else was chosen and the network has not run."""
+        return self._last.arguments or self.choice
 
     @property
-    def needs_network(self) -> bool:
-        """Whether `run_network` has anything to do."""
-        return not self._restoring and self._ran_for != self._choice
-
-    @property
-    def _choice(self) -> tuple[str, str, str]:
-        return self.picture, self.model_name, self.input_size
+    def is_needed(self) -> bool:
+        """Whether `run` has anything to do for what is chosen."""
+        return not self._last.remembers(*self.choice)
 
     def begin(self) -> str:
-        """Bring everything up to date, for the first picture of the list that can be read.
+        """Bring the settings up to date, for the first picture of the list that can be read.
 
         Returns:
             What is wrong with the first that cannot; empty where none was passed over.
@@ -90,49 +85,45 @@ class Choice(AppState):
         wrong = ""
         *others, last = self.pictures.labels
         for label in others:
-            self.picture = label
+            self.settings.picture = label
             try:
-                self.update()
+                self.settings.update()
                 return wrong
             except ImageError as error:
                 wrong = wrong or str(error)
-        self.picture = last
-        self.update()
+        self.settings.picture = last
+        self.settings.update()
         return wrong
 
-    def run_network(self) -> None:
-        """Read the picture and run the network, where a choice has changed.
+    def run(self, *choice: str) -> tuple[MaskRCNN, np.ndarray, Any]:
+        """Read a picture and run the network, unless it ran for the same choice last.
+
+        Args:
+            choice: Picture, model and input size. Another thread may choose anew meanwhile.
+
+        Returns:
+            The model, the image that it saw, uint8 (H, W, 3) RGB, and what it said.
 
         Raises:
-            MasksegError: The picture or the model cannot be had; the choice is then as before.
+            MasksegError: The picture or the model cannot be had; the settings are then as before.
         """
-        with self.lock:
-            while self.needs_network:  # again where a choice changed while the network ran: the last one wins
-                wanted = self._choice
-                picture, model_name, input_size = wanted
-                try:
-                    if model_name not in self._models:
-                        self._models[model_name] = self._load_model(model_name)
-                    photo = self.pictures.image(picture)
-                    tensor, image = preprocess(photo, INPUT_SIZES[input_size])
-                    start = time.perf_counter()
-                    output = self._run(self._models[model_name], tensor)
-                    took = 1000 * (time.perf_counter() - start)
-                except BaseException:
-                    if self._ran_for and wanted == self._choice:
-                        self._restore(self._ran_for)
-                    raise
-                # Together, so that an interrupt cannot leave one picture with what was found in another.
-                self.output, self.photo, self.image = output, photo, image
-                self._ran_for, self.network_ms = wanted, took
-
-    def _restore(self, choice: tuple[str, str, str]) -> None:
-        self._restoring = True  # who hears of the first of them must not run the network for the others
         try:
-            self.picture, self.model_name, self.input_size = choice
-        finally:
-            self._restoring = False
+            return self._last(*choice)
+        except BaseException:
+            if self._last.arguments and choice == self.choice:
+                # All three, before anybody hears of one: nobody is to run the network for a mixture.
+                with self.settings.hold_trait_notifications():
+                    for name, value in zip(CHOICES, self._last.arguments, strict=True):
+                        setattr(self.settings, name, value)
+            raise
 
-    def _run(self, model: MaskRCNN, tensor: Tensor) -> Any:
-        """Run the network; change nothing."""
-        raise NotImplementedError
+    def _run(self, picture: str, model_name: str, input_size: str) -> tuple[MaskRCNN, np.ndarray, Any]:
+        if model_name not in self._models:
+            self._models[model_name] = self.load_model(model_name)
+        photo, model = self.pictures.image(picture), self._models[model_name]
+        tensor, image = preprocess(photo, INPUT_SIZES[input_size])
+        start = time.perf_counter()
+        output = self._network(model, tensor)
+        self.finished = time.perf_counter()
+        self.photo, self.milliseconds = photo, 1000 * (self.finished - start)
+        return model, image, output

@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Sequence
-from urllib.parse import quote
+from pathlib import Path
 
 import ipywidgets as widgets
 
@@ -10,45 +10,7 @@ from .._shared.text import as_html, visible
 from ..errors import shortened
 from ..mask_rcnn.instances import Instances
 
-# ipywidgets draws the arrow of a Dropdown black, in the dark theme too.
-_LIGHT_ARROW = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 18 18">'
-    '<path d="M5.2 6.8 9 10.6l3.8-3.8L14 8l-5 5-5-5z" fill="#ddd"/></svg>'
-)
-
-# JupyterLab's own colour variables, so that an app follows the light and the dark theme.
-STYLE_SHEET = """<style>
-.maskseg { max-width: 1168px; }
-.maskseg .widget-inline-hbox .widget-label { min-width: 106px; width: 106px; }
-.maskseg .widget-toggle-button.mod-active { background: var(--jp-brand-color1);
-  color: var(--jp-ui-inverse-font-color1); }
-.maskseg .widget-image { border-radius: 4px; display: block; }
-.maskseg .widget-html { margin: 2px; }
-.maskseg .widget-html-content { line-height: 1.45; color: var(--jp-ui-font-color1); }
-.maskseg-error { color: var(--jp-error-color1); font-weight: 600; }
-.maskseg-muted { color: var(--jp-ui-font-color2); }
-.maskseg table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.maskseg th { font-weight: 600; text-align: right; padding: 1px 10px; }
-.maskseg td { text-align: right; padding: 1px 10px; border-top: 1px solid var(--jp-border-color2); }
-.maskseg th:nth-child(2), .maskseg td:nth-child(2) { text-align: left; }
-.maskseg-table { max-height: 250px; overflow-y: auto; }
-.maskseg pre { background: var(--jp-layout-color2); color: var(--jp-ui-font-color1); padding: 8px;
-  overflow-x: auto; user-select: text; }
-.maskseg-swatch { display: inline-block; width: 14px; height: 14px; border: 1px solid #0008;
-  vertical-align: -2px; }
-.maskseg-inside .widget-inline-hbox .widget-label { min-width: 164px; width: 164px; }
-.maskseg-inside .widget-dropdown .widget-label { min-width: 106px; width: 106px; }
-.maskseg .maskseg-stage { white-space: pre; line-height: 1.35; padding: 4px 2px; height: auto;
-  text-align: center; font-variant-numeric: tabular-nums; border-bottom: 3px solid transparent; }
-.maskseg .maskseg-rerun { border-bottom-color: var(--jp-warn-color1); }
-.maskseg-film { display: grid; grid-template-columns: repeat(6, 1fr); gap: 0 16px; padding: 0 16px; }
-.maskseg-film b { display: block; }
-.maskseg-scores { display: grid; grid-template-columns: max-content minmax(0, 300px) max-content;
-  gap: 2px 10px; align-items: center; padding: 4px 16px; font-variant-numeric: tabular-nums; }
-.maskseg-scores i { display: block; height: 12px; min-width: 1px; background: var(--jp-brand-color1); }
-[data-jp-theme-light="false"] .maskseg select {
-  background-image: url("data:image/svg+xml,ARROW") !important; }
-</style>""".replace("ARROW", quote(_LIGHT_ARROW))
+STYLE_SHEET = f"<style>\n{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
 
 
 def knob(
@@ -71,6 +33,19 @@ def knob(
     )
     number = number_class(tooltip=f"{name}, as a number", layout=widgets.Layout(width="72px"), **common)
     return slider, number
+
+
+def button(description: str, icon: str, tooltip: str, kind: type = widgets.Button) -> widgets.DOMWidget:
+    """A button as wide as its text; a `widgets.ToggleButton` where that is its `kind`."""
+    layout = widgets.Layout(width="auto", flex="0 0 auto")
+    return kind(description=description, icon=icon, tooltip=tooltip, layout=layout)
+
+
+def page(*rows: widgets.Widget) -> widgets.VBox:
+    """A whole app: its rows, and how they look."""
+    app = widgets.VBox([widgets.HTML(STYLE_SHEET), *rows])
+    app.add_class("maskseg")
+    return app
 
 
 def wrapping_row(*cells: widgets.Widget) -> widgets.HBox:

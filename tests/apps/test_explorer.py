@@ -36,19 +36,19 @@ from maskseg_nb.results.label_maps import instance_map
 def explorer(tmp_path, street):
     explorer = Explorer(tmp_path, street)
     cv2.imwrite(str(tmp_path / "gray.png"), np.full((40, 60, 3), 90, np.uint8))
-    explorer.controls.refresh.click()
+    explorer.chooser.refresh.click()
     return explorer
 
 
 def upload(explorer, name, data):
     """What the front end's FileUpload sends."""
     file = {"name": name, "type": "image/png", "size": 3, "content": memoryview(data)}
-    explorer.controls.upload.value = ({**file, "last_modified": datetime.datetime.now()},)
+    explorer.chooser.upload.value = ({**file, "last_modified": datetime.datetime.now()},)
 
 
 def sent(explorer):
     """The picture as the browser decodes it, RGB."""
-    return cv2.imdecode(np.frombuffer(explorer._canvas.view.value, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return cv2.imdecode(np.frombuffer(explorer.canvas.view.value, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 def test_a_control_moves_the_state_its_twin_and_the_picture(explorer):
@@ -92,16 +92,16 @@ def test_hiding_and_showing_a_category_by_its_chip(explorer):
     assert set(explorer.instances.names) == set(found)
     explorer.state.hidden_categories = tuple(found)
     assert not any(chips[name].value for name in found) and len(explorer.instances) == 0
-    explorer.controls.reset.click()
+    explorer.binding.reset.click()
     assert chips["person"].value and len(explorer.instances) == shown
 
 
 def test_the_table_and_the_status_agree_with_the_instances(explorer):
     explorer.state.score_threshold = 0.1
-    assert explorer._table.value.count("<tr>") == 1 + len(explorer.instances)
+    assert explorer.table.value.count("<tr>") == 1 + len(explorer.instances)
     shown, found = len(explorer.instances), len(explorer.prediction)
-    assert f"<b>{shown} of {found}</b>" in explorer._status.value
-    assert "street on cpu" in explorer._status.value
+    assert f"<b>{shown} of {found}</b>" in explorer.status.value
+    assert "street on cpu" in explorer.status.value
 
 
 def test_nothing_above_the_threshold_is_said_on_the_picture(explorer):
@@ -127,7 +127,7 @@ def test_the_code_shown_gives_exactly_the_picture_on_screen(explorer, picture, i
     state.score_threshold, state.mask_threshold, state.alpha = 0.21, 0.37, 0.64
     state.hidden_categories = ("car",)
     explorer.controls.show_code.value = True
-    assert "load_model(&quot;street&quot;)" in explorer._code.value
+    assert "load_model(&quot;street&quot;)" in explorer.code_shown.value
     namespace = {}
     exec(explorer.code(), namespace)  # no explorer in it: the code stands alone
     np.testing.assert_array_equal(namespace["image"], explorer.image)
@@ -158,18 +158,18 @@ def test_a_fault_of_our_own_is_said_and_the_controls_come_back(explorer, monkeyp
         raise RuntimeError("out of <b>luck</b>")
 
     monkeypatch.setattr("maskseg_nb.apps.explorer.state.predict", fail)
-    explorer.controls.picture.value = "cat (sample)"
-    assert "unexpected RuntimeError: out of &lt;b&gt;luck" in explorer._message.value
+    explorer.chooser.picture.value = "cat (sample)"
+    assert "unexpected RuntimeError: out of &lt;b&gt;luck" in explorer.message.value
     assert not explorer.controls.alpha.disabled
-    assert explorer.controls.picture.value == "restaurant (sample)"
+    assert explorer.chooser.picture.value == "restaurant (sample)"
 
 
 def test_the_controls_are_locked_while_the_network_runs(explorer):
     seen = []
     hook = explorer.model.backbone.register_forward_pre_hook(
-        lambda *_: seen.append((explorer.controls.alpha.disabled, explorer._status.value))
+        lambda *_: seen.append((explorer.controls.alpha.disabled, explorer.status.value))
     )
-    explorer.controls.picture.value = "cat (sample)"
+    explorer.chooser.picture.value = "cat (sample)"
     hook.remove()
     assert seen == [(True, "<b>Running the network ...</b>")]
     assert not explorer.controls.alpha.disabled
@@ -177,13 +177,13 @@ def test_the_controls_are_locked_while_the_network_runs(explorer):
 
 def test_refresh_finds_a_new_picture_and_survives_a_lost_one(explorer, tmp_path):
     (tmp_path / "gray.png").rename(tmp_path / "new.png")
-    explorer.controls.refresh.click()
-    assert "new.png" in explorer.controls.picture.options
-    explorer.controls.picture.value = "new.png"
+    explorer.chooser.refresh.click()
+    assert "new.png" in explorer.chooser.picture.options
+    explorer.chooser.picture.value = "new.png"
     (tmp_path / "new.png").unlink()
-    explorer.controls.refresh.click()
-    assert "No pictures in" in explorer._message.value
-    assert explorer.state.picture == explorer.controls.picture.value == "restaurant (sample)"
+    explorer.chooser.refresh.click()
+    assert "No pictures in" in explorer.message.value
+    assert explorer.state.picture == explorer.chooser.picture.value == "restaurant (sample)"
 
 
 def test_an_explorer_of_no_folder_says_so(tmp_path):
@@ -211,7 +211,7 @@ def test_save_writes_the_picture_at_its_own_size_and_overwrites_nothing(explorer
     for name in names:
         written = cv2.imread(str(tmp_path / name), cv2.IMREAD_COLOR_RGB)
         np.testing.assert_array_equal(written, expected)
-    assert "restaurant-segmented-2.png" in explorer._message.value
+    assert "restaurant-segmented-2.png" in explorer.message.value
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -306,10 +306,10 @@ def test_an_upload_is_saved_under_its_own_name(explorer, tmp_path):
 
 def test_what_was_shown_is_saved_though_its_file_is_gone(explorer, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(sample_photo("restaurant").read_bytes())
-    explorer.controls.refresh.click()
+    explorer.chooser.refresh.click()
     explorer.state.picture = "photo.jpg"
     (tmp_path / "photo.jpg").unlink()
-    explorer.state.pictures.refresh()
+    explorer.state.runner.pictures.refresh()
     (path,) = explorer.save(["coco"], tmp_path / "out")
     assert json.loads(path.read_text())["images"][0]["file_name"] == "photo.jpg"
 
@@ -320,7 +320,7 @@ def test_the_save_panel_is_closed_until_it_is_asked_for(explorer):
     panel.opener.value = True
     assert panel.widget.layout.display == "flex"
     assert set(panel.boxes) == {"picture", *FORMATS} - {"overlay"}
-    assert panel.formats == ("picture",) and panel.folder.value == str(explorer.state.pictures.folder)
+    assert panel.formats == ("picture",) and panel.folder.value == str(explorer.state.runner.pictures.folder)
     panel.opener.value = False
     assert panel.widget.layout.display == "none"
 
@@ -336,8 +336,8 @@ def test_chosen_formats_go_into_the_chosen_folder_and_overwrite_nothing(explorer
         assert (tmp_path / "new" / f"restaurant{ending}.csv").exists()
     names = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert len(names) == 2 * (3 + len(explorer.instances))
-    assert "restaurant-2.instances.png" in explorer._message.value
-    assert f"and {len(names) // 2 - 1} more" in explorer._message.value
+    assert "restaurant-2.instances.png" in explorer.message.value
+    assert f"and {len(names) // 2 - 1} more" in explorer.message.value
     written = cv2.imread(str(tmp_path / "new" / "restaurant.instances.png"), cv2.IMREAD_UNCHANGED)
     found = on_the_photograph(explorer, load_image(sample_photo("restaurant")))
     np.testing.assert_array_equal(written, instance_map(found))
@@ -347,19 +347,19 @@ def test_nothing_chosen_and_a_folder_that_cannot_be_are_said(explorer, tmp_path)
     panel = explorer.controls.save_panel
     panel.boxes["picture"].value = False
     explorer.controls.save.click()
-    assert "formats must name one or more" in explorer._message.value
+    assert "formats must name one or more" in explorer.message.value
     (tmp_path / "file").touch()
     panel.boxes["csv"].value = True
     panel.folder.value = str(tmp_path / "file")
     explorer.controls.save.click()
-    assert "cannot be written" in explorer._message.value
+    assert "cannot be written" in explorer.message.value
     with pytest.raises(ValueError, match="formats must be among"):
         explorer.save(["jpeg"])
 
 
 def test_an_empty_folder_is_said_and_the_samples_are_offered(tmp_path, street):
     explorer = Explorer(tmp_path, street)
-    assert "No pictures in" in explorer._message.value
+    assert "No pictures in" in explorer.message.value
     assert explorer.state.picture == "restaurant (sample)"
 
 
@@ -386,5 +386,5 @@ def test_an_explorer_without_a_folder_offers_the_working_one(tmp_path, monkeypat
     cv2.imwrite(str(tmp_path / "here.png"), np.zeros((9, 9, 3), np.uint8))
     monkeypatch.chdir(tmp_path)
     explorer = Explorer(model="street")
-    assert explorer.controls.picture.options[0] == "here.png"
-    assert os.path.samefile(explorer.state.pictures.folder, tmp_path)
+    assert explorer.chooser.picture.options[0] == "here.png"
+    assert os.path.samefile(explorer.state.runner.pictures.folder, tmp_path)

@@ -16,7 +16,7 @@ from maskseg_nb import (
     semantic_map,
 )
 from maskseg_nb.apps.explorer.state import STYLES, ExplorerState
-from maskseg_nb.apps.picture_sources import Pictures
+from maskseg_nb.apps.picture_sources import PictureSources
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def state(tmp_path, street):
     """A state that has been brought up to date once, and counts the forward passes in `state.runs`."""
     cv2.imwrite(str(tmp_path / "small.png"), np.full((40, 60, 3), 90, np.uint8))
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no more")
-    state = ExplorerState(Pictures(tmp_path), street, load_model)
+    state = ExplorerState(PictureSources(tmp_path), street)
     state.runs = []
     hook = street.backbone.register_forward_hook(lambda *_: state.runs.append(state.picture))
     state.picture = "restaurant (sample)"
@@ -63,7 +63,7 @@ def test_a_choice_runs_the_network_once(state, setting, value):
 
 def test_another_model_is_loaded_once_and_kept(state):
     loaded = []
-    state._load_model = lambda name: loaded.append(name) or load_model("street")
+    state.runner.load_model = lambda name: loaded.append(name) or load_model("street")
     for name in ("coco", "street", "coco"):
         state.model_name = name
         state.update()

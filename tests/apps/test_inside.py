@@ -12,9 +12,9 @@ import torch
 from torchvision.models.detection import MaskRCNN, fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn
 
 from maskseg_nb import ImageError, Inside, load_model, sample_photo
-from maskseg_nb.apps.canvas import BLOCK
+from maskseg_nb.apps.canvas import BLOCK, Canvas
 from maskseg_nb.apps.inside.controls import ROWS
-from maskseg_nb.drawing.film_strip import FRAMES
+from maskseg_nb.drawing.film_strip import FRAMES, TILE
 from maskseg_nb.mask_rcnn.follow import cell_of
 from maskseg_nb.mask_rcnn.knobs import ORDER, Knobs
 from maskseg_nb.mask_rcnn.stages import SUPPRESSED
@@ -45,11 +45,11 @@ def app(make, tmp_path):
 
 def sent(app):
     """The picture as the browser decodes it, RGB."""
-    return cv2.imdecode(np.frombuffer(app._canvas.view.value, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return cv2.imdecode(np.frombuffer(app.canvas.view.value, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 def sent_film(app):
-    return cv2.imdecode(np.frombuffer(app._film.view.value, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return cv2.imdecode(np.frombuffer(app.film.view.value, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 def message(widget, content):
@@ -59,11 +59,11 @@ def message(widget, content):
 
 def click(app, panel, x, y):
     """Click at a pixel of the picture in a panel."""
-    (top, left), (height, width) = app._canvas._corners[panel], app._canvas._panel_size
-    rows, columns = app._canvas.pixels.shape[:2]
+    (top, left), (height, width) = app.canvas.corners[panel], app.canvas.panel_size
+    rows, columns = app.canvas.pixels.shape[:2]
     down, across = app.image.shape[:2]
     place = {"x": (left + x * width / across) / columns, "y": (top + y * height / down) / rows}
-    message(app._canvas.view, place)
+    message(app.canvas.view, place)
 
 
 def text_of(widget):
@@ -97,17 +97,17 @@ def tree(widget):
 def test_a_knobs_control_moves_state_twin_and_picture_and_the_strip_says_what_ran(app, knob, value, ran):
     app.controls.strip["proposals" if knob.startswith("rpn") else "detections"].value = True
     app.state.shown = PROPOSALS
-    before, status = sent(app), app._status.value
-    slider, twin = app.controls.knobs[knob]
+    before, status = sent(app), app.status.value
+    slider, twin = app.binding.ties[knob].controls
     for control, other in ((slider, twin), (twin, slider)):
         control.value = value
         assert app.state.knobs == {knob: value} and other.value == value
         assert getattr(app.trace.knobs, knob) == value
-        assert app._status.value.startswith(f"<b>{ran}</b> ran in ") and app._status.value != status
+        assert app.status.value.startswith(f"<b>{ran}</b> ran in ") and app.status.value != status
         marked = [s for s, button in app.controls.strip.items() if "maskseg-rerun" in button._dom_classes]
         assert tuple(marked) == app.trace.rerun_stages and len(marked) == len(ran.split(", "))
         assert (sent(app) != before).any()
-        app.controls.reset.click()
+        app.binding.reset.click()
         app.state.shown = PROPOSALS
         assert app.state.knobs == {} and slider.value == twin.value == getattr(Knobs.of(app.model), knob)
         assert (sent(app) == before).all()
@@ -126,22 +126,20 @@ def test_a_knobs_control_moves_state_twin_and_picture_and_the_strip_says_what_ra
 def test_a_control_of_what_is_looked_at_moves_the_picture_and_nothing_runs(app, stage, setting, value):
     app.controls.strip[stage].value = True
     before, run = sent(app), app.trace
-    control = app.controls._shown[setting][0] if setting in app.controls._shown else None
-    control = control or getattr(app.controls, setting)
-    control.value = value
+    app.binding.ties[setting].controls[0].value = value
     assert getattr(app.state, setting) == value
     assert (sent(app) != before).any() and app.trace is run
 
 
 def test_the_state_moves_its_controls(app):
-    state, controls = app.state, app.controls
+    state, controls, ties = app.state, app.controls, app.binding.ties
     state.knobs = {"box_nms_threshold": 0.35}
     state.stage, state.level, state.channel, state.shown = "features", 1, 8, 33
     state.mask_threshold = 0.25
-    assert [control.value for control in controls.knobs["box_nms_threshold"]] == [0.35, 0.35]
+    assert [control.value for control in ties["box_nms_threshold"].controls] == [0.35, 0.35]
     assert (controls.level.value, controls.channel.value) == (1, 8)
-    assert [control.value for control in controls._shown["shown"]] == [33, 33]
-    assert [control.value for control in controls._shown["mask_threshold"]] == [0.25, 0.25]
+    assert [control.value for control in ties["shown"].controls] == [33, 33]
+    assert [control.value for control in ties["mask_threshold"].controls] == [0.25, 0.25]
     assert [stage for stage, button in controls.strip.items() if button.value] == ["features"]
 
 
@@ -169,7 +167,7 @@ def test_beside_each_knob_stands_the_models_own_number(app):
         "box_nms_threshold": "default 0.5",
         "box_detections_per_img": "default 50",
     }
-    app.controls.knobs["box_nms_threshold"][0].value = 0.2
+    app.binding.ties["box_nms_threshold"].controls[0].value = 0.2
     assert app.controls.defaults["box_nms_threshold"].value == "default 0.5"
 
 
@@ -194,20 +192,22 @@ def test_for_a_model_as_torchvision_builds_it_they_are_torchvisions_defaults(tmp
     for name, label in app.controls.defaults.items():
         default = signature[argument[name]].default if name in argument else torchvisions_own.rpn.min_size
         assert label.value == f"default {default:g}"
-        assert [control.value for control in app.controls.knobs[name]] == [default, default]
-    assert app.state.model_name == "your model" and "your model on cpu" in app._status.value
+        assert [control.value for control in app.binding.ties[name].controls] == [default, default]
+    assert app.state.model_name == "your model" and "your model on cpu" in app.status.value
 
 
 def test_a_front_end_that_rounds_a_knob_to_its_steps_changes_nothing(app):
     run = app.trace
-    for control in app.controls.knobs["rpn_min_size"]:
-        control.set_state({"value": 0.0})  # the default is 0.001, a step 0.01
+    slider, number = app.binding.ties["rpn_min_size"].controls
+    slider.set_state({"value": 0.0})  # the default is 0.001, a step 0.01
     assert app.state.knobs == {} and app.trace is run
-    app.controls.knobs["box_score_threshold"][0].set_state({"value": 0.05000000000000001})
+    app.binding.ties["box_score_threshold"].controls[0].set_state({"value": 0.05000000000000001})
     assert app.state.knobs == {} and app.trace is run
-    app.controls.knobs["box_score_threshold"][0].set_state({"value": 0.060000000000000005})
+    app.binding.ties["box_score_threshold"].controls[0].set_state({"value": 0.060000000000000005})
     assert app.state.knobs == {"box_score_threshold": 0.06}
-    assert app.controls.knobs["rpn_min_size"][0].value == 0.001
+    assert slider.value == 0.001
+    number.set_state({"value": 0.0})  # a field rounds nothing: what stands there was typed
+    assert app.state.knobs["rpn_min_size"] == slider.value == 0.0
 
 
 # Stages.
@@ -224,9 +224,9 @@ def test_each_button_of_the_strip_shows_its_stage_with_its_count_and_time(app):
         assert count == app.state.counts()[stage] and re.fullmatch(r"\d+\.\d ms", time)
         assert float(time.split()[0]) == pytest.approx(app.trace.milliseconds[stage], abs=0.051)
         assert (sent(app) != before).any() == changed
-        assert app._canvas.view.description.startswith(", ".join(app.state.pair.titles))
-        assert app.state.pair.caption in text_of(app._caption)
-        assert all(name in text_of(app._caption) for _, name in app.state.pair.legend)
+        assert app.canvas.view.description.startswith(", ".join(app.state.pair.titles))
+        assert app.state.pair.caption in text_of(app.caption)
+        assert all(name in text_of(app.caption) for _, name in app.state.pair.legend)
 
 
 def test_the_stage_on_screen_cannot_be_switched_off(app):
@@ -242,23 +242,24 @@ def test_the_stage_on_screen_cannot_be_switched_off(app):
 
 def test_a_replaced_panel_is_what_drawing_anew_gives(app):
     app.controls.strip["proposals"].value = True
-    app.controls.knobs["rpn_nms_threshold"][0].value = 0.3
-    on_screen, film = app._canvas.pixels.copy(), app._film.pixels.copy()
-    app._drawn = ()
-    app._render()
-    np.testing.assert_array_equal(app._canvas.pixels, on_screen)
-    np.testing.assert_array_equal(app._film.pixels, film)
+    app.binding.ties["rpn_nms_threshold"].controls[0].value = 0.3
+    on_screen, film = app.canvas.pixels.copy(), app.film.pixels.copy()
+    pair, canvas, small = app.state.pair, Canvas(35, 34), Canvas(TILE // BLOCK, TILE // BLOCK)
+    canvas.draw([pair.left, pair.right], pair.titles)
+    small.draw([frame.picture for frame in app.state.frames], FRAMES)
+    np.testing.assert_array_equal(canvas.pixels, on_screen)
+    np.testing.assert_array_equal(small.pixels, film)
 
 
 # The followed box.
 
 
 def test_the_text_under_the_film_tells_the_journey_and_its_scores(app):
-    text = text_of(app._way)
+    text = text_of(app.way)
     for frame in app.state.frames:
         assert all(line in text for line in frame.lines)
     scores = app.journey.detection.scores
-    bars = re.findall(r"<span>([^<]*)</span><i style=\"width: ([\d.]+)%\"></i><span>([\d.]+)", app._way.value)
+    bars = re.findall(r"<span>([^<]*)</span><i style=\"width: ([\d.]+)%\"></i><span>([\d.]+)", app.way.value)
     categories = ("background", *app.trace.prediction.categories[1:])
     assert [name for name, _, _ in bars] == [categories[label] for label in scores.argsort()[::-1]]
     for name, width, number in bars:
@@ -278,11 +279,11 @@ def test_the_dropdown_offers_detections_and_lost_ones_and_follows_what_is_chosen
     assert all(name.startswith("lost: ") for name in names[found:])
     before = sent(app), sent_film(app)
     follow.index = found  # the best of the lost ones
-    assert re.search(r"suppressed by detection #\d+, IoU 0\.\d\d > 0\.50", text_of(app._way))
+    assert re.search(r"suppressed by detection #\d+, IoU 0\.\d\d > 0\.50", text_of(app.way))
     assert app.journey.detection.row is None and app.state.followed == follow.value
     assert (sent(app) != before[0]).any() and (sent_film(app) != before[1]).any()
     follow.index = 3
-    assert f"kept: detection #3 of {found}" in text_of(app._way)
+    assert f"kept: detection #3 of {found}" in text_of(app.way)
 
 
 def test_what_is_followed_and_not_offered_is_added_to_the_dropdown(app):
@@ -291,7 +292,7 @@ def test_what_is_followed_and_not_offered_is_added_to_the_dropdown(app):
     app.state.followed = (dropped, 0)
     assert app.controls.follow.options[0][1] == app.controls.follow.value == (dropped, 0)
     assert app.controls.follow.options[0][0] == f"anchor {dropped} on {app.journey.anchor.level_name}"
-    assert "suppressed by" in text_of(app._way)
+    assert "suppressed by" in text_of(app.way)
     app.controls.follow.index = 1
     assert app.journey.detection.row == 0
     assert not any(name.startswith("anchor") for name, _ in app.controls.follow.options)
@@ -300,10 +301,10 @@ def test_what_is_followed_and_not_offered_is_added_to_the_dropdown(app):
 def test_the_followed_box_is_the_same_one_after_a_knob_lets_it_through(app):
     app.controls.follow.index = len(app.trace.prediction)
     anchor = app.journey.anchor.row
-    app.controls.knobs["box_nms_threshold"][1].value = 1.0
+    app.binding.ties["box_nms_threshold"].controls[1].value = 1.0
     assert app.journey.anchor.row == anchor and app.journey.detection.fate == "kept"
     assert app.controls.follow.label.startswith(f"#{app.journey.detection.row} ")
-    app.controls.reset.click()
+    app.binding.reset.click()
     assert app.journey.anchor.row == anchor and app.journey.detection.fate == "suppressed"
     app.state.picture = "astronaut (sample)"
     assert app.state.followed == () and app.journey.detection.row == 0
@@ -332,7 +333,7 @@ def test_a_click_follows_what_the_stage_shows_there(app):
                 app.journey.detection if stage in ("detections", "masks") else app.journey.proposal
             ).box
             assert left <= x <= right and top <= y <= bottom
-            assert str(app.journey.anchor.row) and app._message.value == ""
+            assert str(app.journey.anchor.row) and app.message.value == ""
             followed.append(app.state.followed)
         assert set(followed) <= {(a, n) for a, n in app.state.pair.names}
 
@@ -341,7 +342,7 @@ def test_a_click_beside_every_box_says_so_and_changes_nothing(app):
     app.state.shown = 1
     before, followed = sent(app), app.state.followed
     click(app, 1, 799, 10)
-    assert "no box is drawn there; click inside one" in app._message.value
+    assert "no box is drawn there; click inside one" in app.message.value
     assert app.state.followed == followed and (sent(app) == before).all()
 
 
@@ -350,14 +351,14 @@ def test_a_click_on_what_is_no_photograph_does_nothing(app, stage, panel):
     app.controls.strip[stage].value = True
     before = app.journey
     click(app, panel, 300, 300)
-    assert app.journey is before and app._message.value == ""
+    assert app.journey is before and app.message.value == ""
 
 
 def test_a_click_between_the_pictures_does_nothing(app):
     before = app.journey
     for x, y in ((0, 0), (1, 1), (0.5, 0.01), (0.4999, 0.5), (0.5, 0.999)):
-        message(app._canvas.view, {"x": x, "y": y})
-        assert app.journey is before and app._message.value == ""
+        message(app.canvas.view, {"x": x, "y": y})
+        assert app.journey is before and app.message.value == ""
 
 
 NAN = float("nan")
@@ -366,9 +367,9 @@ NAN = float("nan")
 def test_a_hostile_click_changes_nothing_and_the_next_one_is_heard(app):
     before, journey = sent(app), app.journey
     for content in ({"x": NAN, "y": NAN}, {"x": "0.3", "y": "0.5"}, {"x": 0.3}, {"y": None}, {}, None):
-        message(app._canvas.view, content)
+        message(app.canvas.view, content)
         assert app.journey is journey and (sent(app) == before).all(), content
-        assert app._message.value == "", content
+        assert app.message.value == "", content
     click(app, 1, 700, 300)
     assert app.journey is not journey
 
@@ -396,21 +397,21 @@ def test_a_hostile_click_changes_nothing_and_the_next_one_is_heard(app):
 )
 def test_an_error_is_one_escaped_line_and_the_app_goes_on(app, setting, value, said):
     before, kept = sent(app), {name: getattr(app.state, name) for name in app.state.SETTINGS}
-    app._set(setting, value)
-    assert said in text_of(app._message)
-    assert app._message.value.count("<") == 2 and 'role="alert"' in app._message.value
-    assert "\n" not in app._message.value and len(text_of(app._message)) <= 302
+    app.guarded(setattr, app.state, setting, value)
+    assert said in text_of(app.message)
+    assert app.message.value.count("<") == 2 and 'role="alert"' in app.message.value
+    assert "\n" not in app.message.value and len(text_of(app.message)) <= 302
     assert {name: getattr(app.state, name) for name in app.state.SETTINGS} == kept
-    assert app.controls.picture.value == "a.jpg" and (sent(app) == before).all()
-    app.controls.knobs["box_nms_threshold"][0].value = 0.2
-    assert app._message.value == "" and (sent(app) != before).any()
+    assert app.chooser.picture.value == "a.jpg" and (sent(app) == before).all()
+    app.binding.ties["box_nms_threshold"].controls[0].value = 0.2
+    assert app.message.value == "" and (sent(app) != before).any()
 
 
 @pytest.mark.parametrize("name", ["box_nms_threshold", "rpn_min_size"])
 def test_a_number_that_is_none_is_refused_and_the_control_goes_back(app, name):
-    slider, twin = app.controls.knobs[name]
+    slider, twin = app.binding.ties[name].controls
     slider.value = NAN
-    assert f"{name} must be a number" in text_of(app._message)
+    assert f"{name} must be a number" in text_of(app.message)
     assert slider.value == twin.value == app.state.own_knobs[name]
     assert app.state.knobs == {}
 
@@ -421,22 +422,22 @@ def test_a_fault_of_our_own_is_said_and_the_controls_come_back(app, monkeypatch)
 
     before = sent(app)
     monkeypatch.setattr("maskseg_nb.apps.inside.state.trace", fail)
-    app.controls.picture.value = "cat (sample)"
-    assert "unexpected RuntimeError: out of &lt;b&gt;luck" in app._message.value
-    assert app.controls.picture.value == "a.jpg" and (sent(app) == before).all()
-    assert not app.controls._shown["shown"][0].disabled
+    app.chooser.picture.value = "cat (sample)"
+    assert "unexpected RuntimeError: out of &lt;b&gt;luck" in app.message.value
+    assert app.chooser.picture.value == "a.jpg" and (sent(app) == before).all()
+    assert not app.binding.ties["shown"].controls[0].disabled
 
 
 def test_the_controls_say_so_while_the_network_runs(app):
     seen = []
     hook = app.model.backbone.register_forward_pre_hook(
-        lambda *_: seen.append((app.controls._shown["shown"][0].disabled, app._status.value))
+        lambda *_: seen.append((app.binding.ties["shown"].controls[0].disabled, app.status.value))
     )
-    app.controls.picture.value = "cat (sample)"
+    app.chooser.picture.value = "cat (sample)"
     hook.remove()
     assert seen == [(True, "<b>Running the network ...</b>")]
-    assert not app.controls._shown["shown"][0].disabled
-    assert app._status.value.startswith("<b>all stages</b> ran in ")
+    assert not app.binding.ties["shown"].controls[0].disabled
+    assert app.status.value.startswith("<b>all stages</b> ran in ")
 
 
 @pytest.mark.parametrize(
@@ -473,7 +474,7 @@ def test_it_shows_itself_with_a_picture_for_places_without_widgets(app, make):
     bundle = app._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == app.widget.model_id
     shown = cv2.imdecode(np.frombuffer(bundle["image/png"], np.uint8), cv2.IMREAD_COLOR_RGB)
-    whole = np.vstack([app._canvas.pixels, app._film.pixels])
+    whole = np.vstack([app.canvas.pixels, app.film.pixels])
     half = cv2.resize(whole, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(shown, half)
     assert bundle["text/plain"] == "Inside: run this cell in JupyterLab to move its controls"

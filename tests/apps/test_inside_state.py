@@ -14,7 +14,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from maskseg_nb import ImageError, load_model, predict, preprocess, sample_photo
 from maskseg_nb.apps.inside.state import InsideState
-from maskseg_nb.apps.picture_sources import Pictures
+from maskseg_nb.apps.picture_sources import PictureSources
 from maskseg_nb.drawing.film_strip import film
 from maskseg_nb.drawing.panels import View
 from maskseg_nb.drawing.stage_pictures import stage_picture
@@ -42,7 +42,7 @@ def state(tmp_path, street, street_trace, monkeypatch):
     shutil.copy(sample_photo("restaurant"), tmp_path / "a.jpg")
     cv2.imwrite(str(tmp_path / "small.png"), np.full((40, 60, 3), 90, np.uint8))
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no more")
-    state = InsideState(Pictures(tmp_path), street, load_model)
+    state = InsideState(PictureSources(tmp_path), street)
     with monkeypatch.context() as patch:  # its first run is the one that other tests have, too
         patch.setattr("maskseg_nb.apps.inside.state.trace", lambda model, tensor: street_trace)
         state.update()
@@ -228,7 +228,7 @@ def test_a_followed_box_is_kept_over_a_knob_and_tells_what_becomes_of_it(state):
     [("picture", "small.png"), ("input_size", "proportions kept"), ("model_name", "coco")],
 )
 def test_a_followed_box_is_forgotten_where_there_are_other_anchors(state, choice, value):
-    state._load_model = lambda name: load_model("street")
+    state.runner.load_model = lambda name: load_model("street")
     state.followed = (30_000, 1)
     state.update()
     setattr(state, choice, value)
@@ -376,7 +376,7 @@ def one_map():
 
 
 def test_a_model_with_one_map_is_shown_at_its_nearest_level_and_channel(state, one_map):
-    state._load_model = lambda name: one_map
+    state.runner.load_model = lambda name: one_map
     state.level, state.channel = 4, 90
     state.model_name = "coco"
     for stage in ORDER:
@@ -394,7 +394,7 @@ def test_a_model_with_one_map_is_shown_at_its_nearest_level_and_channel(state, o
 
 
 def test_knobs_are_asked_of_the_model_behind_the_picture(state, one_map):
-    state._load_model = lambda name: one_map
+    state.runner.load_model = lambda name: one_map
     state.model_name = "coco"
     state.update()
     assert state.own_knobs["rpn_pre_nms_top_n"] == 1000

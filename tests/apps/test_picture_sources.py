@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from maskseg_nb import SAMPLES, ImageError, load_image, sample_photo
-from maskseg_nb.apps.picture_sources import Pictures
+from maskseg_nb.apps.picture_sources import PictureSources
 
 
 def png(level):
@@ -32,7 +32,7 @@ def files(folder, *names):
 def test_uploads_come_first_then_the_folders_pictures_by_name_then_the_samples(tmp_path):
     files(tmp_path, "b.png", "a.JPG", "c.webp", "notes.txt", "no-suffix", "png")
     (tmp_path / "folder.png").mkdir()
-    pictures = Pictures(tmp_path)
+    pictures = PictureSources(tmp_path)
     assert pictures.labels == ("a.JPG", "b.png", "c.webp", *SAMPLE_LABELS)
     assert pictures.file_count == 3
     first, second = pictures.add_upload("z.png", png(1)), pictures.add_upload("y.png", png(2))
@@ -41,19 +41,19 @@ def test_uploads_come_first_then_the_folders_pictures_by_name_then_the_samples(t
 
 
 def test_an_empty_folder_still_offers_the_samples(tmp_path):
-    assert Pictures(tmp_path).labels == SAMPLE_LABELS
+    assert PictureSources(tmp_path).labels == SAMPLE_LABELS
 
 
 def test_no_folder_is_the_working_folder(tmp_path, monkeypatch):
     files(tmp_path, "a.png")
     monkeypatch.chdir(tmp_path)
-    assert Pictures().labels == ("a.png", *SAMPLE_LABELS)
-    assert Pictures().code("a.png") == repr(str(tmp_path / "a.png"))
+    assert PictureSources().labels == ("a.png", *SAMPLE_LABELS)
+    assert PictureSources().code("a.png") == repr(str(tmp_path / "a.png"))
 
 
 def test_refresh_sees_what_came_and_what_went(tmp_path):
     files(tmp_path, "a.png", "b.png")
-    pictures = Pictures(tmp_path)
+    pictures = PictureSources(tmp_path)
     (tmp_path / "a.png").unlink()
     files(tmp_path, "c.png")
     assert pictures.labels[:2] == ("a.png", "b.png")  # not before it is asked
@@ -64,7 +64,7 @@ def test_refresh_sees_what_came_and_what_went(tmp_path):
 def test_a_folder_that_is_gone_cannot_be_refreshed(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
-    pictures = Pictures(folder)
+    pictures = PictureSources(folder)
     folder.rmdir()
     with pytest.raises(ImageError, match="photos' cannot be read: No such file"):
         pictures.refresh()
@@ -72,7 +72,7 @@ def test_a_folder_that_is_gone_cannot_be_refreshed(tmp_path):
 
 def test_each_label_leads_to_its_picture(tmp_path):
     (tmp_path / "a.png").write_bytes(png(7))
-    pictures = Pictures(tmp_path)
+    pictures = PictureSources(tmp_path)
     upload = pictures.add_upload("a.png", png(1))
     assert level(pictures, "a.png") == 7
     assert level(pictures, upload) == 1
@@ -82,7 +82,7 @@ def test_each_label_leads_to_its_picture(tmp_path):
 
 
 def test_two_uploads_of_one_name_are_two_pictures(tmp_path):
-    pictures = Pictures(tmp_path)
+    pictures = PictureSources(tmp_path)
     labels = [pictures.add_upload("a.png", data) for data in (png(1), png(2), png(3))]
     assert len(set(labels)) == 3
     assert [level(pictures, label) for label in labels] == [1, 2, 3]
@@ -93,7 +93,7 @@ def test_two_uploads_of_one_name_are_two_pictures(tmp_path):
 
 def test_the_code_of_a_picture_evaluates_to_its_source(tmp_path):
     files(tmp_path, 'it\'s "so" \\ odd.png')
-    pictures = Pictures(tmp_path)
+    pictures = PictureSources(tmp_path)
     label = pictures.labels[0]
     assert eval(pictures.code(label)) == str(tmp_path / 'it\'s "so" \\ odd.png')
     assert pictures.code("cat (sample)") == 'sample_photo("cat")'
@@ -102,7 +102,7 @@ def test_the_code_of_a_picture_evaluates_to_its_source(tmp_path):
 
 
 def test_an_upload_has_no_code(tmp_path):
-    pictures = Pictures(tmp_path)
+    pictures = PictureSources(tmp_path)
     assert pictures.code(pictures.add_upload("a.png", png(1))) is None
 
 
@@ -120,4 +120,4 @@ def test_an_upload_has_no_code(tmp_path):
     ],
 )
 def test_the_stem_of_a_label_is_fit_for_a_file_name(label, expected, tmp_path):
-    assert Pictures(tmp_path).stem(label) == expected
+    assert PictureSources(tmp_path).stem(label) == expected

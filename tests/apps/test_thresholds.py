@@ -39,7 +39,7 @@ def two_pictures():
 
 def numbers(app):
     """right, wrong, missed, precision and recall, as the app says them."""
-    words = re.sub("<[^>]+>", " ", app._status.value).split(" redraw ")[0]
+    words = re.sub("<[^>]+>", " ", app.status.value).split(" redraw ")[0]
     return [float(word) for word in re.findall(r"[\d.]+", words)]
 
 
@@ -67,17 +67,17 @@ def test_the_drawn_picture_is_that_of_the_match(app, street, by_hand):
     state = app.state
     expected = draw_match(image, state.instances, truth.only(street.categories), state.match)
     assert np.array_equal(state.drawn, expected)
-    panel = app._canvas.panel(0)
+    panel = app.canvas.panel(0)
     assert np.array_equal(panel, cv2.resize(expected, panel.shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 
 @pytest.mark.parametrize("score", [0.3, 0.5, 0.9])
 def test_the_dot_is_where_precision_and_recall_are(app, score):
     app.state.score_threshold = score
-    plot = app._plot_with_dot()
+    plot = app.plot_with_dot()
     rows, columns = np.nonzero((plot == DOT).all(axis=2))
     match = app.state.match
-    x, y = app._place @ [match.recall, match.precision, 1]
+    x, y = app.plot()[1] @ [match.recall, match.precision, 1]
     assert (columns.mean(), rows.mean()) == (pytest.approx(x, abs=1), pytest.approx(y, abs=1))
     assert len(rows) > 60
 
@@ -88,8 +88,9 @@ def test_the_dot_lies_on_the_drawn_curve(app):
     for score in (0.3, 0.7, 0.95):
         app.state.score_threshold = score
         match = app.state.match
-        x, y = np.round(app._place @ [match.recall, match.precision, 1]).astype(int)
-        around = app._plot[y - 4 : y + 5, x - 4 : x + 5].astype(int)
+        plot, place = app.plot()
+        x, y = np.round(place @ [match.recall, match.precision, 1]).astype(int)
+        around = plot[y - 4 : y + 5, x - 4 : x + 5].astype(int)
         assert (np.abs(around - blue).sum(axis=2) < 60).any()
 
 
@@ -98,11 +99,12 @@ def test_a_moved_threshold_runs_no_network_and_draws_no_axes(app, monkeypatch):
         raise AssertionError("must not run")
 
     monkeypatch.setattr("maskseg_nb.evaluation.detections.predict", fail)
-    monkeypatch.setattr(app, "_draw_plot", fail)
-    before = app._canvas.view.value
+    monkeypatch.setattr("maskseg_nb.apps.thresholds.app.draw_curve", fail)
+    monkeypatch.setattr("maskseg_nb.apps.canvas.Figure", fail)
+    before = app.canvas.view.value
     app.controls.score.value = 0.95
-    assert app._message.value == ""
-    assert app._canvas.view.value != before
+    assert app.message.value == ""
+    assert app.canvas.view.value != before
     assert app.state.score_threshold == app.controls.score_number.value == 0.95
 
 
@@ -111,7 +113,7 @@ def test_controls_and_state_move_each_other_and_reset_sets_back(app):
     assert app.controls.iou.value == app.controls.iou_number.value == 0.9
     app.controls.iou_number.value = 0.6
     assert app.state.iou == 0.6
-    app.controls.reset.click()
+    app.binding.reset.click()
     assert (app.state.iou, app.state.score_threshold) == (0.5, 0.5)
     assert app.controls.iou.value == 0.5
 

@@ -14,7 +14,7 @@ from lab import AppInPage, Lab, choose_theme, contrast, shown_pixels, too_wide
 from maskseg_nb import load_model
 from maskseg_nb.apps.canvas import BLOCK
 from maskseg_nb.apps.inside.state import InsideState
-from maskseg_nb.apps.picture_sources import Pictures
+from maskseg_nb.apps.picture_sources import PictureSources
 from street_levels import PROPOSALS
 
 NOTEBOOK = "inside.ipynb"
@@ -63,7 +63,7 @@ def page(open_notebook: Callable[[str], Page], lab: Lab) -> Page:
 @pytest.fixture
 def state(tmp_path) -> InsideState:
     """The app's state with the restaurant, every knob at its default, in this process."""
-    state = InsideState(Pictures(tmp_path), load_model("street"), load_model)
+    state = InsideState(PictureSources(tmp_path), load_model("street"))
     state.picture = RESTAURANT
     state.update()
     return state

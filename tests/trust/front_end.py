@@ -10,7 +10,6 @@ from ipywidgets import DOMWidget, Widget
 from PIL import Image
 
 from maskseg_nb.apps.app import App
-from maskseg_nb.apps.picture_app import PictureApp
 
 
 def send(widget: Widget, **state: Any) -> None:
@@ -34,12 +33,12 @@ def file(name: str, content: bytes, size: int | None = None) -> dict[str, Any]:
     return {"name": name, "type": "image/png", "size": size, "last_modified": 0, "content": content}
 
 
-def upload(app: PictureApp, *files: dict[str, Any]) -> None:
+def upload(app: App, *files: dict[str, Any]) -> None:
     """Send files as the browser does, their bytes beside the message."""
     buffers = [memoryview(file["content"]) for file in files if isinstance(file["content"], bytes)]
     paths = [["value", i, "content"] for i, file in enumerate(files) if isinstance(file["content"], bytes)]
     data = {"method": "update", "state": {"value": [dict(file) for file in files]}, "buffer_paths": paths}
-    app.controls.upload._handle_msg({"content": {"data": data}, "buffers": buffers})
+    app.chooser.upload._handle_msg({"content": {"data": data}, "buffers": buffers})
 
 
 def png(level: int, size: tuple[int, int] = (3, 2)) -> bytes:
@@ -85,7 +84,7 @@ def screen(app: App) -> dict[str, Any]:
                 name: _HISTORY.sub("... ms", value) if isinstance(value, str) else value
                 for name, value in kept.items()
             }
-    canvases = [app._canvas, *([app._film] if hasattr(app, "_film") else [])]
+    canvases = [app.canvas, *([app.film] if hasattr(app, "_film") else [])]
     shown["pixels"] = [canvas.pixels.copy() for canvas in canvases]
     return shown
 

@@ -17,10 +17,10 @@ from ipywidgets import Dropdown, FileUpload
 from ipywidgets.widgets.widget import _instances
 from traitlets import TraitError
 
-from maskseg_nb import Explorer, Inside, MasksegError, ModelError, load_model, predict, trace
+from maskseg_nb import Explorer, Inside, MasksegError, ModelError, predict, trace
 from maskseg_nb.apps.explorer.state import ExplorerState
 from maskseg_nb.apps.inside.state import InsideState
-from maskseg_nb.apps.picture_sources import Pictures
+from maskseg_nb.apps.picture_sources import PictureSources
 from street_levels import PROPOSALS
 
 NAN, INF = float("nan"), float("inf")
@@ -43,10 +43,10 @@ def test_an_app_opens_where_the_first_files_of_the_folder_are_damaged(app_class,
         (folder / name).write_bytes(b"no picture")
     app = app_class(folder, street)
     assert app.state.picture == "a.png" and (app.image == 90).all()
-    assert "0.png" in app._message.value and "1.png" not in app._message.value
-    got(app._message.value)
+    assert "0.png" in app.message.value and "1.png" not in app.message.value
+    got(app.message.value)
     app.state.picture = "restaurant (sample)"
-    assert app._message.value == ""
+    assert app.message.value == ""
 
 
 @pytest.fixture(scope="module", params=[Explorer, Inside])
@@ -61,24 +61,26 @@ def long_lived(request, tmp_path_factory, street):
 @pytest.fixture
 def app(long_lived):
     """An app with the restaurant, the same one for many tests: what one leaves must not harm the next."""
-    long_lived._message.value = ""
+    long_lived.message.value = ""
     long_lived.state.picture = "restaurant (sample)"
-    click(long_lived.controls.reset)
-    assert long_lived._message.value == "" and not long_lived.controls._shown["mask_threshold"][0].disabled
+    click(long_lived.binding.reset)
+    assert (
+        long_lived.message.value == "" and not long_lived.binding.ties["mask_threshold"].controls[0].disabled
+    )
     return long_lived
 
 
 def still_usable(app):
     """A knob that is moved is followed by state, twin and picture, and the old message goes."""
-    click(app.controls.reset)
-    slider, number = app.controls._shown["mask_threshold"]
-    pixels = app._canvas.pixels.copy()
+    click(app.binding.reset)
+    slider, number = app.binding.ties["mask_threshold"].controls
+    pixels = app.canvas.pixels.copy()
     if isinstance(app, Inside):
         app.controls.strip["masks"].value = True
-        pixels = app._canvas.pixels.copy()
+        pixels = app.canvas.pixels.copy()
     send(slider, value=0.12)
     assert app.state.mask_threshold == slider.value == number.value == 0.12
-    assert app._message.value == "" and (app._canvas.pixels != pixels).any()
+    assert app.message.value == "" and (app.canvas.pixels != pixels).any()
 
 
 # Whatever the front end sends.
@@ -108,38 +110,38 @@ def test_a_wrong_value_for_any_control_leaves_the_app_usable(app, value, got):
             continue  # index 1, to Python: another picture, model or size, and none is wrong
         key = "index" if isinstance(control, Dropdown) else "value"
         send(control, **{key: value})
-        message = app._message.value
+        message = app.message.value
         assert message == "" or (message.count("<") == 2 and 'role="alert"' in message), name
         assert "unexpected" not in message, name
         said.add(message)
-        for setting, shown in app.controls._shown.items():
-            assert all(one.value == getattr(app.state, setting) for one in shown), (name, setting)
+        for tied, tie in app.binding.ties.items():
+            assert all(one.value == tie.read() for one in tie.controls), (name, tied)
         assert app.state.picture == "restaurant (sample)"
     still_usable(app)
     got(f"{len(said - {''})} refused in the app's line, the rest by ipywidgets")
 
 
 def test_what_a_slider_itself_lets_through_is_refused_in_one_line(app, got):
-    slider, number = app.controls._shown["mask_threshold"]
+    slider, number = app.binding.ties["mask_threshold"].controls
     send(slider, value=NAN)
-    assert "mask_threshold must be in [0, 1], got nan" in app._message.value
+    assert "mask_threshold must be in [0, 1], got nan" in app.message.value
     assert slider.value == number.value == app.state.mask_threshold == 0.5
-    got(app._message.value)
+    got(app.message.value)
     send(slider, max=INF)
     send(slider, value=1e300)
-    assert "mask_threshold must be in [0, 1], got 1e+300" in app._message.value
+    assert "mask_threshold must be in [0, 1], got 1e+300" in app.message.value
     assert slider.value == number.value == 0.5
     send(slider, max=1.0)
     still_usable(app)
 
 
 def test_a_choice_of_nothing_is_refused_in_one_line(app):
-    chooser = [app.controls.picture, app.controls.model, app.controls.input_size]
+    chooser = [app.chooser.picture, app.chooser.model, app.chooser.input_size]
     chooser += [app.controls.follow, app.controls.level] if isinstance(app, Inside) else [app.controls.style]
     for control in chooser:
         before = control.index
         send(control, index=None)
-        assert "must be " in app._message.value and app._message.value.count("<") == 2
+        assert "must be " in app.message.value and app.message.value.count("<") == 2
         assert control.index == before
     still_usable(app)
 
@@ -202,10 +204,10 @@ def test_a_wrong_setting_of_the_state_is_a_short_type_or_value_error_and_nothing
 def test_an_unknown_picture_or_model_is_one_line_and_all_is_as_before(app, name, value, got):
     before, shown = settings(app), screen(app)
     setattr(app.state, name, value)
-    message = app._message.value
+    message = app.message.value
     assert message.count("<") == 2 and "unexpected" not in message
     assert settings(app) == before
-    app._message.value = ""
+    app.message.value = ""
     assert same(shown, screen(app))
     still_usable(app)
     got(message)
@@ -250,7 +252,7 @@ def test_of_several_pictures_chosen_while_the_network_is_busy_the_last_one_wins_
         if how == "state":
             app.state.picture = label
         else:
-            send(app.controls.picture, index=app.controls.picture.options.index(label))
+            send(app.chooser.picture, index=app.chooser.picture.options.index(label))
 
     labels = ["cat (sample)", "coffee (sample)", "rocket (sample)", "a.png"]
     threads = [threading.Thread(target=choose, args=(label,)) for label in labels]
@@ -267,9 +269,9 @@ def test_of_several_pictures_chosen_while_the_network_is_busy_the_last_one_wins_
         thread.join(60)
         assert not thread.is_alive()
     assert gate.runs == 2  # cat, a.png: coffee and rocket were overtaken
-    assert app.state.picture == app.controls.picture.value == "a.png" and (app.image == 90).all()
-    assert app._message.value == "" and "Running" not in app._status.value
-    assert not app.controls._shown["mask_threshold"][0].disabled
+    assert app.state.picture == app.chooser.picture.value == "a.png" and (app.image == 90).all()
+    assert app.message.value == "" and "Running" not in app.status.value
+    assert not app.binding.ties["mask_threshold"].controls[0].disabled
 
 
 def actions(app, chance):
@@ -299,19 +301,19 @@ def actions(app, chance):
     def choose(control, *labels):
         send(control, index=control.options.index(chance.choice(labels)))
 
-    shown = app.controls
+    shown, chooser = app.controls, app.chooser
     moves = {
-        "refresh": lambda: click(shown.refresh),
-        "reset": lambda: click(shown.reset),
+        "refresh": lambda: click(chooser.refresh),
+        "reset": lambda: click(app.binding.reset),
         "upload": lambda: upload(app, file("up.png", png(chance.randrange(256), (30, 20)))),
         "bad upload": lambda: upload(app, file("<b>.png", b"no picture")),
-        "picture": lambda: choose(shown.picture, "a.png", *SAMPLES),
-        "input_size": lambda: option(shown.input_size),
-        "model": lambda: send(shown.model, index=shown.model.options.index(("street", "street"))),
+        "picture": lambda: choose(chooser.picture, "a.png", *SAMPLES),
+        "input_size": lambda: option(chooser.input_size),
+        "model": lambda: send(chooser.model, index=chooser.model.options.index(("street", "street"))),
     }
-    for name, pair in shown._shown.items():
+    for name, tie in app.binding.ties.items():
         if name not in ("picture", "input_size", "model_name"):
-            for place, control in enumerate(pair):
+            for place, control in enumerate(tie.controls):
                 by = {Dropdown: option}.get(type(control), number if hasattr(control, "min") else toggle)
                 moves[f"{name} {place}"] = lambda control=control, by=by: by(control)
     if isinstance(app, Explorer):
@@ -319,14 +321,7 @@ def actions(app, chance):
         moves["code"] = lambda: toggle(shown.show_code)
         moves["chip"] = lambda: toggle(chance.choice([*shown.chips.values(), shown.show_code]))
         return moves
-    for name in ("level", "follow"):
-        moves[name] = lambda name=name: option(getattr(shown, name))
-    moves["channel"] = lambda: number(shown.channel)
-    moves["click"] = lambda: click_at(app._canvas.view)
-    for name, pair in shown.knobs.items():
-        moves[name] = lambda pair=pair: number(chance.choice(pair))
-    for stage, button in shown.strip.items():
-        moves[stage] = lambda button=button: toggle(button)
+    moves["click"] = lambda: click_at(app.canvas.view)
     return moves
 
 
@@ -345,7 +340,7 @@ def test_two_threads_on_every_control_end_in_what_a_fresh_app_shows(app_class, f
             try:
                 moves[name]()
             except (TraitError, ValueError, IndexError) as error:
-                if name not in ("follow", "picture"):  # the other thread has just replaced their options
+                if name not in ("followed 0", "picture"):  # the other thread has just replaced their options
                     failures.append((name, error))
             except BaseException as error:
                 failures.append((name, error))
@@ -360,16 +355,16 @@ def test_two_threads_on_every_control_end_in_what_a_fresh_app_shows(app_class, f
         thread.join(300)
         assert not thread.is_alive(), "a deadlock"
     assert not failures
-    assert app._message.value.count("<") in (0, 2)  # nothing or a piece of news, or an error in its element
-    assert "unexpected" not in app._message.value and "Running" not in app._status.value
-    app._render()  # the message of the last refusal goes
+    assert app.message.value.count("<") in (0, 2)  # nothing or a piece of news, or an error in its element
+    assert "unexpected" not in app.message.value and "Running" not in app.status.value
+    app.render()  # the message of the last refusal goes
     fresh = app_class(folder, street)
-    fresh.state.pictures = app.state.pictures
+    fresh.state.runner.pictures = app.state.runner.pictures
     for name, value in settings(app).items():
         setattr(fresh.state, name, value)
     if app_class is Explorer:
         fresh.controls.show_code.value = app.controls.show_code.value
-    fresh._render()
+    fresh.render()
     assert settings(fresh) == settings(app)
     assert same(screen(app), screen(fresh))
     got(f"{len(moved)} moves, then equal")
@@ -382,7 +377,7 @@ MOMENTS = ("preprocess", "backbone", "rpn.head", "roi_heads.box_head", "roi_head
 
 @pytest.fixture(params=[ExplorerState, InsideState])
 def state(request, folder, street):
-    state = request.param(Pictures(folder), street, load_model)
+    state = request.param(PictureSources(folder), street)
     state.picture = "restaurant (sample)"
     state.update()
     return state
@@ -394,7 +389,7 @@ def of_a_fresh_state(tmp_path_factory, street):
 
     @lru_cache
     def compute(state_class):
-        fresh = state_class(Pictures(tmp_path_factory.mktemp("photos")), street, load_model)
+        fresh = state_class(PictureSources(tmp_path_factory.mktemp("photos")), street)
         fresh.picture = "astronaut (sample)"
         if state_class is InsideState:
             fresh.update()
@@ -486,7 +481,7 @@ def interrupt():
 
 
 def test_an_interrupt_in_a_knobs_run_passes_and_leaves_the_knob_as_before(folder, street, fail_at):
-    state = InsideState(Pictures(folder), street, load_model)
+    state = InsideState(PictureSources(folder), street)
     state.picture = "restaurant (sample)"
     state.knobs = {"box_nms_threshold": 0.4}
     state.update()
@@ -505,7 +500,7 @@ def test_an_interrupt_passes_through_the_app_which_then_works_on(app, fail_at):
     before, kept = screen(app), settings(app)
     failing = fail_at("roi_heads.box_head", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        app.controls.picture.value = "astronaut (sample)"
+        app.chooser.picture.value = "astronaut (sample)"
     failing.stop()
     assert settings(app) == kept and same(before, screen(app))
     still_usable(app)
@@ -530,15 +525,15 @@ def test_no_memory_for_the_network_is_said_with_what_to_lower_and_all_of_it_is_f
 ):
     before, kept = screen(app), settings(app)
     failing = fail_at("roi_heads.mask_head", error)
-    app.controls.picture.value = "astronaut (sample)"
+    app.chooser.picture.value = "astronaut (sample)"
     failing.stop()
-    assert LOWER in app._message.value and f"rpn_post_nms_top_n (now {PROPOSALS})" in app._message.value
-    got(app._message.value)
+    assert LOWER in app.message.value and f"rpn_post_nms_top_n (now {PROPOSALS})" in app.message.value
+    got(app.message.value)
     error.__traceback__ = None  # this test's own hold on it
     gc.collect()
     assert len(failing.seen) > 3 and not any(tensor() is not None for tensor in failing.seen)
     assert settings(app) == kept
-    app._message.value = ""
+    app.message.value = ""
     assert same(before, screen(app))
     still_usable(app)
 
@@ -585,25 +580,23 @@ def test_no_memory_for_a_knob_leaves_it_as_it_was(folder, street, fail_at):
     app.state.picture = "restaurant (sample)"
     before = screen(app)
     failing = fail_at("roi_heads.box_head", torch.OutOfMemoryError("CUDA out of memory"))
-    app.controls.knobs["rpn_post_nms_top_n"][0].value = 150
+    app.binding.ties["rpn_post_nms_top_n"].controls[0].value = 150
     failing.stop()
-    assert "lower rpn_post_nms_top_n (now 150)" in app._message.value
-    assert app.state.knobs == {} and app.controls.knobs["rpn_post_nms_top_n"][1].value == PROPOSALS
-    app._message.value = ""
+    assert "lower rpn_post_nms_top_n (now 150)" in app.message.value
+    assert app.state.knobs == {} and app.binding.ties["rpn_post_nms_top_n"].controls[1].value == PROPOSALS
+    app.message.value = ""
     assert same(before, screen(app))
 
 
 def test_no_memory_for_the_drawing_is_said_and_the_status_does_not_stay_at_running(app, monkeypatch):
-    part = "explorer.state.ExplorerState._draw" if isinstance(app, Explorer) else "inside.state.stage_picture"
-
     def fail(*_):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"maskseg_nb.apps.{part}", fail)
-        app.controls.picture.value = "astronaut (sample)"
-        assert "not enough memory; choose a smaller picture, input size or model" in app._message.value
-        assert app._status.value == "" and not app.controls._shown["mask_threshold"][0].disabled
+        patch.setattr(app.state, "draw", fail)
+        app.chooser.picture.value = "astronaut (sample)"
+        assert "not enough memory; choose a smaller picture, input size or model" in app.message.value
+        assert app.status.value == "" and not app.binding.ties["mask_threshold"].controls[0].disabled
     still_usable(app)
 
 
@@ -613,8 +606,8 @@ def test_no_memory_for_the_drawing_is_said_and_the_status_does_not_stay_at_runni
 @APPS
 def test_a_cell_that_is_run_again_doubles_no_observer(app_class, folder, street, monkeypatch):
     renders = []
-    original = app_class._render
-    monkeypatch.setattr(app_class, "_render", lambda self: renders.append(self) or original(self))
+    original = app_class.render
+    monkeypatch.setattr(app_class, "render", lambda self: renders.append(self) or original(self))
     apps = []
     for _ in range(2):
         apps.append(app_class(folder, street))
@@ -624,25 +617,25 @@ def test_a_cell_that_is_run_again_doubles_no_observer(app_class, folder, street,
         app.state.mask_threshold = 0.3
         assert renders == [app]
         renders.clear()
-        send(app.controls._shown["mask_threshold"][0], value=0.6)
+        send(app.binding.ties["mask_threshold"].controls[0], value=0.6)
         assert renders == [app]
         renders.clear()
-        send(app.controls.picture, index=app.controls.picture.options.index("restaurant (sample)"))
+        send(app.chooser.picture, index=app.chooser.picture.options.index("restaurant (sample)"))
         assert renders == [app]
         renders.clear()
-        click(app.controls.refresh)
+        click(app.chooser.refresh)
         app._repr_mimebundle_()
         assert renders == []
-        click(app.controls.reset)
+        click(app.binding.reset)
         assert renders == [app]
     assert not street.backbone._forward_hooks and not street.backbone._forward_pre_hooks
 
 
 def test_pictures_that_come_and_go_leave_no_widgets_behind(app):
-    app.controls.picture.value = "a.png"  # with other categories than the restaurant
+    app.chooser.picture.value = "a.png"  # with other categories than the restaurant
     count = len(_instances)
     for label in ("restaurant (sample)", "a.png"):
-        app.controls.picture.value = label
+        app.chooser.picture.value = label
         assert len(_instances) == count
 
 
@@ -659,7 +652,7 @@ def test_an_app_that_is_closed_while_the_network_runs_ends_in_peace(
 
     def choose():
         try:
-            app.controls.picture.value = "restaurant (sample)"
+            app.chooser.picture.value = "restaurant (sample)"
         except BaseException as error:
             failures.append(error)
 
@@ -670,7 +663,7 @@ def test_an_app_that_is_closed_while_the_network_runs_ends_in_peace(
         widget.close()
     gate.opened.set()
     running.join(60)
-    assert not running.is_alive() and not failures and app._message.value == ""
+    assert not running.is_alive() and not failures and app.message.value == ""
     assert app.state.picture == "restaurant (sample)" and not app.state.needs_network
     app.state.mask_threshold = 0.3  # the state works on without a page
     assert app.figure().axes

@@ -106,7 +106,7 @@ def every_view(app):
         for chip in app.controls.chips.values():
             chip.value = False
             check_page(app)
-        app.controls.reset.click()
+        app.binding.reset.click()
     else:
         for stage in ORDER:
             app.controls.strip[stage].value = True
@@ -131,40 +131,40 @@ def _no_network(monkeypatch, prediction, street_trace):
 @pytest.fixture
 def app(long_lived):
     """An app with a.jpg, the same one for many tests: what one of them leaves must not harm the next."""
-    long_lived.controls.refresh.click()
-    long_lived.controls.picture.value = "a.jpg"
-    long_lived._message.value = ""
+    long_lived.chooser.refresh.click()
+    long_lived.chooser.picture.value = "a.jpg"
+    long_lived.message.value = ""
     return long_lived
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_file_name_is_text_in_the_list_in_messages_and_in_the_code(app, name, got):
-    folder = app.state.pictures.folder
+    folder = app.state.runner.pictures.folder
     name = f"{name}.png"
     (folder / name).write_bytes(b"no picture")
-    app.controls.refresh.click()
+    app.chooser.refresh.click()
     label = visible(name.replace("\\", "\\\\"))
-    assert label in app.controls.picture.options and not unseen(label)
-    app.controls.picture.value = label
+    assert label in app.chooser.picture.options and not unseen(label)
+    app.chooser.picture.value = label
     check_page(app)
-    said = text_of(app._message)
+    said = text_of(app.message)
     assert said.startswith(ascii(name)[:60]) and "is not a picture" in said and len(said) <= 300
     (folder / name).write_bytes(png(90, (40, 30)))
-    app.controls.picture.value = label
-    assert (app.state.picture, app._message.value) == (label, "")
+    app.chooser.picture.value = label
+    assert (app.state.picture, app.message.value) == (label, "")
     check_page(app)
     if isinstance(app, Explorer):
         app.controls.show_code.value = True
-        assert repr(str(folder / name)) in text_of(app._code)
+        assert repr(str(folder / name)) in text_of(app.code_shown)
         files = set(folder.iterdir())
         app.controls.save.click()
-        assert "Saved as" in app._message.value and len(set(folder.iterdir()) - files) == 1
+        assert "Saved as" in app.message.value and len(set(folder.iterdir()) - files) == 1
         check_page(app)
     upload(app, file(name, png(1)))
     assert app.state.picture.endswith(" (upload)")
     check_page(app)
     upload(app, file(name, b"no picture"))
-    assert app._message.value.count("<") == 2
+    assert app.message.value.count("<") == 2
     check_page(app)
     got(said)
 
@@ -183,9 +183,9 @@ def test_hostile_categories_and_a_hostile_model_name_are_text_wherever_they_stan
         monkeypatch.setattr("maskseg_nb.apps.inside.state.trace", lambda *_, run=run, **knobs: run)
         app = app_class(tmp_path, model)
         every_view(app)
-        assert visible(batch[0]) in text_of(app._status)
-        assert visible(batch[0]) in app.controls.model._options_labels
-        where = text_of(app._table if app_class is Explorer else app._way)
+        assert visible(batch[0]) in text_of(app.status)
+        assert visible(batch[0]) in app.chooser.model._options_labels
+        where = text_of(app.table if app_class is Explorer else app.way)
         assert " ".join(visible(batch[0]).split()) in " ".join(where.split())  # category 1, the people
 
 
@@ -196,13 +196,13 @@ def test_a_hostile_error_is_one_line_of_text_and_goes_into_the_log_as_it_is(app,
 
     part = "explorer.state.predict" if isinstance(app, Explorer) else "inside.state.trace"
     monkeypatch.setattr(f"maskseg_nb.apps.{part}", fail)
-    app.controls.picture.value = "cat (sample)"
+    app.chooser.picture.value = "cat (sample)"
     check_page(app)
-    said = text_of(app._message)
+    said = text_of(app.message)
     assert said == f"unexpected RuntimeError: {visible(' '.join(text.split()))}" and "\n" not in said
     assert app.state.picture == "a.jpg"
     with caplog.at_level(logging.INFO, "maskseg_nb"):
-        app._set("mask_threshold", text)
+        app.guarded(setattr, app.state, "mask_threshold", text)
     assert "mask_threshold must be a number" in caplog.text
     check_page(app)
 
@@ -213,13 +213,13 @@ def test_an_error_of_ten_thousand_characters_is_cut_to_300(app, monkeypatch):
 
     part = "explorer.state.predict" if isinstance(app, Explorer) else "inside.state.trace"
     monkeypatch.setattr(f"maskseg_nb.apps.{part}", fail)
-    app.controls.picture.value = "cat (sample)"
-    assert 200 < len(text_of(app._message)) <= 300
+    app.chooser.picture.value = "cat (sample)"
+    assert 200 < len(text_of(app.message)) <= 300
     check_page(app)
 
 
 def test_hostile_exif_texts_change_neither_page_nor_pixels(app):
-    folder = app.state.pictures.folder
+    folder = app.state.runner.pictures.folder
     exif = Image.Exif()
     # Description, maker, model, software, date, artist, copyright, host computer
     tags = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x013C)
@@ -230,11 +230,11 @@ def test_hostile_exif_texts_change_neither_page_nor_pixels(app):
     small.save(folder / "plain.png")
     small.save(folder / "texts.png", exif=exif)
     assert (folder / "texts.png").stat().st_size > (folder / "plain.png").stat().st_size + 200
-    app.controls.refresh.click()
-    app.controls.picture.value = "plain.png"
+    app.chooser.refresh.click()
+    app.chooser.picture.value = "plain.png"
     plain = app.image
-    app.controls.picture.value = "texts.png"
-    assert app.state.picture == "texts.png" and app._message.value == ""
+    app.chooser.picture.value = "texts.png"
+    assert app.state.picture == "texts.png" and app.message.value == ""
     np.testing.assert_array_equal(app.image, plain)
     check_page(app)
 

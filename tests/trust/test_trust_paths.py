@@ -17,7 +17,7 @@ from corpus import encoded, noise
 
 import maskseg_nb
 from maskseg_nb import ImageError, load_image
-from maskseg_nb.apps.picture_sources import Pictures
+from maskseg_nb.apps.picture_sources import PictureSources
 from maskseg_nb.data import images
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="such paths exist on POSIX systems only")
@@ -242,7 +242,7 @@ def test_a_file_that_opens_and_cannot_be_read_is_refused(got):
 def test_a_picture_that_changed_after_it_was_listed_is_refused(change, message, tmp_path, got):
     path = tmp_path / "photo.png"
     path.write_bytes(PNG)
-    pictures = Pictures(tmp_path)
+    pictures = PictureSources(tmp_path)
     (label,) = (label for label in pictures.labels if label.startswith("photo"))
     change(path)
     assert re.search(message, refusal(path))

@@ -13,7 +13,7 @@ from PIL import Image
 from maskseg_nb import SAMPLES, Explorer, ImageError, Inside, load_image
 from maskseg_nb._shared import files
 from maskseg_nb.apps.picture_chooser import UPLOAD_LIMIT
-from maskseg_nb.apps.picture_sources import Pictures
+from maskseg_nb.apps.picture_sources import PictureSources
 from maskseg_nb.results.export import save_png
 
 SAMPLE_LABELS = tuple(f"{name} (sample)" for name in SAMPLES)
@@ -60,7 +60,7 @@ def test_links_out_of_the_folder_are_not_offered_and_those_inside_it_are(folder,
     (folder / "other").symlink_to(tmp_path / "other")
     (folder / "through.png").symlink_to("other/b.png")
     os.mkfifo(folder / "fifo.png")
-    pictures = Pictures(folder)
+    pictures = PictureSources(folder)
     assert pictures.labels == ("a.png", "again.png", "below.png", "in.png", *SAMPLE_LABELS)
     assert [level(pictures, label) for label in pictures.labels[:4]] == [INSIDE] * 4
 
@@ -85,14 +85,14 @@ def test_only_what_is_in_the_list_can_be_chosen(label, folder, got):
     with pytest.raises(
         ImageError, match="no picture '.*' in the list; press Refresh and choose again"
     ) as error:
-        Pictures(folder).image(label)
+        PictureSources(folder).image(label)
     assert len(str(error.value)) <= 300 and str(error.value).isprintable()
     got(error.value)
 
 
 def test_an_absolute_path_is_no_label(folder):
     with pytest.raises(ImageError, match="in the list"):
-        Pictures(folder).image(str(folder / "a.png"))
+        PictureSources(folder).image(str(folder / "a.png"))
 
 
 @POSIX
@@ -113,7 +113,7 @@ def test_an_absolute_path_is_no_label(folder):
 def test_what_a_picture_became_after_it_was_listed_is_seen_when_it_is_used(
     becomes, said, folder, tmp_path, got
 ):
-    pictures, path = Pictures(folder), folder / "a.png"
+    pictures, path = PictureSources(folder), folder / "a.png"
     path.unlink()
     match becomes:
         case "link out":
@@ -153,7 +153,7 @@ def test_what_is_put_in_its_place_between_check_and_open_is_refused(part, folder
         "folder on the way": ("in.png", folder / "sub", tmp_path / "other"),
         "whole folder": ("a.png", folder, tmp_path),
     }[part]
-    pictures, check = Pictures(folder), Pictures._inside
+    pictures, check = PictureSources(folder), PictureSources._inside
 
     def swap(self, path):
         checked = check(self, path)
@@ -161,7 +161,7 @@ def test_what_is_put_in_its_place_between_check_and_open_is_refused(part, folder
         swapped.symlink_to(by)
         return checked
 
-    monkeypatch.setattr(Pictures, "_inside", swap)
+    monkeypatch.setattr(PictureSources, "_inside", swap)
     with pytest.raises(ImageError, match="(leads out of the folder or nowhere|Not a directory)") as error:
         pictures.image(label)
     got(error.value)
@@ -170,7 +170,7 @@ def test_what_is_put_in_its_place_between_check_and_open_is_refused(part, folder
 @POSIX
 @pytest.mark.expects("never the picture outside, however often the file is swapped while it is opened")
 def test_a_file_that_is_swapped_for_a_link_all_the_time_never_leads_out(folder, tmp_path, torture, got):
-    pictures, stop = Pictures(folder), threading.Event()
+    pictures, stop = PictureSources(folder), threading.Event()
 
     def swap():
         while not stop.is_set():
@@ -216,13 +216,13 @@ def test_what_is_no_folder_is_an_image_error_with_a_next_step(kind, folder, tmp_
         "deleted working folder": None,
     }[kind]
     with pytest.raises(ImageError, match="is not a folder.*; give .*path") as error:
-        Pictures(place)
+        PictureSources(place)
     assert len(str(error.value)) <= 300 and str(error.value).isprintable()
     got(error.value)
 
 
 def test_a_folder_that_cannot_be_read_any_more_is_an_image_error_and_the_old_list_stays(folder, monkeypatch):
-    pictures = Pictures(folder)
+    pictures = PictureSources(folder)
     labels = pictures.labels
 
     def refuse(self):
@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be_read_any_more_is_an_image_error_and_the_old_lis
 
 def test_a_folder_that_is_itself_a_link_works(folder, tmp_path):
     (tmp_path / "link").symlink_to(folder)
-    assert level(Pictures(tmp_path / "link"), "a.png") == INSIDE
+    assert level(PictureSources(tmp_path / "link"), "a.png") == INSIDE
 
 
 @POSIX
@@ -257,7 +257,7 @@ def test_every_name_has_a_label_of_its_own_that_can_be_sent_and_hides_nothing(tm
     ]
     for number, name in enumerate(names):
         (tmp_path / os.fsdecode(name)).write_bytes(png(number + 1))
-    pictures = Pictures(tmp_path)
+    pictures = PictureSources(tmp_path)
     labels = pictures.labels[: pictures.file_count]
     assert len(set(labels)) == len(names)
     assert sorted(level(pictures, label) for label in labels) == list(range(1, len(names) + 1))
@@ -289,7 +289,7 @@ def test_every_name_has_a_label_of_its_own_that_can_be_sent_and_hides_nothing(tm
     ],
 )
 def test_an_uploads_name_is_a_short_plain_name(name, expected, tmp_path):
-    pictures = Pictures(tmp_path)
+    pictures = PictureSources(tmp_path)
     label = pictures.add_upload(name, png(1))
     assert label == f"{expected} (upload)"
     assert pictures.file_name(label).startswith(expected) and pictures.file_name(label).isprintable()
@@ -338,32 +338,32 @@ HOSTILE = "../<img src=x onerror=alert(1)>.png"
     ],
 )
 def test_a_bad_upload_is_one_escaped_line_and_the_app_goes_on(app, uploaded, said, got):
-    before, labels, settings = screen(app), app.state.pictures.labels, app.state.picture
+    before, labels, settings = screen(app), app.state.runner.pictures.labels, app.state.picture
     upload(app, uploaded)
-    message = app._message.value
+    message = app.message.value
     assert said in message and message.count("<") == 2 and "\n" not in message
-    assert app.state.pictures.labels == app.controls.picture.options == labels
-    assert app.state.picture == app.controls.picture.value == settings and app.runs == []
+    assert app.state.runner.pictures.labels == app.chooser.picture.options == labels
+    assert app.state.picture == app.chooser.picture.value == settings and app.runs == []
     np.testing.assert_array_equal(screen(app)["pixels"][0], before["pixels"][0])
     got(message)
-    app.controls._shown["mask_threshold"][0].value = 0.9
-    assert app._message.value == "" and app.state.mask_threshold == 0.9
-    assert app.controls.upload.value == ()
+    app.binding.ties["mask_threshold"].controls[0].value = 0.9
+    assert app.message.value == "" and app.state.mask_threshold == 0.9
+    assert app.chooser.upload.value == ()
 
 
 def test_an_upload_whose_size_is_a_lie_is_taken_by_its_bytes(app):
     upload(app, file("small.png", png(70), size=10**12))
-    assert app.state.picture == app.controls.picture.value == "small.png (upload)"
-    assert (app._message.value, app.runs) == ("", ["small.png (upload)"])
+    assert app.state.picture == app.chooser.picture.value == "small.png (upload)"
+    assert (app.message.value, app.runs) == ("", ["small.png (upload)"])
     assert (app.state.image == 70).all()
 
 
 def test_of_several_files_at_once_all_good_ones_are_offered_and_the_last_is_shown_by_one_run(app):
     upload(app, file("a.png", png(1)), file("bad.png", b"text"), file("../a.png", png(2)), file("c.png", b""))
-    assert app.state.pictures.labels[:2] == ("a.png 2 (upload)", "a.png (upload)")
-    assert app.controls.picture.options == app.state.pictures.labels
+    assert app.state.runner.pictures.labels[:2] == ("a.png 2 (upload)", "a.png (upload)")
+    assert app.chooser.picture.options == app.state.runner.pictures.labels
     assert app.state.picture == "a.png 2 (upload)" and app.runs == ["a.png 2 (upload)"]
-    assert "&#x27;bad.png&#x27; is not a picture" in app._message.value
+    assert "&#x27;bad.png&#x27; is not a picture" in app.message.value
 
 
 @pytest.mark.parametrize(
@@ -371,19 +371,19 @@ def test_of_several_files_at_once_all_good_ones_are_offered_and_the_last_is_show
 )
 def test_an_upload_of_another_shape_changes_nothing(app, value):
     before = screen(app)
-    send(app.controls.upload, value=value)
+    send(app.chooser.upload, value=value)
     after = screen(app)
-    assert app.runs == [] and app.state.pictures.labels[0] == "a.png"
+    assert app.runs == [] and app.state.runner.pictures.labels[0] == "a.png"
     np.testing.assert_array_equal(after["pixels"][0], before["pixels"][0])
     upload(app, file("good.png", png(3)))
-    assert app.state.picture == "good.png (upload)" and app._message.value == ""
+    assert app.state.picture == "good.png (upload)" and app.message.value == ""
 
 
 def test_the_limit_and_what_to_do_beyond_it_stand_beside_the_button_before_anything_is_uploaded(app):
     texts = [widget.value for widget in tree(app.widget) if type(widget).__name__ == "Label"]
     assert f"at most {UPLOAD_LIMIT // 2**20} MB" in texts
     assert (
-        app.controls.upload.tooltip == "At most 10 MB; put a larger picture into the folder and press Refresh"
+        app.chooser.upload.tooltip == "At most 10 MB; put a larger picture into the folder and press Refresh"
     )
 
 
@@ -495,11 +495,11 @@ def test_a_folder_that_is_read_only_is_said_in_the_app_and_nothing_stays(folder,
         app.controls.save.click()
     assert (
         "a-segmented.png&#x27; cannot be written: Read-only file system; make room, or give another folder"
-        in app._message.value
+        in app.message.value
     )
     assert sorted(os.listdir(folder)) == before
     app.controls.save.click()
-    assert "Saved as" in app._message.value
+    assert "Saved as" in app.message.value
     np.testing.assert_array_equal(load_image(folder / "a-segmented.png"), load_image(folder / "a.png"))
 
 

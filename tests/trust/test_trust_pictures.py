@@ -33,7 +33,7 @@ from PIL import Image, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageErr
 
 import maskseg_nb
 from maskseg_nb import ImageError, load_image
-from maskseg_nb.apps.picture_sources import Pictures
+from maskseg_nb.apps.picture_sources import PictureSources
 from maskseg_nb.data.codec import MAX_CODED_PIXELS, stored_size
 from maskseg_nb.data.heif_boxes import coded_pixels
 
@@ -79,7 +79,7 @@ def sources(data, folder):
     path.write_bytes(data)
 
     def upload():
-        pictures = Pictures(folder)
+        pictures = PictureSources(folder)
         return pictures.image(pictures.add_upload("photo.png", data))
 
     return [lambda: load_image(path), lambda: load_image(data), upload]

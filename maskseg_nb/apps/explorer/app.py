@@ -1,8 +1,4 @@
-"""The explorer: pick a photograph, drag thresholds and blend, see the segmented picture follow.
-
-The state knows what to show and computes it (explorer_state.py), the controls are widgets and nothing more
-(explorer_controls.py); this view joins the two and draws.
-"""
+"""The explorer: pick a photograph, drag thresholds and blend, see the segmented picture follow."""
 
 import html
 import os
@@ -20,18 +16,19 @@ from ...drawing.figures import show_side_by_side
 from ...errors import quoted
 from ...mask_rcnn.instances import Instances
 from ...mask_rcnn.prediction import Prediction
-from ...models.loading import as_model, load_model
+from ...models.loading import as_model
 from ...results.export import check_formats, export_free, make_folder, save_png
+from ..app import App
 from ..canvas import Canvas
-from ..picture_app import PictureApp
-from ..picture_sources import Pictures
+from ..picture_chooser import PictureChooser
+from ..picture_sources import PictureSources
 from ..widgets import instances_table
 from .controls import ExplorerControls
 from .save_panel import PICTURE
 from .state import ExplorerState
 
 
-class Explorer(PictureApp):
+class Explorer(App):
     """Segment a photograph with live controls. As a cell's last value it displays itself.
 
     Args:
@@ -43,29 +40,30 @@ class Explorer(PictureApp):
     """
 
     state: ExplorerState
-    controls: ExplorerControls
 
     def __init__(
         self,
         folder: str | os.PathLike[str] | None = None,
         model: MaskRCNN | str | os.PathLike[str] | None = None,
     ) -> None:
-        super().__init__()
-        pictures = Pictures(folder)
-        self.state = ExplorerState(pictures, as_model(model), load_model)
+        pictures = PictureSources(folder)
+        state = ExplorerState(pictures, as_model(model))
         # The network before the first widget: the app then comes to the page whole, in one go.
-        wrong = self.state.begin()
-        self.controls = ExplorerControls(self.state, self._set)
-        self._canvas = Canvas()
-        self._drawn_image: np.ndarray | None = None
-        self._code, self._table = widgets.HTML(), widgets.HTML()
-        self._table.add_class("maskseg-table")
+        wrong = state.runner.begin()
+        super().__init__(state)
+        self.chooser = PictureChooser(state.runner, self.binding, self.say)
+        self.controls = ExplorerControls(state, self.binding)
+        self.controls.show_code.observe(lambda _: self.guarded(self._show_code), "value")
+        self.controls.save.on_click(lambda _: self.guarded(self._save))
+        self.canvas = Canvas()
+        self.code_shown, self.table = widgets.HTML(), widgets.HTML()
+        self.table.add_class("maskseg-table")
         self.widget = self.controls.layout(
-            self._canvas.view, self._message, self._status, self._code, self._table
+            self.chooser, self.canvas.view, self.message, self.status, self.code_shown, self.table
         )
-        self._begin(wrong)
+        self.open(wrong)
         if folder is not None and not pictures.file_count:
-            self._say_folder()
+            self.chooser.say_folder()
 
     @property
     def blended(self) -> np.ndarray:
@@ -112,11 +110,11 @@ class Explorer(PictureApp):
         check_formats(others)
         if not formats:
             raise ValueError("formats must name one or more; nothing was saved")
-        state, pictures = self.state, self.state.pictures
+        state, pictures = self.state, self.state.runner.pictures
         with state.lock:
-            label, photo, alpha = state.picture_shown, state.photo, state.alpha
-            instances = state.photo_instances()
-            blended = state.photo_blended(instances) if PICTURE in formats else None
+            label, alpha = state.runner.ran[0], state.alpha
+            photo, instances = state.on_photo()
+            blended = state.blended_photo(photo, instances) if PICTURE in formats else None
         target = Path(folder) if folder is not None else pictures.folder
         make_folder(target)
         name, stem = pictures.file_name(label), pictures.stem(label)
@@ -125,50 +123,29 @@ class Explorer(PictureApp):
             saved += export_free(photo, instances, target, name, others, stem=stem, alpha=alpha)
         return saved
 
-    def _png(self) -> bytes:
-        return self._canvas.png()
-
-    # What a person does.
-
-    def _connect(self) -> None:
-        super()._connect()
-        self.controls.show_code.observe(lambda change: self._guarded(self._show_code), "value")
-        self.controls.save.on_click(lambda button: self._guarded(self._save))
-
     def _save(self) -> None:
         panel = self.controls.save_panel
         paths = self.save(panel.formats, panel.folder.value)
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        self._message.value = as_html(f"Saved as {quoted(paths[0], 200)}{more}")
+        self.say(f"Saved as {quoted(paths[0], 200)}{more}")
 
     def _show_code(self) -> None:
         with self.state.lock:
             shown = self.controls.show_code.value
-            self._code.value = f"<pre>{html.escape(self.code())}</pre>" if shown else ""
+            self.code_shown.value = f"<pre>{html.escape(self.code())}</pre>" if shown else ""
 
-    # What a person sees.
-
-    def _redraw(self) -> float:
-        state = self.state
-        state.run_network()
-        start = time.perf_counter()
-        state.update()
-        if self._drawn_image is not state.image:
-            self._canvas.draw([state.image] * 2, ["Original", "Segmented"])
-            self._drawn_image = state.image
-        self._canvas.replace(1, state.blended)
+    def draw(self, started: float) -> None:
+        state, runner = self.state, self.state.runner
+        self.canvas.show([state.image, state.blended], ["Original", "Segmented"])
         if note := state.note():
-            self._canvas.annotate(1, visible(note))
-        self._canvas.send()
-        return 1000 * (time.perf_counter() - start)
-
-    def _describe(self, redraw_ms: float) -> None:
-        state = self.state
+            self.canvas.annotate(1, visible(note))
+        self.canvas.send()
+        redraw_ms = 1000 * (time.perf_counter() - max(started, runner.finished))
         device = next(state.model.parameters()).device
-        self._status.value = (
+        self.status.value = (
             f"<b>{len(state.instances)} of {len(state.prediction)}</b> detections shown "
-            f'<span class="maskseg-muted">&nbsp; {as_html(state.model_name)} on {device} &nbsp; '
-            f"network {state.network_ms:.0f} ms &nbsp; redraw {redraw_ms:.0f} ms</span>"
+            f'<span class="maskseg-muted">&nbsp; {as_html(runner.ran[1])} on {device} &nbsp; '
+            f"network {runner.milliseconds:.0f} ms &nbsp; redraw {redraw_ms:.0f} ms</span>"
         )
-        self._table.value = instances_table(state.instances, state.colors())
+        self.table.value = instances_table(state.instances, state.colors())
         self._show_code()

@@ -1,29 +1,29 @@
-"""The explorer's controls: made, laid out, brought in line with the state. They compute nothing."""
+"""The explorer's controls: made, laid out, bound to the state. They compute nothing."""
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import ipywidgets as widgets
 
 from ..._shared.text import visible
-from ..picture_chooser import ChoiceControls
-from ..widgets import STYLE_SHEET, knob, wrapping_row
+from ..binding import Binding
+from ..picture_chooser import PictureChooser
+from ..widgets import button, knob, page, wrapping_row
 from .save_panel import SavePanel
 from .state import STYLES, ExplorerState
 
 
-class ExplorerControls(ChoiceControls):
-    """Every control of the explorer, as attributes."""
+class ExplorerControls:
+    """The explorer's own controls, as attributes: all but those that choose a picture."""
 
-    _state: ExplorerState
-
-    def __init__(self, state: ExplorerState, on_change: Callable[[str, Any], None]) -> None:
-        super().__init__(state, on_change)
-        self.style = widgets.Dropdown(description="Style", options=list(STYLES))
-        self.labels = widgets.Checkbox(description="Labels", indent=False)
-        self.labels.layout.width = "90px"
-        floor = state.score_floor
-        self.score, self.score_number = knob("Score threshold", state.score_threshold, floor)
+    def __init__(self, state: ExplorerState, binding: Binding) -> None:
+        self._state, self._binding = state, binding
+        self.style = widgets.Dropdown(
+            description="Style", options=list(STYLES), layout=widgets.Layout(width="auto")
+        )
+        self.labels = widgets.Checkbox(
+            description="Labels", indent=False, layout=widgets.Layout(width="90px")
+        )
+        self.score, self.score_number = knob("Score threshold", state.score_threshold, state.score_floor)
         self.mask, self.mask_number = knob("Mask threshold", state.mask_threshold, 0.0)
         self.alpha, self.alpha_number = knob("Blend alpha", state.alpha, 0.0)
         self.chips: dict[str, widgets.ToggleButton] = {}  # one a category found
@@ -31,68 +31,57 @@ class ExplorerControls(ChoiceControls):
         self._all_chips: dict[str, widgets.ToggleButton] = {}
         self._show_label = widgets.Label("Show")
         self.chip_row = wrapping_row()
-
-        self.show_code = widgets.ToggleButton(
-            description="Show code", icon="code", tooltip="The lines that make this picture"
-        )
-        self.save_panel = SavePanel(state.pictures.folder)
+        self.show_code = button("Show code", "code", "The lines that make this picture", widgets.ToggleButton)
+        self.save_panel = SavePanel(state.runner.pictures.folder)
         self.save = self.save_panel.save
-        self.show_code.layout.width = "auto"
 
-        self._tie("style", self.style)
-        self._tie("labels", self.labels)
-        self._tie("score_threshold", self.score, self.score_number)
-        self._tie("mask_threshold", self.mask, self.mask_number)
-        self._tie("alpha", self.alpha, self.alpha_number)
+        binding.show(self._show_floor)
+        binding.tie("style", [self.style])
+        binding.tie("labels", [self.labels])
+        binding.tie("score_threshold", [self.score, self.score_number])
+        binding.tie("mask_threshold", [self.mask, self.mask_number])
+        binding.tie("alpha", [self.alpha, self.alpha_number])
+        binding.show(self._show_chips)
+        binding.lockable.append(self.save)
 
-    def layout(self, *below: widgets.Widget) -> widgets.VBox:
+    def layout(self, chooser: PictureChooser, *below: widgets.Widget) -> widgets.VBox:
         """The whole app: two columns of controls, the buttons, the categories, then `below`."""
-        self.style.layout.width = "auto"
         column = widgets.Layout(flex="1 1 380px", min_width="320px")
-        source = widgets.VBox(self.source_column(), layout=column)
-        knobs = widgets.VBox(
-            [
-                widgets.HBox([self.score, self.score_number]),
-                widgets.HBox([self.mask, self.mask_number]),
-                widgets.HBox([self.alpha, self.alpha_number]),
-                self.style,
-            ],
-            layout=column,
+        pairs = (
+            (self.score, self.score_number),
+            (self.mask, self.mask_number),
+            (self.alpha, self.alpha_number),
         )
+        knobs = widgets.VBox([*(widgets.HBox(pair) for pair in pairs), self.style], layout=column)
+        source = widgets.VBox(chooser.column(), layout=column)
         columns = widgets.HBox([source, knobs], layout=widgets.Layout(flex_flow="row wrap"))
-        buttons = wrapping_row(self.labels, self.reset, self.show_code, self.save_panel.opener)
-        app = widgets.VBox(
-            [widgets.HTML(STYLE_SHEET), columns, buttons, self.save_panel.widget, self.chip_row, *below]
-        )
-        app.add_class("maskseg")
-        return app
+        buttons = wrapping_row(self.labels, self._binding.reset, self.show_code, self.save_panel.opener)
+        return page(columns, buttons, self.save_panel.widget, self.chip_row, *below)
 
-    def busy(self, busy: bool) -> None:
-        super().busy(busy)
-        self.save.disabled = busy
+    def _show_floor(self) -> None:
+        for control in (self.score, self.score_number):
+            control.min = self._state.score_floor
 
-    def _show(self) -> None:
-        state = self._state
-        for slider in (self.score, self.score_number):
-            slider.min = state.score_floor
-        super()._show()
-        counts = state.category_counts()
+    def _show_chips(self) -> None:
+        counts = self._state.category_counts()
         if tuple(counts) != tuple(self.chips):
             self.chips = {name: self._chip(name) for name in counts}
             self.chip_row.children = (self._show_label, *self.chips.values()) if self.chips else ()
         for name, (kept, found) in counts.items():
             self.chips[name].description = f"{visible(name)}: {kept} of {found}"
-            self.chips[name].value = name not in state.hidden_categories
 
     def _chip(self, name: str) -> widgets.ToggleButton:
         if name not in self._all_chips:
-            chip = widgets.ToggleButton(value=True, tooltip=f"Show or hide {visible(name)}")
-            chip.layout.width = "auto"
-            chip.observe(lambda change: self._on_chip(name, change["new"]), "value")
+            chip = button("", "", f"Show or hide {visible(name)}", widgets.ToggleButton)
+            chip.layout.flex = "0 1 auto"  # a long name gives way
+            shown, show = partial(self._is_shown, name), partial(self._show_category, name)
+            self._binding.tie(f"category {name}", [chip], shown, show)
             self._all_chips[name] = chip
         return self._all_chips[name]
 
-    def _on_chip(self, name: str, shown: bool) -> None:
-        if not self._is_syncing:
-            others = tuple(other for other in self._state.hidden_categories if other != name)
-            self._on_change("hidden_categories", others if shown else (*others, name))
+    def _is_shown(self, name: str) -> bool:
+        return name not in self._state.hidden_categories
+
+    def _show_category(self, name: str, shown: bool) -> None:
+        others = tuple(other for other in self._state.hidden_categories if other != name)
+        self._state.hidden_categories = others if shown else (*others, name)

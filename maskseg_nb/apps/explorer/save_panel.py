@@ -4,7 +4,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from ..widgets import wrapping_row
+from ..widgets import button, wrapping_row
 
 PICTURE = "picture"  # what is on screen, in the explorer's own style, at the photograph's size
 # Formats as a person reads them; the picture is an overlay in the chosen style.
@@ -35,25 +35,16 @@ class SavePanel:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.opener = widgets.ToggleButton(
-            description="Save ...", icon="download", tooltip="Formats and folder"
-        )
-        self.opener.layout.width = "auto"
+        self.opener = button("Save ...", "download", "Formats and folder", widgets.ToggleButton)
+        narrow = widgets.Layout(width="180px")
         self.boxes = {
-            name: widgets.Checkbox(value=name == PICTURE, description=text, indent=False)
+            name: widgets.Checkbox(value=name == PICTURE, description=text, indent=False, layout=narrow)
             for name, text in CHOICES.items()
         }
-        for box in self.boxes.values():
-            box.layout.width = "180px"
         self.folder = widgets.Text(
             description="Folder", value=str(folder), layout=widgets.Layout(width="auto", flex="1 1 300px")
         )
-        self.save = widgets.Button(
-            description="Save",
-            icon="download",
-            tooltip="Write the chosen files, in the photograph's own pixels",
-        )
-        self.save.layout.width, self.save.layout.flex = "auto", "0 0 auto"
+        self.save = button("Save", "download", "Write the chosen files, in the photograph's own pixels")
         row = widgets.HBox([self.folder, self.save])
         self.widget = widgets.VBox([wrapping_row(*self.boxes.values()), row])
         self.widget.layout.display = "none"

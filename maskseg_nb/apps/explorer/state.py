@@ -1,8 +1,4 @@
-"""What the explorer shows, without a widget: validated settings and the chain that follows from them.
-
-Every link of the chain remembers the settings it was computed for. `update` recomputes from the first link
-whose settings differ: a threshold never runs the network.
-"""
+"""What the explorer shows, without a widget: validated settings and the chain that follows from them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
-from traitlets import Bool, Enum, Tuple, validate
+from traitlets import Bool, Enum, Tuple, Unicode, validate
 
 from ...drawing.colors import instance_colors
 from ...drawing.overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask
@@ -20,9 +16,10 @@ from ...mask_rcnn.predict import predict
 from ...mask_rcnn.prediction import Prediction
 from ...models.zoo import MODELS
 from ...results.label_maps import instance_map, semantic_map
-from ..picture_sources import Pictures
-from ..runner import INPUT_SIZES, Choice
-from ..settings import Fraction
+from ..link import Link
+from ..picture_sources import PictureSources
+from ..runner import CHOICES, INPUT_SIZES, Runner
+from ..settings import Fraction, Settings
 
 # Style -> (function of the public API, what it draws, options).
 STYLES: dict[str, tuple[Callable[..., np.ndarray], str, dict[str, Any]]] = {
@@ -32,8 +29,6 @@ STYLES: dict[str, tuple[Callable[..., np.ndarray], str, dict[str, Any]]] = {
     "colour and outline": (draw_instances, "instances", {"outline": True}),
     "semantic map": (draw_semantic_map, "semantic_map(instances)", {}),
 }
-
-
 _DRAWABLE: dict[str, Callable[[Instances], Any]] = {
     "instances": lambda instances: instances,
     # All in one: for the overlay it is the same, and a large photograph's masks would not fit into memory.
@@ -42,9 +37,23 @@ _DRAWABLE: dict[str, Callable[[Instances], Any]] = {
 }
 
 
-class ExplorerState(Choice):
-    """The explorer's settings, and what they give."""
+class ExplorerState(Settings):
+    """The explorer's settings, and what they give.
 
+    Args:
+        pictures: What can be chosen.
+        model: A loaded model to begin with.
+
+    Attributes:
+        runner: Runs the network.
+        prediction: All that it said about the picture.
+        instances: What the thresholds keep.
+        blended: uint8 (H, W, 3), RGB: these, drawn on the image.
+    """
+
+    picture = Unicode()
+    model_name = Unicode()
+    input_size = Enum(list(INPUT_SIZES), next(iter(INPUT_SIZES)))
     score_threshold = Fraction(0.5)
     mask_threshold = Fraction(0.5)
     alpha = Fraction(0.5)
@@ -53,16 +62,61 @@ class ExplorerState(Choice):
     hidden_categories = Tuple()  # of names
 
     KNOBS = ("score_threshold", "mask_threshold", "alpha", "style", "labels", "hidden_categories")
-    SETTINGS = Choice.CHOICES + KNOBS
+    SETTINGS = CHOICES + KNOBS
 
-    # What the settings give; set by update(), which is called before anybody reads them.
+    prediction: Prediction
     instances: Instances
     blended: np.ndarray
 
-    def __init__(self, pictures: Pictures, model: MaskRCNN, load_model: Callable[[str], MaskRCNN]) -> None:
-        super().__init__(pictures, model, load_model)
-        self._selected_for: tuple[object, ...] | None = None
-        self._drawn_for: tuple[object, ...] | None = None
+    def __init__(self, pictures: PictureSources, model: MaskRCNN) -> None:
+        super().__init__()
+        self.runner = Runner(self, pictures, model, self._predict)
+        self.run, self.select, self.draw = self.runner.run, Link(self._select), Link(self._draw)
+
+    def update(self) -> None:
+        """Bring the whole chain up to date, from the first link that a changed setting touches.
+
+        Two threads may call it at once: each waits for the other and then finds little or nothing to do.
+
+        Raises:
+            MasksegError: The picture or the model cannot be had; both are then as before, and so is all else.
+        """
+        with self.lock:  # only the first link is slow
+            self.model, self.image, self.prediction = self.run(self.picture, self.model_name, self.input_size)
+            self.instances = self.select(
+                self.prediction, self.score_threshold, self.mask_threshold, self.shown_categories
+            )
+            self.blended = self.draw(self.image, self.instances, self.style, self.alpha, self.labels)
+
+    def _predict(self, model: MaskRCNN, tensor: Tensor) -> Prediction:
+        return predict(model, tensor)
+
+    def _select(
+        self, prediction: Prediction, score: float, mask: float, categories: tuple[str, ...] | None
+    ) -> Instances:
+        return prediction.select(score_threshold=score, mask_threshold=mask, categories=categories)
+
+    def _draw(
+        self, image: np.ndarray, instances: Instances, style: str, alpha: float, labels: bool
+    ) -> np.ndarray:
+        function, drawn, options = self._drawing(style, labels)
+        return function(image, _DRAWABLE[drawn](instances), alpha, **options)
+
+    def on_photo(self) -> tuple[np.ndarray, Instances]:
+        """The photograph, uint8 (H, W, 3) RGB, and `instances` in its own pixels: the same rows."""
+        photo = self.runner.photo
+        thresholds = self.score_threshold, self.mask_threshold
+        return photo, self._select(
+            self.prediction.to_size(photo.shape[:2]), *thresholds, self.shown_categories
+        )
+
+    def blended_photo(self, photo: np.ndarray, instances: Instances) -> np.ndarray:
+        """`blended` of what `on_photo` gives."""
+        return self._draw(photo, instances, self.style, self.alpha, self.labels)
+
+    @property
+    def needs_network(self) -> bool:
+        return self.runner.is_needed
 
     @validate("hidden_categories")
     def _check_hidden_categories(self, proposal: dict[str, Any]) -> tuple[str, ...]:
@@ -70,68 +124,6 @@ class ExplorerState(Choice):
             if not isinstance(name, str):
                 raise TypeError(f"hidden_categories must be names, got {shortened(ascii(name), 80)}")
         return proposal["value"]
-
-    @property
-    def prediction(self) -> Prediction:
-        """All that the network said about the picture."""
-        return self.output
-
-    @property
-    def score_floor(self) -> float:
-        """The lowest score that the model reports at all."""
-        return float(self.model.roi_heads.score_thresh)
-
-    def update(self) -> None:
-        """Bring the whole chain up to date.
-
-        Two threads may call it at once: each waits for the other and then finds little or nothing to do.
-
-        Raises:
-            MasksegError: The picture or the model cannot be had; both are then as before, and so is all else.
-        """
-        with self.lock:
-            self.run_network()
-            self._select()
-            self._draw()
-
-    def _run(self, model: MaskRCNN, tensor: Tensor) -> Prediction:
-        return predict(model, tensor)
-
-    def _select(self) -> None:
-        wanted = (self.prediction, self.score_threshold, self.mask_threshold, self.hidden_categories)
-        if self._selected_for == wanted:
-            return
-        self.instances = self._kept(*wanted[:3])
-        self._selected_for = wanted
-
-    def _kept(self, prediction: Prediction, score_threshold: float, mask_threshold: float) -> Instances:
-        return prediction.select(
-            score_threshold=score_threshold,
-            mask_threshold=mask_threshold,
-            categories=self.shown_categories,
-        )
-
-    def _draw(self) -> None:
-        wanted = (self.instances, self.style, self.alpha, self.labels)
-        if self._drawn_for == wanted:
-            return
-        self.blended = self._blend(self.image, *wanted)
-        self._drawn_for = wanted
-
-    def _blend(
-        self, image: np.ndarray, instances: Instances, style: str, alpha: float, labels: bool
-    ) -> np.ndarray:
-        function, drawn, options = self._drawing(style, labels)
-        return function(image, _DRAWABLE[drawn](instances), alpha, **options)
-
-    def photo_instances(self) -> Instances:
-        """`instances` in the photograph's own pixels: the same rows."""
-        prediction = self.prediction.to_size(self.photo.shape[:2])
-        return self._kept(prediction, self.score_threshold, self.mask_threshold)
-
-    def photo_blended(self, instances: Instances) -> np.ndarray:
-        """`blended` at the photograph's own size, of what `photo_instances` gives."""
-        return self._blend(self.photo, instances, self.style, self.alpha, self.labels)
 
     @staticmethod
     def _drawing(style: str, labels: bool) -> tuple[Callable[..., np.ndarray], str, dict[str, Any]]:
@@ -184,21 +176,22 @@ class ExplorerState(Choice):
 
         For an upload, or a model that no name loads, they begin from `explorer`, the app's own variable.
         """
+        picture, model_name, input_size = self.runner.ran
         function, drawn, options = self._drawing(self.style, self.labels)
         options_code = "".join(f", {name}={value!r}" for name, value in options.items())
-        source = self.pictures.code(self.picture)
-        by_name = self.model_name in MODELS
+        source = self.runner.pictures.code(picture)
+        by_name = model_name in MODELS
         names = {"predict", "preprocess", "show_side_by_side", function.__name__}
         names |= {"load_model"} if by_name else set()
         names |= {"sample_photo"} if source and source.startswith("sample_photo") else set()
         names |= {"semantic_map"} if drawn.startswith("semantic_map") else set()
-        size = INPUT_SIZES[self.input_size]
+        size = INPUT_SIZES[input_size]
         categories = f", categories={self.shown_categories}" if self.shown_categories is not None else ""
         return "\n".join(
             [
                 f"from maskseg_nb import {', '.join(sorted(names))}",
                 "",
-                f'model = load_model("{self.model_name}")' if by_name else "model = explorer.model",
+                f'model = load_model("{model_name}")' if by_name else "model = explorer.model",
                 f"tensor, image = preprocess({source or 'explorer.image'}, size={size})",
                 f"instances = predict(model, tensor).select(score_threshold={self.score_threshold}, "
                 f"mask_threshold={self.mask_threshold}{categories})",

@@ -1,8 +1,4 @@
-"""The stage explorer: every stage of the network on screen, every knob live, one box followed all the way.
-
-The state runs the network and draws (inside_state.py), the controls are widgets and nothing more
-(inside_controls.py); this view joins the two.
-"""
+"""The stage explorer: every stage of the network on screen, every knob live, one box followed all the way."""
 
 import os
 import time
@@ -16,17 +12,18 @@ from ...drawing.figures import show_side_by_side
 from ...drawing.film_strip import FRAMES, TILE
 from ...mask_rcnn.journey import Journey
 from ...mask_rcnn.trace import Trace
-from ...models.loading import as_model, load_model
+from ...models.loading import as_model
+from ..app import App
 from ..canvas import Canvas
 from ..clickable_image import ClickableImage
-from ..picture_app import PictureApp
-from ..picture_sources import Pictures
+from ..picture_chooser import PictureChooser
+from ..picture_sources import PictureSources
 from ..widgets import swatch
 from .controls import TITLES, InsideControls
 from .state import InsideState
 
 
-class Inside(PictureApp):
+class Inside(App):
     """Look into Mask R-CNN stage by stage. As a cell's last value it displays itself.
 
     Args:
@@ -39,28 +36,25 @@ class Inside(PictureApp):
     """
 
     state: InsideState
-    controls: InsideControls
 
     def __init__(
         self,
         folder: str | os.PathLike[str] | None = None,
         model: MaskRCNN | str | os.PathLike[str] | None = None,
     ) -> None:
-        super().__init__()
-        pictures = Pictures(folder)
-        self.state = InsideState(pictures, as_model(model), load_model)
-        wrong = self.state.begin()
-        self.controls = InsideControls(self.state, self._set)
+        state = InsideState(PictureSources(folder), as_model(model))
+        wrong = state.runner.begin()
+        super().__init__(state)
+        self.chooser = PictureChooser(state.runner, self.binding, self.say)
+        self.controls = InsideControls(state, self.binding)
         clickable = ClickableImage()
-        clickable.on_click(self._clicked)
-        self._canvas, self._film = Canvas(35, 34, clickable), Canvas(TILE // 16, TILE // 16)
-        self._drawn: tuple[object, ...] = ()
-        self._caption, self._way = widgets.HTML(), widgets.HTML()
-        self._film.draw([frame.picture for frame in self.state.frames], FRAMES)
+        clickable.on_click(lambda x, y: self.guarded(self._follow_at, x, y))
+        self.canvas, self.film = Canvas(35, 34, clickable), Canvas(TILE // 16, TILE // 16)
+        self.caption, self.way = widgets.HTML(), widgets.HTML()
         self.widget = self.controls.layout(
-            [self._status, self._message, self._canvas.view, self._caption], [self._film.view, self._way]
+            self.chooser, self.status, self.message, self.canvas.view, self.caption, self.film.view, self.way
         )
-        self._begin(wrong)
+        self.open(wrong)
 
     @property
     def trace(self) -> Trace:
@@ -78,17 +72,12 @@ class Inside(PictureApp):
             pair = self.state.pair
             return show_side_by_side(pair.left, pair.right, titles=pair.titles)
 
-    def _png(self) -> bytes:
-        return self._canvas.png(self._film)
-
-    # What a person does.
-
-    def _clicked(self, x: float, y: float) -> None:
-        self._guarded(self._follow_at, x, y)
+    def png(self) -> bytes:
+        return self.canvas.png(self.film)
 
     def _follow_at(self, x: float, y: float) -> None:
         with self.state.lock:
-            place = self._canvas.locate(x, y)
+            place = self.canvas.locate(x, y)
             if place is None or (place[0] == 0 and self.state.stage == "masks"):
                 return  # beside the pictures, or on the enlarged mask
             if place[0] == 1 and self.state.stage in ("normalised", "features"):
@@ -96,40 +85,27 @@ class Inside(PictureApp):
             height, width = self.state.image.shape[:2]
             self.state.follow_at(place[1] * width, place[2] * height)
 
-    # What a person sees.
-
-    def _redraw(self) -> float:
-        state = self.state
-        start = time.perf_counter()
-        state.update()
-        pair = state.pair
-        if self._drawn != (state.image.shape, pair.titles):
-            self._canvas.draw([pair.left, pair.right], pair.titles)
-            self._drawn = (state.image.shape, pair.titles)
-        for panel, picture in enumerate((pair.left, pair.right)):
-            self._canvas.replace(panel, picture)
-        for panel, frame in enumerate(state.frames):
-            self._film.replace(panel, frame.picture)
-        self._canvas.view.description = visible(f"{', '.join(pair.titles)}. {pair.caption}")
-        self._canvas.send()
-        self._film.send()
-        return 1000 * (time.perf_counter() - start)
-
-    def _describe(self, redraw_ms: float) -> None:
+    def draw(self, started: float) -> None:
         state, pair = self.state, self.state.pair
+        self.canvas.show([pair.left, pair.right], pair.titles)
+        self.film.show([frame.picture for frame in state.frames], FRAMES)
+        self.canvas.view.description = visible(f"{', '.join(pair.titles)}. {pair.caption}")
+        self.canvas.send()
+        self.film.send()
+        update_ms = 1000 * (time.perf_counter() - started)
         run = state.trace
         ran = [TITLES[stage] for stage in run.rerun_stages]
         took = sum(run.milliseconds[stage] for stage in run.rerun_stages)
         what = "all stages" if len(ran) == len(TITLES) else ", ".join(ran) or "no stage"
         device = next(state.model.parameters()).device
-        self._status.value = (
+        self.status.value = (
             f"<b>{as_html(what)}</b> ran in {took:.0f} ms "
-            f'<span class="maskseg-muted">&nbsp; {as_html(state.model_name)} on {device} &nbsp; '
-            f"update {redraw_ms:.0f} ms</span>"
+            f'<span class="maskseg-muted">&nbsp; {as_html(state.runner.ran[1])} on {device} &nbsp; '
+            f"update {update_ms:.0f} ms</span>"
         )
         legend = " &nbsp; ".join(f"{swatch(color)} {as_html(text)}" for color, text in pair.legend)
-        self._caption.value = f"{as_html(pair.caption)}<br>{legend}"
-        self._way.value = _way(state)
+        self.caption.value = f"{as_html(pair.caption)}<br>{legend}"
+        self.way.value = _way(state)
 
 
 def _way(state: InsideState) -> str:

@@ -1,13 +1,12 @@
 """What the stage explorer shows, without a widget: a trace, the box that is followed, the stage on screen."""
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
-from traitlets import Dict, Enum, Int, Tuple, validate
+from traitlets import Dict, Enum, Int, Tuple, Unicode, validate
 
 from ...drawing.film_strip import Frame, film
 from ...drawing.panels import StagePicture, View
@@ -17,14 +16,15 @@ from ...mask_rcnn.follow import anchor_at, follow, lost
 from ...mask_rcnn.journey import Journey
 from ...mask_rcnn.knobs import ORDER, Knobs
 from ...mask_rcnn.trace import Trace, trace
-from ..picture_sources import Pictures
-from ..runner import Choice
-from ..settings import Fraction
+from ..link import Link
+from ..picture_sources import PictureSources
+from ..runner import CHOICES, INPUT_SIZES, Runner
+from ..settings import Fraction, Settings
 
 Followed = tuple[int, int]  # a row of DenseProposals, and a category: 0 is the most probable one
 
 
-class InsideState(Choice):
+class InsideState(Settings):
     """The stage explorer's settings, and what they give.
 
     Attributes:
@@ -37,6 +37,9 @@ class InsideState(Choice):
         trace, journey, pair, frames: What the settings give.
     """
 
+    picture = Unicode()
+    model_name = Unicode()
+    input_size = Enum(list(INPUT_SIZES), next(iter(INPUT_SIZES)))
     stage = Enum(list(ORDER), "detections")
     followed = Tuple()
     knobs = Dict()
@@ -47,20 +50,58 @@ class InsideState(Choice):
     mask_threshold = Fraction(0.5)
 
     KNOBS = ("knobs", "level", "channel", "shown", "score_threshold", "mask_threshold")
-    SETTINGS = (*Choice.CHOICES, "stage", "followed", *KNOBS)
+    SETTINGS = (*CHOICES, "stage", "followed", *KNOBS)
 
+    trace: Trace
     journey: Journey
     pair: StagePicture
     frames: tuple[Frame, ...]
 
-    def __init__(self, pictures: Pictures, model: MaskRCNN, load_model: Callable[[str], MaskRCNN]) -> None:
-        super().__init__(pictures, model, load_model)
-        self._followed_for: tuple[str, str, str] | None = None
+    def __init__(self, pictures: PictureSources, model: MaskRCNN) -> None:
+        super().__init__()
+        self.runner = Runner(self, pictures, model, self._trace)
+        self.run, self.start, self.follow = self.runner.run, Link(self._start), Link(self._follow)
+        self.draw, self.film = Link(stage_picture), Link(film)
+
+    def update(self) -> None:
+        """Bring trace, journey and pictures up to date; only the stages behind a changed knob run again.
+
+        Raises:
+            MasksegError: The picture or the model cannot be had; both are then as before, and so is all else.
+        """
+        with self.lock:  # the first link is slow, and so are the network's stages behind a moved knob
+            self.model, self.image, run = self.run(self.picture, self.model_name, self.input_size)
+            self.start(run)
+            self.trace = self._rerun(self.trace, self.knobs)
+            self.journey = self.follow(self.trace, self.followed)
+            self.pair = self.draw(self.trace, self.image, self.stage, self.journey, self.view)
+            self.frames = self.film(self.image, self.journey, self.mask_threshold)
+
+    def _trace(self, model: MaskRCNN, tensor: Tensor) -> Trace:
+        return trace(model, tensor, **self.knobs)
+
+    def _start(self, run: Trace) -> None:
+        self.trace, self.followed = run, ()  # another picture, model or size has other anchors
+
+    def _rerun(self, run: Trace, knobs: dict[str, Any]) -> Trace:
+        """Run what lies behind the knobs that have changed; where that fails, they are as before."""
+        own, ran = self.own_knobs, asdict(run.knobs)
+        if ran == {**own, **knobs}:
+            return run
+        try:
+            return run.rerun(**{**own, **knobs})
+        except BaseException:
+            if knobs == self.knobs:
+                self.knobs = {name: value for name, value in ran.items() if value != own[name]}
+            raise
+
+    def _follow(self, run: Trace, followed: tuple[int, ...]) -> Journey:
+        anchor, label = followed or _best(run)
+        return follow(run, anchor=anchor, label=label or None)
 
     @property
-    def trace(self) -> Trace:
-        """Every stage of the last run."""
-        return self.output
+    def needs_network(self) -> bool:
+        return self.runner.is_needed
 
     @property
     def own_knobs(self) -> dict[str, Any]:
@@ -93,13 +134,13 @@ class InsideState(Choice):
 
     @validate("level")
     def _check_level(self, proposal: dict[str, Any]) -> int:
-        if self._ran_for and not 0 <= proposal["value"] < len(self.trace.features.names):
+        if self._has_run and not 0 <= proposal["value"] < len(self.trace.features.names):
             raise ValueError(f"level must be 0 to {len(self.trace.features.names) - 1}")
         return proposal["value"]
 
     @validate("channel")
     def _check_channel(self, proposal: dict[str, Any]) -> int:
-        if self._ran_for and not -1 <= proposal["value"] < self.channels:
+        if self._has_run and not -1 <= proposal["value"] < self.channels:
             raise ValueError(f"channel must be 0 to {self.channels - 1}, or -1 for the strongest")
         return proposal["value"]
 
@@ -117,6 +158,10 @@ class InsideState(Choice):
         return proposal["value"]
 
     @property
+    def _has_run(self) -> bool:
+        return hasattr(self, "trace")
+
+    @property
     def channels(self) -> int:
         """How many channels each feature map has."""
         return next(iter(self.trace.features.maps.values())).shape[1]
@@ -131,45 +176,6 @@ class InsideState(Choice):
             score_threshold=self.score_threshold,
             mask_threshold=self.mask_threshold,
         )
-
-    def update(self) -> None:
-        """Bring trace, journey and pictures up to date; only the stages behind a changed knob run again.
-
-        Raises:
-            MasksegError: The picture or the model cannot be had; both are then as before, and so is all else.
-        """
-        with self.lock:
-            self.run_network()
-            if self._followed_for != self._ran_for:
-                self._followed_for = self._ran_for
-                self.followed = ()  # another picture, model or size has other anchors
-            self._rerun()
-            anchor, label = self.followed or self._best()
-            self.journey = follow(self.trace, anchor=anchor, label=label or None)
-            self.pair = stage_picture(self.trace, self.image, self.stage, self.journey, self.view)
-            self.frames = film(self.image, self.journey, self.mask_threshold)
-
-    def _run(self, model: MaskRCNN, tensor: Tensor) -> Trace:
-        return trace(model, tensor, **self.knobs)
-
-    def _rerun(self) -> None:
-        """Run what lies behind the knobs that have changed; where that fails, they are as before."""
-        while asdict(self.trace.knobs) != (wanted := self.knob_values):
-            try:
-                self.output = self.trace.rerun(**wanted)
-            except BaseException:
-                if wanted == self.knob_values:
-                    own, ran = self.own_knobs, asdict(self.trace.knobs)
-                    self.knobs = {name: value for name, value in ran.items() if value != own[name]}
-                raise
-
-    def _best(self) -> Followed:
-        found = self.trace.detections
-        if len(found.scores):
-            return int(self.trace.proposals.anchors[found.proposals[0]]), int(found.labels[0])
-        if len(self.trace.proposals.anchors):
-            return int(self.trace.proposals.anchors[0]), 0
-        return int(self.trace.dense.objectness.argmax()), 0
 
     @property
     def following(self) -> Followed:
@@ -237,3 +243,13 @@ class InsideState(Choice):
         first = anchor_at(self.trace, level, row, column)
         cell = self.trace.dense.objectness[first : first + self.trace.dense.grids[level][2]]
         return first + int(cell.argmax()), 0
+
+
+def _best(run: Trace) -> Followed:
+    """The best detection; where there is none, the best proposal; and where none, the surest anchor."""
+    found = run.detections
+    if len(found.scores):
+        return int(run.proposals.anchors[found.proposals[0]]), int(found.labels[0])
+    if len(run.proposals.anchors):
+        return int(run.proposals.anchors[0]), 0
+    return int(run.dense.objectness.argmax()), 0

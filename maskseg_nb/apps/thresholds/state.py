@@ -15,12 +15,13 @@ from ...evaluation.matching import Match, curve_of, match
 from ...evaluation.precision_recall import Curve
 from ...mask_rcnn.instances import Instances
 from ...models.zoo import categories_of
-from ..settings import AppState, Fraction
+from ..link import Link
+from ..settings import Fraction, Settings
 
 LEAST_IOU = 0.05
 
 
-class ThresholdState(AppState):
+class ThresholdState(Settings):
     """A picture of a dataset, a score threshold, an IoU threshold, and what they give.
 
     Args:
@@ -28,7 +29,6 @@ class ThresholdState(AppState):
         dataset: Pictures with truth; at least one.
 
     Attributes:
-        image: uint8 (H, W, 3), RGB.
         truth: Of the categories that model and dataset have in common.
         instances: What the score threshold keeps.
         match: Of these with the truth.
@@ -43,7 +43,6 @@ class ThresholdState(AppState):
     KNOBS = ("score_threshold", "iou")
     SETTINGS = ("index", *KNOBS)
 
-    image: np.ndarray
     truth: Truth
     instances: Instances
     match: Match
@@ -55,9 +54,37 @@ class ThresholdState(AppState):
         self.model, self.dataset = model, dataset
         self.judged = tuple(name for name in dataset.categories[1:] if name in categories_of(model)[1:])
         self._found: dict[int, Found] = {}
-        self._read_for = -1
-        self._matched_for: tuple[int, float] | None = None
-        self._drawn_for: tuple[int, float, float] | None = None
+        self.read, self.match_all = Link(self._read), Link(self._match_all)
+        self.judge = Link(self._judge)
+
+    def update(self) -> None:
+        """Bring everything up to date: the network runs once a picture, never for a threshold."""
+        with self.lock:
+            self.image, self.truth, found = self.read(self.index)
+            matched, self.curve = self.match_all(found, self.truth, self.iou)
+            self.instances, self.match, self.drawn = self.judge(
+                self.image, found, self.truth, matched, self.score_threshold
+            )
+
+    def _read(self, index: int) -> tuple[np.ndarray, Truth, Instances]:
+        """A picture, its truth, and all that the model finds in it."""
+        image, truth = checked_pair(self.dataset, index)
+        if index not in self._found:
+            self._found[index] = Found.by(self.model, image, self.dataset.categories, 0.5)
+        found = self._found[index].instances(self.dataset.categories, truth.image_size)
+        return image, truth.only(self.judged), found
+
+    def _match_all(self, found: Instances, truth: Truth, iou: float) -> tuple[Match, Curve]:
+        """What becomes of every detection, whatever its score: a score threshold keeps the first of them."""
+        matched = match(found, truth, iou)
+        return matched, curve_of(found.scores, matched)
+
+    def _judge(
+        self, image: np.ndarray, found: Instances, truth: Truth, matched: Match, score: float
+    ) -> tuple[Instances, Match, np.ndarray]:
+        kept = int((found.scores >= score).sum())
+        instances, first = found.first(kept), matched.first(kept)
+        return instances, first, draw_match(image, instances, truth, first)
 
     @validate("index")
     def _check_index(self, proposal: dict[str, Any]) -> int:
@@ -70,32 +97,3 @@ class ThresholdState(AppState):
         if proposal["value"] < LEAST_IOU:
             raise ValueError(f"iou must be {LEAST_IOU} to 1, got {proposal['value']}")
         return proposal["value"]
-
-    @property
-    def score_floor(self) -> float:
-        """The lowest score that the model reports at all."""
-        return float(self.model.roi_heads.score_thresh)
-
-    def update(self) -> None:
-        """Bring everything up to date: the network runs once a picture, never for a threshold."""
-        with self.lock:
-            wanted = (self.index, self.iou, self.score_threshold)
-            if self._read_for != wanted[0]:
-                self._read(wanted[0])
-            if self._matched_for != wanted[:2]:
-                self._all_matched = match(self._all, self.truth, wanted[1])
-                self.curve = curve_of(self._all.scores, self._all_matched)
-                self._matched_for = wanted[:2]
-            if self._drawn_for != wanted:
-                kept = int((self._all.scores >= wanted[2]).sum())
-                self.instances, self.match = self._all.first(kept), self._all_matched.first(kept)
-                self.drawn = draw_match(self.image, self.instances, self.truth, self.match)
-                self._drawn_for = wanted
-
-    def _read(self, index: int) -> None:
-        image, truth = checked_pair(self.dataset, index)
-        if index not in self._found:
-            self._found[index] = Found.by(self.model, image, self.dataset.categories, 0.5)
-        self._all = self._found[index].instances(self.dataset.categories, truth.image_size)
-        self.image, self.truth = image, truth.only(self.judged)
-        self._read_for, self._matched_for, self._drawn_for = index, None, None
