@@ -1,11 +1,25 @@
 """The eight knobs of torchvision's Mask R-CNN that decide what is kept."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from math import inf
 from typing import Any
 
 from torchvision.models.detection import MaskRCNN
 
 from ..errors import shortened
+
+# What a knob must be: in words, its types, its least and its most; and the knobs that must be so.
+_KINDS: tuple[tuple[str, type | tuple[type, ...], float, float, tuple[str, ...]], ...] = (
+    (
+        "a whole number of at least 1", int, 1, inf,
+        ("rpn_pre_nms_top_n", "rpn_post_nms_top_n", "box_detections_per_img"),
+    ),
+    (
+        "a number in [0, 1]", (int, float), 0, 1,
+        ("rpn_nms_threshold", "rpn_score_threshold", "box_score_threshold", "box_nms_threshold"),
+    ),
+    ("a number of at least 0", (int, float), 0, inf, ("rpn_min_size",)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,6 +35,9 @@ class Knobs:
         box_score_threshold: Detections keep scores > this, in [0, 1].
         box_nms_threshold: A detection is suppressed where its IoU with a better one of its category > this.
         box_detections_per_img: Detections kept in all.
+
+    Raises:
+        ValueError: A number is of another type or out of its range.
     """
 
     rpn_pre_nms_top_n: int
@@ -33,14 +50,12 @@ class Knobs:
     box_detections_per_img: int
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, whole = getattr(self, field.name), field.type is int
-            most = 1.0 if field.name.endswith("threshold") else float("inf")
-            kind = "a number in [0, 1]" if most == 1 else "a number of at least 0"
-            kind = "a whole number of at least 1" if whole else kind
-            good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-            if not good or not (1 if whole else 0) <= value <= most:
-                raise ValueError(f"{field.name} must be {kind}, got {shortened(ascii(value), 80)}")
+        for kind, types, least, most, names in _KINDS:
+            for name in names:
+                value = getattr(self, name)
+                good = isinstance(value, types) and not isinstance(value, bool)
+                if not good or not least <= value <= most:
+                    raise ValueError(f"{name} must be {kind}, got {shortened(ascii(value), 80)}")
 
     @classmethod
     def of(cls, model: MaskRCNN) -> "Knobs":
@@ -57,22 +72,15 @@ class Knobs:
             box_detections_per_img=heads.detections_per_img,
         )
 
+    def changed(self, **changes: Any) -> "Knobs":
+        """The same numbers, but for those that are given by name.
 
-# The stages in order, and the beginning of the names of the knobs that each one heeds.
-ORDER = {
-    "normalised": "",
-    "features": "",
-    "dense": "",
-    "proposals": "rpn_",
-    "box_scores": "",
-    "detections": "box_",
-    "masks": "",
-}
-
-
-def _changed(knobs: Knobs, changes: dict[str, Any]) -> Knobs:
-    names = [field.name for field in fields(Knobs)]
-    for name in changes:
-        if name not in names:
-            raise TypeError(f"no knob {name!r}; there are {', '.join(names)}")
-    return replace(knobs, **changes)
+        Raises:
+            ValueError: A number is of another type or out of its range.
+            TypeError: There is no such knob.
+        """
+        names = asdict(self)
+        for name in changes:
+            if name not in names:
+                raise TypeError(f"no knob {name!r}; there are {', '.join(names)}")
+        return replace(self, **changes)

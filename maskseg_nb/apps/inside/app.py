@@ -15,14 +15,14 @@ from ..._shared.text import as_html, visible
 from ...drawing.figures import show_side_by_side
 from ...drawing.film_strip import FRAMES, TILE
 from ...mask_rcnn.journey import Journey
-from ...mask_rcnn.trace import Trace
+from ...mask_rcnn.trace import STAGES, Trace
 from ...models.loading import as_model, load_model
 from ..canvas import Canvas
 from ..clickable_image import ClickableImage
 from ..picture_app import PictureApp
 from ..picture_sources import Pictures
 from ..widgets import swatch
-from .controls import TITLES, InsideControls
+from .controls import InsideControls
 from .state import InsideState
 
 
@@ -118,9 +118,9 @@ class Inside(PictureApp):
     def _describe(self, redraw_ms: float) -> None:
         state, pair = self.state, self.state.pair
         run = state.trace
-        ran = [TITLES[stage] for stage in run.rerun_stages]
+        ran = [STAGES[stage].title for stage in run.rerun_stages]
         took = sum(run.milliseconds[stage] for stage in run.rerun_stages)
-        what = "all stages" if len(ran) == len(TITLES) else ", ".join(ran) or "no stage"
+        what = "all stages" if len(ran) == len(STAGES) else ", ".join(ran) or "no stage"
         device = next(state.model.parameters()).device
         self._status.value = (
             f"<b>{as_html(what)}</b> ran in {took:.0f} ms "

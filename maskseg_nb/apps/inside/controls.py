@@ -7,18 +7,11 @@ from typing import Any
 import ipywidgets as widgets
 
 from ..._shared.text import visible
-from ...mask_rcnn.knobs import ORDER
+from ...mask_rcnn.trace import STAGES
 from ..picture_chooser import ChoiceControls
 from ..widgets import STYLE_SHEET, knob
 from .state import InsideState
 
-TITLES = dict(
-    zip(
-        ORDER,
-        ("Normalise", "Features", "Anchors", "Proposals", "Box scores", "Detections", "Masks"),
-        strict=True,
-    )
-)
 # Knob of the network -> the range of its slider.
 RANGES: dict[str, tuple[float, float]] = {
     "rpn_pre_nms_top_n": (1, 2000),
@@ -30,14 +23,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "box_nms_threshold": (0.0, 1.0),
     "box_detections_per_img": (1, 300),
 }
-# Stage -> the settings that are of use there.
-ROWS: dict[str, tuple[str, ...]] = {
-    "normalised": (),
+# Stage -> what of its picture can be chosen; the knobs of the stage itself come before.
+VIEWS: dict[str, tuple[str, ...]] = {
     "features": ("level", "channel"),
-    "dense": ("level",),
-    "proposals": (*(name for name in RANGES if name.startswith("rpn_")), "shown"),
+    "anchors": ("level",),
+    "proposals": ("shown",),
     "box_scores": ("shown",),
-    "detections": (*(name for name in RANGES if name.startswith("box_")), "shown"),
+    "detections": ("shown",),
     "masks": ("score_threshold", "mask_threshold"),
 }
 
@@ -53,7 +45,7 @@ class InsideControls(ChoiceControls):
         self.follow.observe(partial(self._moved, "followed"), "value")
         self.strip = {
             stage: widgets.ToggleButton(layout=widgets.Layout(height="auto", flex="1 1 0", min_width="0"))
-            for stage in ORDER
+            for stage in STAGES
         }
         for stage, button in self.strip.items():
             button.add_class("maskseg-stage")
@@ -115,8 +107,9 @@ class InsideControls(ChoiceControls):
                 if not abs(control.value - values[name]) <= 1e-6:
                     control.value = values[name]
             self.defaults[name].value = f"default {own[name]:g}"
+        of_use = (*STAGES[state.stage].knobs, *VIEWS.get(state.stage, ()))
         for name, row in self.rows.items():
-            row.layout.display = "" if name in ROWS[state.stage] else "none"
+            row.layout.display = "" if name in of_use else "none"
 
     def _show_followed(self) -> None:
         offered, following = self._state.offered(), self._state.following
@@ -131,7 +124,9 @@ class InsideControls(ChoiceControls):
     def _show_strip(self) -> None:
         state, counts = self._state, self._state.counts()
         for stage, button in self.strip.items():
-            button.description = f"{TITLES[stage]}\n{counts[stage]}\n{state.trace.milliseconds[stage]:.1f} ms"
+            button.description = (
+                f"{STAGES[stage].title}\n{counts[stage]}\n{state.trace.milliseconds[stage]:.1f} ms"
+            )
             button.value = stage == state.stage
             if stage in state.trace.rerun_stages:
                 button.add_class("maskseg-rerun")

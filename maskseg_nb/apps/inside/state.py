@@ -15,20 +15,20 @@ from ...drawing.stage_pictures import stage_picture
 from ...errors import MAX_MESSAGE, quoted, shortened
 from ...mask_rcnn.follow import anchor_at, follow, lost
 from ...mask_rcnn.journey import Journey
-from ...mask_rcnn.knobs import ORDER, Knobs
-from ...mask_rcnn.trace import Trace, trace
+from ...mask_rcnn.knobs import Knobs
+from ...mask_rcnn.trace import STAGES, Trace, trace
 from ..picture_sources import Pictures
 from ..runner import Choice
 from ..settings import Fraction
 
-Followed = tuple[int, int]  # a row of DenseProposals, and a category: 0 is the most probable one
+Followed = tuple[int, int]  # a row of Anchors, and a category: 0 is the most probable one
 
 
 class InsideState(Choice):
     """The stage explorer's settings, and what they give.
 
     Attributes:
-        stage: The stage on screen, a key of `trace.ORDER`.
+        stage: The stage on screen, a name of `STAGES`.
         followed: (anchor, label) of the box that is followed, as `follow` takes them; label 0 is the most
             probable category. Empty for the best detection.
         knobs: Name -> value, for those fields of `Knobs` that are not the model's own.
@@ -37,7 +37,7 @@ class InsideState(Choice):
         trace, journey, pair, frames: What the settings give.
     """
 
-    stage = Enum(list(ORDER), "detections")
+    stage = Enum(list(STAGES), "detections")
     followed = Tuple()
     knobs = Dict()
     level = Int(2)
@@ -169,7 +169,7 @@ class InsideState(Choice):
             return int(self.trace.proposals.anchors[found.proposals[0]]), int(found.labels[0])
         if len(self.trace.proposals.anchors):
             return int(self.trace.proposals.anchors[0]), 0
-        return int(self.trace.dense.objectness.argmax()), 0
+        return int(self.trace.anchors.objectness.argmax()), 0
 
     @property
     def following(self) -> Followed:
@@ -187,7 +187,7 @@ class InsideState(Choice):
         return {
             "normalised": f"{height} x {width}",
             "features": f"{names[0]} to {names[-1]}",
-            "dense": f"{len(run.dense.anchors):,} anchors",
+            "anchors": f"{len(run.anchors.boxes):,} anchors",
             "proposals": f"{len(run.proposals.candidates):,} to {proposals:,}",
             "box_scores": f"{proposals:,} x {classes}",
             "detections": f"{proposals * (classes - 1):,} to {found}",
@@ -218,7 +218,7 @@ class InsideState(Choice):
         Raises:
             ValueError: The stage shows no box there.
         """
-        if self.stage in ("normalised", "features", "dense"):
+        if self.stage in ("normalised", "features", "anchors"):
             self.followed = self._anchor_at(x, y)
             return
         boxes = self.pair.boxes
@@ -235,5 +235,5 @@ class InsideState(Choice):
         rows, columns = self.image.shape[:2]
         row, column = round(y * height / rows / down), round(x * width / columns / across)
         first = anchor_at(self.trace, level, row, column)
-        cell = self.trace.dense.objectness[first : first + self.trace.dense.grids[level][2]]
+        cell = self.trace.anchors.objectness[first : first + self.trace.anchors.grids[level][2]]
         return first + int(cell.argmax()), 0
