@@ -1,8 +1,4 @@
-"""What models, tensors, arrays and names must be before they are used, and what must come out of the network.
-
-torchvision answers a NaN, in the picture or in the weights, and pixels in [0, 255] with silence: no
-detections and no error.
-"""
+"""What models, arrays and names must be before they are used."""
 
 import json
 from collections import Counter
@@ -12,10 +8,10 @@ from typing import Any, TypeGuard
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models.detection import MaskRCNN
 
-from ..errors import ModelError, quoted, shortened
+from ..errors import quoted, shortened
 
 THINNEST = 500  # a model shrinks pictures to 936 pixels (street) or 1333: thinner strips would vanish
 MAX_CATEGORIES = 10_000  # the background among them
@@ -48,30 +44,6 @@ def check_model(model: nn.Module) -> MaskRCNN:
             'with precision="bfloat16"'
         )
     return model
-
-
-def check_tensor(tensor: Tensor) -> None:
-    """Raise TypeError or ValueError unless `tensor` is float32 (1, 3, H, W), finite, in [0, 1]."""
-    if not isinstance(tensor, Tensor) or tensor.dtype != torch.float32 or tensor.layout != torch.strided:
-        got = type(tensor).__name__
-        if isinstance(tensor, Tensor):
-            got = str(tensor.dtype if tensor.layout == torch.strided else tensor.layout)
-        raise TypeError(f"tensor must be a float32 torch.Tensor, got {got}; preprocess() makes one")
-    if tensor.ndim != 4 or tensor.shape[:2] != (1, 3) or 0 in tensor.shape:
-        raise ValueError(f"tensor must have shape (1, 3, H, W), got {tuple(tensor.shape)}")
-    if tensor.is_meta:
-        raise ValueError('tensor is on the device "meta", which holds no numbers; make it with preprocess()')
-    height, width = tensor.shape[-2:]
-    if is_strip(height, width):
-        raise ValueError(
-            f"tensor must not be a strip thinner than 1:{THINNEST}, got {height} x {width} pixels; "
-            "cut it shorter"
-        )
-    low, high = torch.aminmax(tensor.detach())  # NaN comes through
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"tensor must be finite and in [0, 1], got [{low:.3g}, {high:.3g}]; divide pixels by 255"
-        )
 
 
 def check_categories(names: Any, may_repeat: Collection[str] = ()) -> tuple[str, ...]:
@@ -121,35 +93,6 @@ def check_limit(detections_per_img: int | None) -> None:
         raise ValueError(f"detections_per_img must be a whole number of at least 1 or None, got {got}")
 
 
-def check_finite(*numbers: Tensor) -> None:
-    """Raise ModelError where what the network says is NaN or infinite: its weights are spoilt."""
-    if not all(tensor.isfinite().all() for tensor in numbers):
-        raise ModelError(
-            "the network's numbers are not finite (NaN or infinite), so its weights are spoilt; load the "
-            "model again, or an earlier checkpoint"
-        )
-
-
-def check_detections(
-    boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, categories: tuple[str, ...]
-) -> int:
-    """Raise TypeError or ValueError unless the arrays belong together; return how many there are."""
-    for name, array, kind, shape in (
-        ("scores", scores, "f", ()),
-        ("boxes", boxes, "f", (4,)),
-        ("labels", labels, "iu", ()),
-    ):
-        check_array(name, array, kind)
-        expected = (len(scores), *shape)
-        if array.shape != expected:
-            raise ValueError(f"{name} must have shape {expected}, got {array.shape}")
-    if len(labels) and not (labels.min() >= 0 and labels.max() < len(categories)):
-        raise ValueError(
-            f"labels must be indices of the {len(categories)} categories, got {value_range(labels)}"
-        )
-    return len(scores)
-
-
 def is_whole(value: object) -> TypeGuard[int]:
     """Whether it is a whole number, Python's or NumPy's; True and False are none."""
     return isinstance(value, Integral) and not isinstance(value, bool)
@@ -184,11 +127,6 @@ def check_size(size: tuple[int, int]) -> None:
     good = isinstance(size, tuple) and len(size) == 2
     if not good or not all(is_whole(side) and side > 0 for side in size):
         raise ValueError(f"image_size must be (height, width) in pixels, got {quoted(size)}")
-
-
-def value_range(values: np.ndarray) -> str:
-    """The least and the greatest value, for a message."""
-    return f"{values.min():.6g} to {values.max():.6g}"
 
 
 def check_image(image: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Lines and text onto pixels. All but `paste_tags` return a new picture."""
+"""Boxes and grids onto pixels. Every function returns a new image."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from .._shared.checks import check_image
 from .colors import Color
 from .tags import tag_boxes
 
-DARK: Color = (32, 36, 43)  # around a picture that does not fill its place
+DARK: Color = (32, 36, 43)  # around an image that does not fill its place
 DASH, GAP = 7, 5  # pixels of a dashed line, for a line one pixel thick
 
 
@@ -29,11 +29,14 @@ def draw_boxes(
         boxes: (N, 4), x1 y1 x2 y2 in pixels.
         colors: One for each box.
         dashed: Dashed lines, the field's sign for "before"; solid is "after".
-        thickness: In pixels; None fits the picture's size.
+        thickness: In pixels; None fits the image's size.
         tags: A short text for each of the first boxes, as `tag_boxes` writes them.
 
     Returns:
         uint8 (H, W, 3), RGB.
+
+    Raises:
+        TypeError, ValueError: `image` is of another dtype or shape, or there is not one colour per box.
     """
     check_image(image)
     drawn = image.copy()
@@ -50,7 +53,15 @@ def draw_boxes(
 
 
 def draw_grid(image: np.ndarray, down: float, across: float) -> np.ndarray:
-    """Pale lines every `down` and every `across` pixels, from the upper left corner on."""
+    """Pale lines every `down` and every `across` pixels, from the upper left corner on.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        down, across: From line to line, in pixels.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+    """
     lined = image.copy()
     lined[np.arange(0, image.shape[0], down).astype(int)] = 255
     lined[:, np.arange(0, image.shape[1], across).astype(int)] = 255

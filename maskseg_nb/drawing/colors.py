@@ -1,11 +1,11 @@
 """Which color an instance, a category and a pyramid level have."""
 
-from functools import lru_cache
-
 import numpy as np
 
 from ..errors import quoted
 from ..mask_rcnn.instances import Instances
+
+Color = tuple[int, int, int]  # RGB, [0, 255]
 
 # Okabe and Ito's palette for colour-blind readers without its black (jfly.uni-koeln.de/color), then the same
 # hues darker and lighter: neighbours in the list stay far apart.
@@ -18,8 +18,6 @@ _OKABE_ITO = (
     (213, 94, 0),  # vermilion
     (204, 121, 167),  # reddish purple
 )
-
-
 PALETTE = np.array(
     [
         *_OKABE_ITO,
@@ -29,37 +27,34 @@ PALETTE = np.array(
     np.uint8,
 )
 
-
-_SHADES = np.repeat(
-    np.arange(256, dtype=np.uint8)[:, None], 3, axis=1
-)  # (256, 3): every value, a channel each
-
-
 COLOR_BY = ("instance", "category")
 
 
-def category_color(label: int) -> tuple[int, int, int]:
+def category_color(label: int) -> Color:
     """The RGB colour of a category id, [0, 255]; ids that are 21 apart share one."""
     red, green, blue = PALETTE[(label - 1) % len(PALETTE)].tolist()
     return red, green, blue
 
 
 def instance_colors(instances: Instances, color_by: str = "instance") -> np.ndarray:
-    """uint8 (M, 3): the colour in which `draw_instances` draws each instance."""
+    """The colours in which `draw_instances` draws.
+
+    Args:
+        instances: As `Prediction.select` returns them.
+        color_by: "instance" or "category".
+
+    Returns:
+        uint8 (M, 3), RGB.
+
+    Raises:
+        ValueError: `color_by` is neither.
+    """
     if color_by not in COLOR_BY:
         raise ValueError(f"color_by must be one of {COLOR_BY}, got {quoted(color_by)}")
     ids = instances.indices if color_by == "instance" else instances.labels - 1
     return PALETTE[ids % len(PALETTE)]
 
 
-@lru_cache(maxsize=3)
-def _category_lut(channel: int) -> np.ndarray:
-    return np.array([0] + [category_color(label)[channel] for label in range(1, 256)], np.uint8)
-
-
-Color = tuple[int, int, int]  # RGB, [0, 255]
-
-
 def level_color(level: int) -> Color:
-    """The colour of a pyramid level, the same in every picture."""
+    """The colour of a pyramid level, the same in every image."""
     return tuple(PALETTE[level % len(PALETTE)].tolist())

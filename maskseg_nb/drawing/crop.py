@@ -10,12 +10,12 @@ from .boxes import DARK
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A part of a picture, enlarged or shrunk.
+    """A part of an image, enlarged or shrunk.
 
     Attributes:
         image: uint8 (h, w, 3), RGB.
-        origin: (x, y) of its upper left corner in the whole picture, in pixels; may lie outside.
-        scale: Its pixels for one of the whole picture's.
+        origin: (x, y) of its upper left corner in the whole image, in pixels; may lie outside.
+        scale: Its pixels for one of the whole image's.
     """
 
     image: np.ndarray
@@ -31,7 +31,7 @@ class Crop:
         Args:
             image: uint8 (H, W, 3), RGB.
             box: (4,), x1 y1 x2 y2 in pixels.
-            size: (height, width) of the result; beyond the picture's edge it is dark.
+            size: (height, width) of the result; beyond the image's edge it is dark.
             margin: Free space on each side, as a part of the result's.
         """
         center, sides = (box[:2] + box[2:]) / 2, np.maximum(box[2:] - box[:2], 1.0)
@@ -44,12 +44,20 @@ class Crop:
         return cls(part, origin, scale)
 
     def boxes(self, boxes: np.ndarray) -> np.ndarray:
-        """Boxes (N, 4) of the whole picture in the crop's own pixels."""
+        """Boxes of the whole image, x1 y1 x2 y2 in pixels, (N, 4) or (4,), in the crop's own: (N, 4)."""
         return (np.asarray(boxes).reshape(-1, 4) - np.tile(self.origin, 2)) * self.scale
 
 
 def fitted(picture: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """A picture as large as it fits into (height, width), pixels as blocks, between dark edges."""
+    """A picture as large as it fits, its pixels as blocks, between dark edges.
+
+    Args:
+        picture: uint8 (h, w, 3), RGB.
+        size: (height, width) in pixels; what follows is ignored, so that an image's shape will do.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+    """
     height, width = size[:2]
     scale = min(height / picture.shape[0], width / picture.shape[1])
     inner = max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale))

@@ -25,7 +25,7 @@ def show_side_by_side(
     titles: tuple[str, str] = ("Original", "Segmented"),
     figure: Figure | None = None,
 ) -> Figure:
-    """The original picture on the left, the segmented one on the right.
+    """The original image on the left, the segmented one on the right.
 
     Args:
         image, blended: uint8 (H, W, 3), RGB.
@@ -50,9 +50,15 @@ def show_pictures(
 
     Args:
         pictures: uint8 (H, W, 3) RGB; or (H, W), bool or float in [0, 1], shown from black to white.
-        titles: One plain text a picture.
+        titles: One plain text per picture.
         columns: Pictures in a row; None puts up to four in one.
         figure: Draw into this one; None makes a new Figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: There is no picture, or not one title per picture.
     """
     if not pictures or len(pictures) != len(titles):
         raise ValueError(f"one title a picture and at least one, got {len(pictures)} and {len(titles)}")
@@ -80,16 +86,20 @@ def show_stage(
 
     Args:
         trace: A run through the network.
-        image: uint8 (H, W, 3), RGB: the picture that ran through it.
-        stage: "normalised", "features", "dense" (anchors), "proposals", "box_scores", "detections", "masks".
-        journey: The box to point out, as `follow` returns it; None takes the surest anchor's.
+        image: uint8 (H, W, 3), RGB: the image that ran through it.
+        stage: "normalised", "features", "anchors", "proposals", "box_scores", "detections", "masks".
+        journey: The box to point out, as `follow` returns it; None takes the anchor with the
+            highest objectness.
         view: Fields of `View`: level, channel, shown, score_threshold, mask_threshold.
+
+    Returns:
+        The figure.
 
     Raises:
         ValueError: There is no such stage, level or channel.
         TypeError: `view` has an unknown name.
     """
-    journey = journey or follow(trace, anchor=int(trace.dense.objectness.argmax()))
+    journey = journey or follow(trace, anchor=int(trace.anchors.objectness.argmax()))
     pair = stage_picture(trace, image, stage, journey, View(**view))
     figure = show_side_by_side(pair.left, pair.right, titles=pair.titles)
     add_legend(figure, pair.legend)
@@ -100,16 +110,24 @@ def show_journey(image: np.ndarray, journey: Journey, mask_threshold: float = 0.
     """One box's way through the network as a strip of six small pictures.
 
     Args:
-        image: uint8 (H, W, 3), RGB: the picture that ran through the network.
+        image: uint8 (H, W, 3), RGB: the image that ran through the network.
         journey: As `follow` returns it.
         mask_threshold: Where the line around the mask runs, in [0, 1].
+
+    Returns:
+        The figure.
     """
     frames = film(image, journey, mask_threshold)
     return show_pictures([frame.picture for frame in frames], [frame.title for frame in frames], columns=6)
 
 
 def add_legend(figure: Figure, entries: Sequence[tuple[Color, str]]) -> None:
-    """What the colours mean, below the pictures."""
+    """Write what the colours mean below the pictures.
+
+    Args:
+        figure: Into this one.
+        entries: A colour and its meaning, plain text; with none, nothing is written.
+    """
     swatches = [
         Patch(facecolor="#" + bytes(color).hex(), edgecolor="0.4", linewidth=0.6, label=visible(text))
         for color, text in entries

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..mask_rcnn.journey import Journey, Rival
+from ..mask_rcnn.journey import DetectionStep, Journey, MaskStep, ProposalStep, Rival
 from .boxes import DARK, draw_boxes
 from .colors import Color, category_color
 from .crop import Crop, fitted
@@ -30,91 +30,91 @@ def film(image: np.ndarray, journey: Journey, mask_threshold: float = 0.5) -> tu
     """Six frames; those that the box never reached are dark.
 
     Args:
-        image: uint8 (H, W, 3), RGB: the picture that the journey's boxes lie in.
+        image: uint8 (H, W, 3), RGB: the image that the journey's boxes lie in.
         journey: As `follow` returns it.
         mask_threshold: Where the line around the mask runs, in [0, 1].
+
+    Returns:
+        One frame for each of `FRAMES`.
     """
-    start, proposal, found = journey.anchor, journey.proposal, journey.detection
-    boxes = [start.box, proposal.box] + ([found.box] if found else [])
-    boxes += [step.rival.box for step in (proposal, found) if step and step.rival]
+    crop = _around_all(image, journey)
+    frames = [_anchor(crop, journey), _proposal(crop, journey)]
+    if journey.detection:
+        frames += [_roi_align(journey.detection), _box_head(crop, journey.proposal, journey.detection)]
+    if journey.detection and journey.mask:
+        frames += [_mask(journey.mask), _pasted(image, journey.detection, journey.mask, mask_threshold)]
+    dark = np.full((TILE, TILE, 3), DARK, np.uint8)
+    return (*frames, *(Frame(title, dark, ("not reached",)) for title in FRAMES[len(frames) :]))
+
+
+def _around_all(image: np.ndarray, journey: Journey) -> Crop:
+    """The part of the image around every box of the way, and around what suppressed it."""
+    steps = [step for step in (journey.proposal, journey.detection) if step]
+    boxes = [journey.anchor.box, *(step.box for step in steps)]
+    boxes += [step.verdict.rival.box for step in steps if step.verdict.rival]
     corners = np.concatenate([np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]])
-    crop = Crop.around(image, corners, (TILE, TILE), margin=0.08)
+    return Crop.around(image, corners, (TILE, TILE), margin=0.08)
+
+
+def _anchor(crop: Crop, journey: Journey) -> Frame:
+    start = journey.anchor
     row, column = start.cell
-    frames = [
-        Frame(
-            "Anchor",
-            _boxes(crop, (start.box, _BEFORE, True)),
-            (
-                f"{start.level_name}: row {row}, column {column}",
-                f"{start.side:.0f} px, height / width {start.ratio:.1f}",
-            ),
+    return Frame(
+        "Anchor",
+        _boxes(crop, (start.box, _BEFORE, True)),
+        (
+            f"{start.level_name}: row {row}, column {column}",
+            f"{start.side:.0f} px, height / width {start.ratio:.1f}",
         ),
-        Frame(
-            "Proposal",
-            _with_rival(
-                crop,
-                proposal.rival,
-                (start.box, _BEFORE, True),
-                (proposal.box, FOLLOWED, proposal.row is None),
-            ),
-            (f"objectness {start.objectness:.3f}: rank {start.rank} of {start.level_name}", proposal.reason),
-        ),
-    ]
-    if found is None:
-        return (*frames, *(_unreached(title) for title in FRAMES[2:]))
+    )
+
+
+def _proposal(crop: Crop, journey: Journey) -> Frame:
+    start, verdict = journey.anchor, journey.proposal.verdict
+    after = (journey.proposal.box, FOLLOWED, verdict.row is None)
+    return Frame(
+        "Proposal",
+        _boxes(crop, (start.box, _BEFORE, True), after, rival=verdict.rival),
+        (f"objectness {start.objectness:.3f}: rank {start.rank} of {start.level_name}", verdict.reason),
+    )
+
+
+def _roi_align(found: DetectionStep) -> Frame:
     strength = np.abs(found.features).mean(axis=0)  # (h, w)
     channels, height, width = found.features.shape
-    lost = found.row is None
-    frames += [
-        Frame(
-            "RoIAlign",
-            fitted(false_colors(strength / (strength.max() or 1.0)), (TILE, TILE)),
-            (
-                f"read from {found.level_name}",
-                f"{channels} channels of {height} x {width}, their mean strength",
-            ),
-        ),
-        Frame(
-            "Box head",
-            _with_rival(
-                crop,
-                found.rival,
-                (proposal.box, _BEFORE, True),
-                (found.box, FOLLOWED if lost else category_color(found.label), lost),
-            ),
-            (f"{found.category} {found.scores[found.label]:.3f}, refined", found.reason),
-        ),
-    ]
-    if journey.mask is None:
-        return (*frames, *(_unreached(title) for title in FRAMES[4:]))
-    probs = journey.mask.probs
+    return Frame(
+        "RoIAlign",
+        fitted(false_colors(strength / (strength.max() or 1.0)), (TILE, TILE)),
+        (f"read from {found.level_name}", f"{channels} channels of {height} x {width}, their mean strength"),
+    )
+
+
+def _box_head(crop: Crop, proposal: ProposalStep, found: DetectionStep) -> Frame:
+    lost = found.verdict.row is None
+    after = (found.box, FOLLOWED if lost else category_color(found.label), lost)
+    return Frame(
+        "Box head",
+        _boxes(crop, (proposal.box, _BEFORE, True), after, rival=found.verdict.rival),
+        (f"{found.category} {found.scores[found.label]:.3f}, refined", found.verdict.reason),
+    )
+
+
+def _mask(mask: MaskStep) -> Frame:
+    grey = np.rint(255 * np.stack([mask.probs] * 3, axis=-1)).astype(np.uint8)
+    side = len(mask.probs)
+    lines = (f"read from {mask.level_name}", f"{side} x {side} probabilities")
+    return Frame("Mask", fitted(grey, (TILE, TILE)), lines)
+
+
+def _pasted(image: np.ndarray, found: DetectionStep, mask: MaskStep, threshold: float) -> Frame:
     close = Crop.around(image, found.box, (TILE, TILE), margin=0.08)
-    frames += [
-        Frame(
-            "Mask",
-            fitted(np.rint(255 * np.stack([probs] * 3, axis=-1)).astype(np.uint8), (TILE, TILE)),
-            (f"read from {journey.mask.level_name}", f"{len(probs)} x {len(probs)} probabilities"),
-        ),
-        Frame(
-            "Pasted",
-            mask_over_crop(close, found.box, probs, mask_threshold),
-            ("stretched over the box", f"line: probability {mask_threshold:.2f}"),
-        ),
-    ]
-    return tuple(frames)
+    lines = ("stretched over the box", f"line: probability {threshold:.2f}")
+    return Frame("Pasted", mask_over_crop(close, found.box, mask.probs, threshold), lines)
 
 
-def _boxes(crop: Crop, *drawn: tuple[np.ndarray, Color, bool]) -> np.ndarray:
-    """The crop with boxes, given as (box, colour, whether dashed)."""
+def _boxes(crop: Crop, *drawn: tuple[np.ndarray, Color, bool], rival: Rival | None = None) -> np.ndarray:
+    """The crop with boxes, given as (box, colour, whether dashed), and what suppressed the last."""
     picture = crop.image
-    for box, color, dashed in drawn:
+    for box, color, dashed in (*drawn, *([(rival.box, RIVAL, False)] if rival else [])):
         picture = draw_boxes(picture, crop.boxes(box), [color], dashed=dashed, thickness=_LINE)
     return picture
-
-
-def _with_rival(crop: Crop, rival: Rival | None, *drawn: tuple[np.ndarray, Color, bool]) -> np.ndarray:
-    return _boxes(crop, *drawn, *([(rival.box, RIVAL, False)] if rival else []))
-
-
-def _unreached(title: str) -> Frame:
-    return Frame(title, np.full((TILE, TILE, 3), DARK, np.uint8), ("not reached",))

@@ -1,4 +1,4 @@
-"""Values as colours: over a picture, in sheets of maps, in a box."""
+"""Values as colours: over an image, in sheets of maps, in a box."""
 
 import cv2
 import numpy as np
@@ -9,15 +9,18 @@ from .crop import Crop
 
 
 def heat_map(image: np.ndarray, heat: np.ndarray, alpha: float = 0.6) -> np.ndarray:
-    """Lay values over a picture as colours, dark violet for 0 to yellow for 1 (matplotlib's inferno).
+    """Lay values over an image as colours, dark violet for 0 to yellow for 1 (matplotlib's inferno).
 
     Args:
         image: uint8 (H, W, 3), RGB.
-        heat: float (h, w), [0, 1]: each value covers a block of the picture, the whole map all of it.
+        heat: float (h, w), [0, 1]: each value covers a block of the image, the whole map all of it.
         alpha: Weight of the colours, [0, 1].
 
     Returns:
         uint8 (H, W, 3), RGB.
+
+    Raises:
+        TypeError, ValueError: `image` is of another dtype or shape.
     """
     check_image(image)
     size = (image.shape[1], image.shape[0])
@@ -27,7 +30,14 @@ def heat_map(image: np.ndarray, heat: np.ndarray, alpha: float = 0.6) -> np.ndar
 
 
 def false_colors(values: np.ndarray) -> np.ndarray:
-    """float (h, w), [0, 1], as colours: uint8 (h, w, 3), RGB."""
+    """Values as colours, dark violet for 0 to yellow for 1 (matplotlib's inferno, by OpenCV).
+
+    Args:
+        values: float (h, w), [0, 1]; what lies outside is drawn as the nearer end.
+
+    Returns:
+        uint8 (h, w, 3), RGB.
+    """
     grey = np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 
@@ -58,7 +68,7 @@ def mask_over_crop(crop: Crop, box: np.ndarray, probs: np.ndarray, threshold: fl
 
     Args:
         crop: Around the box.
-        box: (4,), x1 y1 x2 y2 in pixels of the whole picture.
+        box: (4,), x1 y1 x2 y2 in pixels of the whole image.
         probs: float32 (M, M), [0, 1].
         threshold: Where the line runs.
 

@@ -1,4 +1,8 @@
-"""Masks onto pixels. Every function returns a new picture and leaves its arguments as they were."""
+"""Masks onto pixels.
+
+Every function returns a new image and leaves its arguments as they were; but `tint`, `draw_outline` and
+`draw_tags`, of which the others are made, draw into the image that they are given.
+"""
 
 from collections.abc import Sequence
 
@@ -8,17 +12,21 @@ import numpy as np
 from .._shared.checks import check_fraction, check_image, kind_of
 from ..mask_rcnn.instances import Instances, check_instances
 from .boxes import line_width
-from .colors import _SHADES, _category_lut, instance_colors
-from .tags import paste_tags
+from .colors import category_color, instance_colors
+from .tags import Tag, paste_tags
+
+_SHADES = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)  # (256, 3): every value, thrice
+# (3, 256): red, green and blue of each category id, black for the background.
+_CATEGORY_COLORS = np.array([(0, 0, 0), *map(category_color, range(1, 256))], np.uint8).T.copy()
 
 
 def overlay_segmentation_mask(image: np.ndarray, masks: np.ndarray, alpha: float = 0.5) -> np.ndarray:
-    """The documented overlay: join all masks, white, and blend them over the picture.
+    """The documented overlay: join all masks, white, and blend them over the image.
 
     Args:
         image: uint8 (H, W, 3), RGB.
         masks: (N, 1, H, W) or (N, H, W), float probabilities in [0, 1] or bool. N may be 0.
-        alpha: Weight of the masks, [0, 1]; the picture's is 1 - alpha, so that it darkens outside them.
+        alpha: Weight of the masks, [0, 1]; the image's is 1 - alpha, so that it darkens outside them.
 
     Returns:
         uint8 (H, W, 3), RGB.
@@ -67,26 +75,45 @@ def draw_instances(
     check_fraction("alpha", alpha)
     colors = instance_colors(instances, color_by)
     drawn = np.ascontiguousarray(image).copy()
-    thickness = line_width(image)
-    for index in reversed(range(len(instances))):  # by rising score
-        crop = instances.crops[index].view(np.uint8)
-        if 0 in crop.shape:
-            continue
-        part = drawn[instances.windows[index]]
-        # Blending with one colour maps each of 256 values to another: a table does it for all pixels.
-        table = cv2.addWeighted(_SHADES, 1 - alpha, np.full_like(_SHADES, colors[index]), alpha, 0)
-        cv2.copyTo(cv2.LUT(part, table[None]), crop, part)
+    for row in reversed(range(len(instances))):  # the lowest score first
+        tint(drawn, instances, row, colors[row].tolist(), alpha)
     if outline:
-        for index in reversed(range(len(instances))):
-            contours, _ = cv2.findContours(
-                instances.crops[index].view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-            )
-            top, left = instances.corners[index].tolist()
-            color = colors[index].tolist()
-            cv2.drawContours(drawn, contours, -1, color, thickness, cv2.LINE_AA, offset=(left, top))
+        for row in reversed(range(len(instances))):
+            draw_outline(drawn, instances, row, colors[row].tolist())
     if labels:
         draw_tags(drawn, instances, instances.tags, colors)
     return drawn
+
+
+def tint(drawn: np.ndarray, instances: Instances, row: int, color: Sequence[int], alpha: float) -> None:
+    """Blend a colour over one instance's mask, in `drawn` itself.
+
+    Args:
+        drawn: uint8 (H, W, 3), RGB, of the instances' size.
+        instances: Where the mask is.
+        row: Of the instance.
+        color: RGB, [0, 255].
+        alpha: Weight of the colour, [0, 1].
+    """
+    crop, part = instances.crops[row], drawn[instances.windows[row]]
+    if crop.size:
+        # Blending with one colour maps each of 256 values to another: a table does it for all pixels.
+        table = cv2.addWeighted(_SHADES, 1 - alpha, np.full_like(_SHADES, color), alpha, 0)
+        cv2.copyTo(cv2.LUT(part, table[None]), crop.view(np.uint8), part)
+
+
+def draw_outline(drawn: np.ndarray, instances: Instances, row: int, color: Sequence[int]) -> None:
+    """Draw the line around one instance's mask, in `drawn` itself; arguments as of `tint`."""
+    top, left = instances.corners[row].tolist()
+    edges = contours(instances.crops[row])
+    cv2.drawContours(drawn, edges, -1, color, line_width(drawn), cv2.LINE_AA, offset=(left, top))
+
+
+def contours(mask: np.ndarray) -> list[np.ndarray]:
+    """The outer edges of a mask, bool (h, w): int32 (K, 1, 2) each, x and y of neighbouring pixels."""
+    if not mask.size:
+        return []
+    return list(cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0])
 
 
 def draw_semantic_map(image: np.ndarray, class_map: np.ndarray, alpha: float = 0.5) -> np.ndarray:
@@ -99,13 +126,16 @@ def draw_semantic_map(image: np.ndarray, class_map: np.ndarray, alpha: float = 0
 
     Returns:
         uint8 (H, W, 3), RGB.
+
+    Raises:
+        TypeError, ValueError: An argument of another dtype, shape or range.
     """
     check_image(image)
     check_fraction("alpha", alpha)
     if not isinstance(class_map, np.ndarray) or class_map.dtype != np.uint8:
         raise TypeError(f"class_map must be uint8 category ids, got {kind_of(class_map)}")
     _check_same_size(image, class_map.shape)
-    colored = np.stack([cv2.LUT(class_map, _category_lut(channel)) for channel in range(3)], axis=-1)
+    colored = np.stack([cv2.LUT(class_map, channel) for channel in _CATEGORY_COLORS], axis=-1)
     blended = cv2.addWeighted(image, 1 - alpha, colored, alpha, 0)
     return np.where(class_map[..., None] > 0, blended, image)
 
@@ -115,13 +145,17 @@ def draw_tags(drawn: np.ndarray, instances: Instances, texts: Sequence[str], col
 
     Args:
         drawn: uint8 (H, W, 3), RGB, of the instances' size.
-        instances: By falling score: the surest choose their place first.
+        instances: Highest score first: they choose their places in this order.
         texts: M texts; where one is empty there is no tag.
         colors: uint8 (M, 3), RGB.
     """
     size = max(13, round(max(drawn.shape) / 42))
-    places = [(*_highest_point(instances, row), int(instances.boxes[row, 3])) for row in range(len(texts))]
-    paste_tags(drawn, texts, places, list(map(tuple, colors.tolist())), size, centred=True)
+    lowest = instances.boxes[:, 3].astype(int).tolist()
+    tags = [
+        Tag(text, *_highest_point(instances, row), lowest[row], tuple(colors[row].tolist()))
+        for row, text in enumerate(texts)
+    ]
+    paste_tags(drawn, tags, size, centred=True)
 
 
 def _highest_point(instances: Instances, index: int) -> tuple[int, int]:

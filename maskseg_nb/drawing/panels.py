@@ -4,17 +4,54 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..mask_rcnn.stages import KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL
+from ..mask_rcnn.outcomes import KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL
 from .colors import Color
 
 FOLLOWED: Color = (255, 60, 200)
 RIVAL: Color = (255, 80, 40)
-FATE_COLORS: dict[int, Color] = {
+OUTCOME_COLORS: dict[int, Color] = {
     KEPT: (0, 200, 140),
     SUPPRESSED: (235, 130, 30),
     LOW_SCORE: (150, 150, 150),
     TOO_SMALL: (204, 121, 167),
     OVER_LIMIT: (86, 180, 233),
+}
+
+# What to see at each stage, with its numbers.
+CAPTIONS = {
+    "normalised": (
+        "Resized from {before} to {after} pixels; each channel minus its mean and divided by its deviation, "
+        "which gives {low:.2f} to {high:.2f} instead of 0 to 1. Padded to {padded}, because every side will"
+        " be halved again and again."
+    ),
+    "features": (
+        "{name} has {channels} channels of {size} cells; a cell stands for {across} x {down} pixels of the "
+        "network's input. {what}"
+    ),
+    "anchors": (
+        "{count:,} anchors in all, {per_cell} at each cell of each level. Left: those of every level at one"
+        " place, to scale. Right: how sure the network is that something stands where an anchor of {name} "
+        "does, the best of its {per_cell} shapes; dark is 0, yellow 1, here at most {most:.3f}."
+    ),
+    "proposals": (
+        "{count:,} candidates, each level's best: {outcomes}. Drawn: the {before} best candidates and the "
+        "{after} best proposals."
+    ),
+    "box_scores": (
+        "{count} proposals, each with {classes} scores that add up to 1, the background's among them, and a"
+        " refined box for each category. Left: the pyramid level that RoIAlign reads each from: the larger "
+        "the box, the coarser the level. Right: one proposal, and where its best categories move it."
+    ),
+    "detections": (
+        "{count:,} pairs of proposal and category ({proposals} x {categories}): {outcomes}. Drawn: the "
+        "{before} best above the score floor, and the {after} best detections, each from its dashed "
+        "proposal to its solid box."
+    ),
+    "masks": (
+        "{count} masks of {side} x {side} probabilities, each stretched over its box; a pixel is inside "
+        "where its probability > {mask_threshold:.2f} (the white line). Right: the {pasted} with a score of"
+        " {score_threshold:.2f} or more, pasted."
+    ),
 }
 
 
@@ -42,10 +79,10 @@ class StagePicture:
 
     Attributes:
         left, right: uint8 (H, W, 3), RGB.
-        titles: One a panel.
+        titles: One per panel.
         caption: What to see, with its numbers.
         legend: What the colours mean.
-        boxes: float32 (N, 4), those drawn, x1 y1 x2 y2 in pixels of the picture.
+        boxes: float32 (N, 4), those drawn, x1 y1 x2 y2 in pixels of the image.
         names: (anchor, label) of each, as `follow` takes them; label 0 is the most probable.
     """
 

@@ -9,15 +9,17 @@ import numpy as np
 from torch import Tensor
 
 from ..mask_rcnn.follow import anchor_at
-from ..mask_rcnn.journey import DetectionStep, Journey, ProposalStep
-from ..mask_rcnn.stages import FATES, KEPT, LOW_SCORE, count_fates
-from ..mask_rcnn.trace import Trace
+from ..mask_rcnn.journey import AnchorStep, DetectionStep, Journey, ProposalStep
+from ..mask_rcnn.outcomes import KEPT, LOW_SCORE, OUTCOMES, count_outcomes
+from ..mask_rcnn.prediction import Prediction
+from ..mask_rcnn.stages import split_pairs
+from ..mask_rcnn.trace import STAGES, Trace
 from .boxes import draw_boxes, draw_grid, line_width
 from .colors import Color, level_color
 from .crop import Crop, fitted
 from .heatmaps import false_colors, heat_map, mask_over_crop, mosaic
 from .overlay import draw_instances
-from .panels import FATE_COLORS, FOLLOWED, RIVAL, StagePicture, View
+from .panels import CAPTIONS, FOLLOWED, OUTCOME_COLORS, RIVAL, StagePicture, View
 from .tags import tag_boxes
 
 STRONGEST = 16  # channels shown where none is chosen
@@ -29,8 +31,8 @@ def stage_picture(trace: Trace, image: np.ndarray, stage: str, journey: Journey,
 
     Args:
         trace: A run through the network.
-        image: uint8 (H, W, 3), RGB: the picture that ran through it.
-        stage: A key of `trace.ORDER`: "normalised", "features", "dense", "proposals", "box_scores",
+        image: uint8 (H, W, 3), RGB: the image that ran through it.
+        stage: A name of `STAGES`: "normalised", "features", "anchors", "proposals", "box_scores",
             "detections" or "masks".
         journey: The box that is followed.
         view: What to show.
@@ -38,8 +40,8 @@ def stage_picture(trace: Trace, image: np.ndarray, stage: str, journey: Journey,
     Raises:
         ValueError: There is no such stage, level or channel.
     """
-    if stage not in _DRAW:
-        raise ValueError(f"stage must be one of {', '.join(_DRAW)}, got {stage!r}")
+    if stage not in STAGES:
+        raise ValueError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
     if not 0 <= view.level < len(trace.features.maps):
         raise ValueError(f"level must be 0 to {len(trace.features.maps) - 1}, got {view.level}")
     return _DRAW[stage](trace, image, journey, view)
@@ -49,12 +51,8 @@ def _normalised(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     tensor = trace.normalised.tensor[0].cpu().numpy()  # (3, H, W)
     low, high = float(tensor.min()), float(tensor.max())
     values = ((tensor - low) / ((high - low) or 1.0)).transpose(1, 2, 0)
-    (height, width), (padded_height, padded_width) = trace.normalised.size, tensor.shape[1:]
-    caption = (
-        f"Resized from {_size(image.shape)} to {_size((height, width))} pixels; each channel less its mean "
-        f"and divided by its deviation, which gives {low:.2f} to {high:.2f} instead of 0 to 1. Padded to "
-        f"{_size((padded_height, padded_width))}, because every side will be halved again and again."
-    )
+    before, after, padded = map(_size, (image.shape, trace.normalised.size, tensor.shape[1:]))
+    caption = CAPTIONS["normalised"].format(before=before, after=after, padded=padded, low=low, high=high)
     shown = np.rint(255 * values).astype(np.uint8)
     return StagePicture(image, fitted(shown, image.shape), ("What came in", "What the network sees"), caption)
 
@@ -63,7 +61,7 @@ def _features(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> 
     name, maps = trace.features.names[view.level], list(trace.features.maps.values())[view.level]
     down, across = trace.features.strides[view.level]
     values = maps[0].cpu().numpy()  # (C, h, w)
-    channels, height, width = values.shape
+    channels = len(values)
     if view.channel is None:
         chosen = np.abs(values).mean(axis=(1, 2)).argsort()[::-1][:STRONGEST]
         right, title = mosaic(values[chosen], 4), f"{name}: its {len(chosen)} strongest channels"
@@ -75,41 +73,26 @@ def _features(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> 
         what = f"Values from {least:.2f} (dark) to {most:.2f}."
     else:
         raise ValueError(f"channel must be 0 to {channels - 1}, got {view.channel}")
-    caption = (
-        f"{name} has {channels} channels of {_size((height, width))} cells; a cell stands for {across} x "
-        f"{down} pixels of the network's input. {what}"
+    caption = CAPTIONS["features"].format(
+        name=name, channels=channels, size=_size(values.shape[1:]), across=across, down=down, what=what
     )
     height_in, width_in = trace.normalised.size
     left = draw_grid(image, down * image.shape[0] / height_in, across * image.shape[1] / width_in)
     return StagePicture(left, fitted(right, image.shape), (f"The cells of {name}", title), caption)
 
 
-def _dense(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
-    dense, names = trace.dense, trace.features.names
-    start = journey.anchor
-    down, across = trace.features.strides[start.level]
-    y, x = start.cell[0] * down, start.cell[1] * across  # anchors stand on their cell's upper left corner
-    boxes, colors, tags = [], [], []
-    for level, (stride_y, stride_x) in enumerate(trace.features.strides):
-        first = anchor_at(trace, level, round(y / stride_y), round(x / stride_x))
-        rows = slice(first, first + dense.grids[level][2])
-        boxes.append(trace.on_picture(dense.anchors[rows]))
-        colors += [level_color(level)] * len(boxes[-1])
-        tags += [names[level]] + [""] * (len(boxes[-1]) - 1)
-    left = draw_boxes(image, np.concatenate(boxes), colors)
+def _anchors(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
+    anchors, names, start = trace.anchors, trace.features.names, journey.anchor
+    left = _anchors_at_one_place(trace, image, start)
     left = draw_boxes(left, start.box[None], [FOLLOWED], dashed=True, thickness=2 * line_width(image))
-
-    height, width, per_cell = dense.grids[view.level]
-    objectness = dense.objectness[dense.levels == view.level].sigmoid()
+    height, width, per_cell = anchors.grids[view.level]
+    objectness = anchors.objectness[anchors.levels == view.level].sigmoid()
     heat = objectness.reshape(height, width, per_cell).amax(-1).cpu().numpy()  # the best of each cell
     right = heat_map(image, _nearest_cells(trace, heat, view.level))
     if view.level == start.level:
         right = draw_boxes(right, start.box[None], [FOLLOWED], dashed=True)
-    caption = (
-        f"{len(dense.anchors):,} anchors in all, {per_cell} at each cell of each level. Left: those of every "
-        f"level at one place, to scale. Right: how sure the network is that something stands where an anchor "
-        f"of {names[view.level]} does, the best of its {per_cell} shapes; dark is 0, yellow 1, here at most "
-        f"{heat.max():.3f}."
+    caption = CAPTIONS["anchors"].format(
+        count=len(anchors.boxes), per_cell=per_cell, name=names[view.level], most=heat.max()
     )
     legend = tuple((level_color(level), name) for level, name in enumerate(names))
     titles = ("Anchors at one place", f"Objectness on {names[view.level]}")
@@ -119,83 +102,69 @@ def _dense(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
 def _proposals(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
     proposals = trace.proposals
     best = proposals.candidate_scores.topk(min(view.shown, len(proposals.candidates))).indices
-    fates = proposals.fates[best].tolist()
-    before = trace.on_picture(proposals.candidate_boxes[best])
-    left = draw_boxes(image, before, [FATE_COLORS[fate] for fate in fates], dashed=True)
-    after = trace.on_picture(proposals.boxes[: view.shown])
-    right = draw_boxes(image, after, [FATE_COLORS[KEPT]] * len(after))
+    outcomes = proposals.outcomes[best].tolist()
+    before = trace.on_image(proposals.candidate_boxes[best])
+    left = draw_boxes(image, before, [OUTCOME_COLORS[outcome] for outcome in outcomes], dashed=True)
+    after = trace.on_image(proposals.boxes[: view.shown])
+    right = draw_boxes(image, after, [OUTCOME_COLORS[KEPT]] * len(after))
     left, right = _follow_on(left, right, journey.proposal)
-    caption = (
-        f"{len(proposals.candidates):,} candidates, each level's best: "
-        + _counted(proposals.fates)
-        + f". Drawn: the {len(before)} best candidates and the {len(after)} best proposals."
+    caption = CAPTIONS["proposals"].format(
+        count=len(proposals.candidates),
+        outcomes=_counted(proposals.outcomes),
+        before=len(before),
+        after=len(after),
     )
     titles = ("Candidates, by what becomes of them", "Proposals")
     rows = proposals.candidates[best].tolist() + proposals.anchors[: view.shown].tolist()
     names = tuple((row, 0) for row in rows)
     boxes = np.concatenate([before, after])
-    return StagePicture(left, right, titles, caption, _fate_legend(fates), boxes, names)
+    return StagePicture(left, right, titles, caption, _outcome_legend(outcomes), boxes, names)
 
 
 def _box_scores(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
-    boxes = trace.on_picture(trace.proposals.boxes[: view.shown])
+    boxes = trace.on_image(trace.proposals.boxes[: view.shown])
     levels = trace.box_scores.roi_levels[: view.shown].tolist()
-    left = draw_boxes(image, boxes, [level_color(level) for level in levels])
-    used = sorted(set(levels))
-    legend = [(level_color(level), f"read from {trace.features.names[level]}") for level in used]
-    found, right = journey.detection, image
-    if found:
-        row = journey.proposal.row
-        best = [label for label in found.scores.argsort()[::-1].tolist() if label][:3]
-        order = [label for label in best if found.scores[label] >= 0.01] or best[:1]
-        refined = trace.on_picture(trace.box_scores.boxes[row, order])
-        tags = [f"{trace.prediction.categories[label]} {found.scores[label]:.2f}" for label in order]
-        right = draw_boxes(image, refined, [FOLLOWED] * len(order), tags=tags)
-        right = draw_boxes(right, journey.proposal.box[None], [FOLLOWED], dashed=True)
-        left = draw_boxes(left, journey.proposal.box[None], [FOLLOWED], thickness=2 * line_width(image))
+    left, right = draw_boxes(image, boxes, [level_color(level) for level in levels]), image
+    if journey.detection:
+        one = journey.proposal.box[None]
+        left = draw_boxes(left, one, [FOLLOWED], thickness=2 * line_width(image))
+        refined, tags = _refined(trace, journey.proposal, journey.detection)
+        right = draw_boxes(image, refined, [FOLLOWED] * len(tags), tags=tags)
+        right = draw_boxes(right, one, [FOLLOWED], dashed=True)
     count, classes = trace.box_scores.scores.shape
-    caption = (
-        f"{count} proposals, each with {classes} scores that add up to 1, the background's among them, and a "
-        f"refined box for each category. Left: the pyramid level that RoIAlign reads each from: the larger "
-        f"the box, the coarser the level. Right: one proposal, and where its best categories move it."
-    )
+    caption = CAPTIONS["box_scores"].format(count=count, classes=classes)
+    legend = [(level_color(n), f"read from {trace.features.names[n]}") for n in sorted(set(levels))]
     titles = ("Proposals, by the level they are read from", "One proposal refined")
     names = tuple((row, 0) for row in trace.proposals.anchors[: view.shown].tolist())
     return StagePicture(left, right, titles, caption, (*legend, (FOLLOWED, "followed")), boxes, names)
 
 
 def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
-    found, classes = trace.detections, trace.box_scores.scores.shape[1]
+    found, (count, classes) = trace.detections, trace.box_scores.scores.shape
     scores = trace.box_scores.scores[:, 1:].reshape(-1)
-    above = int((found.fates != LOW_SCORE).sum())
+    above = int((found.outcomes != LOW_SCORE).sum())
     best = scores.topk(min(view.shown, above)).indices
-    fates = found.fates[best].tolist()
-    refined = trace.on_picture(trace.box_scores.boxes[:, 1:].reshape(-1, 4)[best])
-    left = draw_boxes(image, refined, [FATE_COLORS[fate] for fate in fates], dashed=True)
+    outcomes = found.outcomes[best].tolist()
+    refined = trace.on_image(trace.box_scores.boxes[:, 1:].reshape(-1, 4)[best])
+    left = draw_boxes(image, refined, [OUTCOME_COLORS[outcome] for outcome in outcomes], dashed=True)
     prediction = trace.prediction[: view.shown]
-    names = [prediction.categories[label] for label in prediction.labels]
-    colors = [FATE_COLORS[KEPT]] * len(names)
-    before = trace.on_picture(trace.proposals.boxes[found.proposals[: view.shown]])
-    right = draw_boxes(image, before, colors, dashed=True)
-    tags = [
-        f"#{row} {name} {score:.2f}"
-        for row, (name, score) in enumerate(zip(names, prediction.scores, strict=True))
-    ]
-    right = draw_boxes(right, prediction.boxes, colors)
-    named = list(zip(prediction.boxes, tags, colors, strict=True))[:TAGGED]
-    left, right = _follow_on(left, right, journey.detection, named)
-    caption = (
-        f"{len(scores):,} pairs of proposal and category ({len(scores) // (classes - 1)} x {classes - 1}): "
-        + _counted(found.fates)
-        + f". Drawn: the {len(best)} best above the score floor, and the {len(prediction)} best detections, "
-        "each from its dashed proposal to its solid box."
+    colors = [OUTCOME_COLORS[KEPT]] * len(prediction)
+    proposed = trace.on_image(trace.proposals.boxes[found.proposals[: view.shown]])
+    right = draw_boxes(draw_boxes(image, proposed, colors, dashed=True), prediction.boxes, colors)
+    left, right = _follow_on(left, right, journey.detection, _tags(prediction))
+    caption = CAPTIONS["detections"].format(
+        count=len(scores),
+        proposals=count,
+        categories=classes - 1,
+        outcomes=_counted(found.outcomes),
+        before=len(best),
+        after=len(prediction),
     )
     titles = ("Refined boxes, by what becomes of them", "Detections")
-    anchors = trace.proposals.anchors
-    rows = list(zip(anchors[found.proposals].tolist(), found.labels.tolist(), strict=True))[: view.shown]
-    pairs = [(int(anchors[pair // (classes - 1)]), int(pair % (classes - 1)) + 1) for pair in best]
+    rows, labels = split_pairs(best, classes)
+    names = (*_names(trace, found.proposals, found.labels)[: view.shown], *_names(trace, rows, labels))
     boxes = np.concatenate([prediction.boxes, refined])
-    return StagePicture(left, right, titles, caption, _fate_legend(fates), boxes, (*rows, *pairs))
+    return StagePicture(left, right, titles, caption, _outcome_legend(outcomes), boxes, names)
 
 
 def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -208,17 +177,17 @@ def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
         box = journey.detection.box
         crop = Crop.around(image, box, image.shape[:2], margin=0.05)
         left = mask_over_crop(crop, box, journey.mask.probs, view.mask_threshold)
-        title = f"The mask of #{journey.detection.row} in its box"
-    side = trace.masks.probs.shape[-1]
-    caption = (
-        f"{len(trace.masks.probs)} masks of {side} x {side} probabilities, each stretched over its box; a "
-        f"pixel is inside where its probability > {view.mask_threshold:.2f} (the white line). Right: the "
-        f"{len(instances)} with a score of {view.score_threshold:.2f} or more, pasted."
+        title = f"The mask of #{journey.detection.verdict.row} in its box"
+    caption = CAPTIONS["masks"].format(
+        count=len(trace.masks.probs),
+        side=trace.masks.probs.shape[-1],
+        mask_threshold=view.mask_threshold,
+        pasted=len(instances),
+        score_threshold=view.score_threshold,
     )
-    found = trace.detections
-    rows = zip(trace.proposals.anchors[found.proposals].tolist(), found.labels.tolist(), strict=True)
     titles = (title, "Pasted into the picture")
-    return StagePicture(left, right, titles, caption, (), trace.prediction.boxes, tuple(rows))
+    names = _names(trace, trace.detections.proposals, trace.detections.labels)
+    return StagePicture(left, right, titles, caption, (), trace.prediction.boxes, names)
 
 
 def feature_pictures(*features: np.ndarray) -> list[np.ndarray]:
@@ -238,12 +207,48 @@ def feature_pictures(*features: np.ndarray) -> list[np.ndarray]:
 _DRAW: dict[str, Callable[[Trace, np.ndarray, Journey, View], StagePicture]] = {
     "normalised": _normalised,
     "features": _features,
-    "dense": _dense,
+    "anchors": _anchors,
     "proposals": _proposals,
     "box_scores": _box_scores,
     "detections": _detections,
     "masks": _masks,
 }
+
+
+def _anchors_at_one_place(trace: Trace, image: np.ndarray, start: AnchorStep) -> np.ndarray:
+    """The anchors of every level that stand where one anchor does, each level in its colour."""
+    boxes, colors = [], []
+    down, across = trace.features.strides[start.level]
+    y, x = start.cell[0] * down, start.cell[1] * across  # anchors stand on their cell's upper left corner
+    for level, (stride_y, stride_x) in enumerate(trace.features.strides):
+        first = anchor_at(trace, level, round(y / stride_y), round(x / stride_x))
+        count = trace.anchors.grids[level][2]
+        boxes.append(trace.on_image(trace.anchors.boxes[first : first + count]))
+        colors += [level_color(level)] * count
+    return draw_boxes(image, np.concatenate(boxes), colors)
+
+
+def _refined(trace: Trace, proposal: ProposalStep, found: DetectionStep) -> tuple[np.ndarray, list[str]]:
+    """Where its best categories move a proposal, at most three; each category's name and score."""
+    best = [label for label in found.scores.argsort()[::-1].tolist() if label][:3]
+    labels = [label for label in best if found.scores[label] >= 0.01] or best[:1]
+    tags = [f"{trace.prediction.categories[label]} {found.scores[label]:.2f}" for label in labels]
+    return trace.on_image(trace.box_scores.boxes[proposal.verdict.row, labels]), tags
+
+
+def _tags(prediction: Prediction) -> list[tuple[np.ndarray, str, Color]]:
+    """Box, text and colour of each of the first detections, for `tag_boxes`."""
+    rows = zip(prediction.boxes, prediction.labels, prediction.scores, strict=True)
+    return [
+        (box, f"#{row} {prediction.categories[label]} {score:.2f}", OUTCOME_COLORS[KEPT])
+        for row, (box, label, score) in enumerate(rows)
+    ][:TAGGED]
+
+
+def _names(trace: Trace, proposals: Tensor, labels: Tensor) -> tuple[tuple[int, int], ...]:
+    """Pairs of proposal and label as (anchor, label), which is how `follow` names a box."""
+    anchors = trace.proposals.anchors[proposals].tolist()
+    return tuple(zip(anchors, labels.tolist(), strict=True))
 
 
 def _follow_on(
@@ -259,22 +264,23 @@ def _follow_on(
     thick = 2 * line_width(left)
     if step:
         left = draw_boxes(left, step.box[None], [FOLLOWED], dashed=True, thickness=thick)
-        right = draw_boxes(right, step.box[None], [FOLLOWED], dashed=step.row is None, thickness=thick)
-    if step and step.rival:
-        rival = step.rival
+        right = draw_boxes(
+            right, step.box[None], [FOLLOWED], dashed=step.verdict.row is None, thickness=thick
+        )
+    if step and (rival := step.verdict.rival):
         right = draw_boxes(right, rival.box[None], [RIVAL], thickness=thick)
         name = f"#{rival.number}, " if rival.number is not None else ""
         tags = [(rival.box, f"{name}IoU {rival.iou:.2f}", RIVAL), *tags]
     return left, tag_boxes(right, tags) if tags else right
 
 
-def _counted(fates: Tensor) -> str:
-    return ", ".join(f"{count:,} {fate}" for fate, count in count_fates(fates).items() if count)
+def _counted(outcomes: Tensor) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in count_outcomes(outcomes).items() if count)
 
 
-def _fate_legend(fates: list[int]) -> tuple[tuple[Color, str], ...]:
-    present = [fate for fate in FATE_COLORS if fate in fates]
-    return (*((FATE_COLORS[fate], FATES[fate]) for fate in present), (FOLLOWED, "followed"))
+def _outcome_legend(outcomes: list[int]) -> tuple[tuple[Color, str], ...]:
+    present = [outcome for outcome in OUTCOME_COLORS if outcome in outcomes]
+    return (*((OUTCOME_COLORS[outcome], OUTCOMES[outcome]) for outcome in present), (FOLLOWED, "followed"))
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -1,13 +1,24 @@
-"""Text on pictures: tags that keep clear of each other, and notes."""
+"""Text on images: tags that keep clear of each other, and notes."""
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .._shared.checks import check_image
 from .colors import Color
+
+
+class Tag(NamedTuple):
+    """A text that stands on (x, y), in pixels; or below, but with its top at `lowest` at most."""
+
+    text: str
+    x: int
+    y: int
+    lowest: int
+    color: Color
 
 
 def tag_boxes(image: np.ndarray, tags: Sequence[tuple[np.ndarray, str, Color]]) -> np.ndarray:
@@ -19,36 +30,28 @@ def tag_boxes(image: np.ndarray, tags: Sequence[tuple[np.ndarray, str, Color]]) 
 
     Returns:
         uint8 (H, W, 3), RGB.
+
+    Raises:
+        TypeError, ValueError: `image` is of another dtype or shape.
     """
     check_image(image)
     drawn = image.copy()
-    places = [(int(x1), int(y1), int(y2)) for (x1, y1, _, y2), _, _ in tags]
-    size = max(12, round(max(image.shape) / 45))
-    paste_tags(drawn, [text for _, text, _ in tags], places, [color for _, _, color in tags], size)
+    placed = [Tag(text, int(x1), int(y1), int(y2), color) for (x1, y1, _, y2), text, color in tags]
+    paste_tags(drawn, placed, max(12, round(max(image.shape) / 45)))
     return drawn
 
 
-def paste_tags(
-    drawn: np.ndarray,
-    texts: Sequence[str],
-    places: Sequence[tuple[int, int, int]],
-    colors: Sequence[Color],
-    size: int,
-    centred: bool = False,
-) -> None:
+def paste_tags(drawn: np.ndarray, tags: Sequence[Tag], size: int, centred: bool = False) -> None:
     """Write tags into `drawn` itself, the first ones first; each moves down where another already is.
 
     Args:
         drawn: uint8 (H, W, 3), RGB.
-        texts: Where one is empty there is no tag.
-        places: x, y and the lowest top for each. It stands on (x, y) or, at an edge, as near as it fits
-            whole.
-        colors: One for each text.
+        tags: Where a text is empty there is no tag. At an edge it is as near as it fits whole.
         size: Of the letters, in pixels.
         centred: x is a tag's middle, not its left edge.
     """
     taken: list[tuple[int, int, int, int]] = []
-    for text, (x, y, lowest), color in zip(texts, places, colors, strict=True):
+    for text, x, y, lowest, color in tags:
         if not text:
             continue
         tag = text_tag(text, size, color)
@@ -67,14 +70,17 @@ def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool
 
 
 def draw_note(image: np.ndarray, text: str) -> np.ndarray:
-    """Write a line or more across the foot of a picture, white on a dark band.
+    """Write a line or more across the foot of an image, white on a dark band.
 
     Args:
         image: uint8 (H, W, 3), RGB.
-        text: Plain text, wrapped to the picture's width.
+        text: Plain text, wrapped to the image's width.
 
     Returns:
         uint8 (H, W, 3), RGB.
+
+    Raises:
+        TypeError, ValueError: `image` is of another dtype or shape.
     """
     check_image(image)
     font = _font(max(14, image.shape[1] // 32))
@@ -96,7 +102,16 @@ def draw_note(image: np.ndarray, text: str) -> np.ndarray:
 
 @lru_cache(maxsize=512)
 def text_tag(text: str, size: int, color: tuple[int, int, int]) -> np.ndarray:
-    """A small picture of a text on a colour; black or white, whichever reads better on it."""
+    """A text on a colour: black or white, whichever reads better on it.
+
+    Args:
+        text: Plain text.
+        size: Of the letters, in pixels.
+        color: RGB, [0, 255].
+
+    Returns:
+        uint8 (h, w, 3), RGB, as large as the text needs; it is cached: copy before you draw into it.
+    """
     font = _font(size)
     width, height = round(font.getlength(text)) + size // 2 + 4, round(1.4 * size) + 2
     luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]

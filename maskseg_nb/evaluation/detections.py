@@ -13,11 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from torchvision.models.detection import MaskRCNN
 
-from ..data.images import preprocess
 from ..data.rle import decode_masks
 from ..errors import DatasetError, cannot_write
 from ..mask_rcnn.instances import Instances, instance_rles
-from ..mask_rcnn.predict import predict
+from ..mask_rcnn.predict import predict_at_own_size
 from ..models.zoo import categories_of
 from .matching import labels_by_name
 
@@ -48,8 +47,7 @@ class Found:
         cls, model: MaskRCNN, image: np.ndarray, categories: tuple[str, ...], mask_threshold: float
     ) -> "Found":
         """Run the model on a picture, uint8 (H, W, 3) RGB, at the picture's own size."""
-        tensor, _ = preprocess(image, size=(image.shape[0], image.shape[1]))
-        prediction = predict(model, tensor)
+        prediction = predict_at_own_size(model, image)
         instances = prediction.select(score_threshold=0.0, mask_threshold=mask_threshold)
         return cls(
             instances.boxes.astype(np.float64),

@@ -7,7 +7,7 @@ from .._shared.checks import check_image
 from ..data.truth import Truth
 from ..drawing.boxes import DASH, GAP, line_width
 from ..drawing.colors import Color
-from ..drawing.overlay import draw_tags
+from ..drawing.overlay import contours, draw_outline, draw_tags, tint
 from ..mask_rcnn.instances import Instances
 from .matching import Match, Outcome
 
@@ -52,21 +52,14 @@ def draw_match(
     if len(match.outcomes) != len(instances) or len(match.missed) != len(truth):
         raise ValueError("match must be what match(instances, truth) returned for these two")
     drawn = np.ascontiguousarray(image).copy()
-    width = line_width(image)
     judged = [row for row, outcome in enumerate(match.outcomes) if outcome is not Outcome.NOT_JUDGED]
     colors = {row: RIGHT if match.outcomes[row] is Outcome.TRUE_POSITIVE else WRONG for row in judged}
-    for row in reversed(judged):  # by rising score
-        window, crop = instances.windows[row], instances.crops[row]
-        part = drawn[window]
-        tinted = cv2.addWeighted(part, 1 - alpha, np.full_like(part, colors[row]), alpha, 0)
-        part[crop] = tinted[crop]
-        cv2.drawContours(
-            drawn, _contours(crop), -1, colors[row], width, cv2.LINE_AA,
-            offset=instances.corners[row][::-1].tolist(),
-        )  # fmt: skip
+    for row in reversed(judged):  # the lowest score first
+        tint(drawn, instances, row, colors[row], alpha)
+        draw_outline(drawn, instances, row, colors[row])
     for mask in truth.masks[match.missed]:
-        for contour in _contours(mask):
-            _draw_dashed(drawn, contour[:, 0], width)
+        for contour in contours(mask):
+            _draw_dashed(drawn, contour[:, 0], line_width(image))
     if tags:
         texts = list(map(_tag, instances.tags, match.outcomes))
         draw_tags(drawn, instances, texts, np.array([colors.get(row, WRONG) for row in range(len(texts))]))
@@ -78,14 +71,6 @@ def _tag(tag: str, outcome: Outcome) -> str:
     if outcome in (Outcome.DUPLICATE, Outcome.BACKGROUND):
         return f"{outcome} {tag.split()[-1]}"
     return "" if outcome is Outcome.NOT_JUDGED else tag
-
-
-def _contours(mask: np.ndarray) -> list[np.ndarray]:
-    """The outer edges of a mask, int32 (K, 1, 2) each."""
-    if 0 in mask.shape:
-        return []
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return list(contours)
 
 
 def _draw_dashed(drawn: np.ndarray, points: np.ndarray, width: int) -> None:

@@ -1,4 +1,4 @@
-"""The backbone in its two halves: a network that makes maps of the picture, and a pyramid over them.
+"""The backbone in its two halves: a network that makes maps of the image, and a pyramid over them.
 
 FeaturePyramidNetwork's arithmetic, operation by operation; what it no longer needs goes at once, which
 lowers the peak of memory by two maps of the finest level.

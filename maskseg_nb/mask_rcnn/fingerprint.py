@@ -11,7 +11,12 @@ from .knobs import Knobs
 
 
 def fingerprint(model: MaskRCNN, *settings: Any) -> str:
-    """16 hexadecimal digits that stand for a model's weights, its knobs and any further settings."""
+    """16 hexadecimal digits that stand for a model's weights, its knobs and any further settings.
+
+    Args:
+        model: A torchvision MaskRCNN.
+        settings: Whatever else a result depends on; their `repr` counts.
+    """
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())

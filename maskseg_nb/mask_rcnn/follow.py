@@ -1,7 +1,7 @@
 """Follow one box through the network: from its anchor to its mask, or to the reason that dropped it.
 
-An anchor is where every box begins, and a picture's anchors stay the same whatever the knobs: so an anchor
-and a category name a box, kept or lost, before and after a knob has moved.
+An anchor is where every box begins, and an image's anchors stay the same whatever the knobs: so an anchor and
+a category name a box, kept or lost, before and after a knob has moved.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from torchvision.ops import MultiScaleRoIAlign, box_iou, clip_boxes_to_image
 
 from .._shared.checks import is_whole
 from ..models.zoo import categories_of
-from .journey import AnchorStep, DetectionStep, Journey, MaskStep, ProposalStep, Rival
+from .journey import AnchorStep, DetectionStep, Journey, MaskStep, ProposalStep, Rival, Verdict
+from .outcomes import KEPT, OUTCOMES, OVER_LIMIT, SUPPRESSED, TOO_SMALL
 from .roi_align import pooled, roi_levels
-from .stages import FATES, KEPT, OVER_LIMIT, SUPPRESSED, TOO_SMALL
+from .stages import pair_numbers, split_pairs
 from .trace import Trace
 
 
@@ -26,8 +27,11 @@ def follow(
     Args:
         trace: A run through the network.
         detection: A row of `trace.prediction`; or
-        anchor: a row of `trace.dense`, whatever became of it, and
+        anchor: a row of `trace.anchors`, whatever became of it, and
         label: the category to follow it as from the box head on; None takes the most probable.
+
+    Returns:
+        Its steps, as far as it came.
 
     Raises:
         ValueError: There is no such detection, anchor or category, or both or neither was given.
@@ -39,14 +43,15 @@ def follow(
         _check_row("detection", detection, len(trace.detections.scores))
         anchor = int(trace.proposals.anchors[trace.detections.proposals[detection]])
         label = int(trace.detections.labels[detection])
-    row = _check_row("anchor", anchor, len(trace.dense.anchors))
+    start = _anchor_step(trace, _check_row("anchor", anchor, len(trace.anchors.boxes)))
     categories = trace.box_scores.scores.shape[1]
     if label is not None and label not in range(1, categories):
         raise ValueError(f"label must be 1 to {categories - 1}, got {label!r}")
-    start = _anchor_step(trace, row)
     proposal = _proposal_step(trace, start)
-    found = None if proposal.row is None else _detection_step(trace, proposal.row, label)
-    mask = None if found is None or found.row is None else _mask_step(trace, found.row)
+    row = proposal.verdict.row
+    found = None if row is None else _detection_step(trace, row, label)
+    row = None if found is None else found.verdict.row
+    mask = None if row is None else _mask_step(trace, row)
     return Journey(start, proposal, found, mask)
 
 
@@ -55,7 +60,10 @@ def lost(trace: Trace, count: int = 20) -> list[tuple[int, int]]:
 
     Args:
         trace: A run through the network.
-        count: At most so many, by falling score of their most probable category.
+        count: At most so many, by the score of their most probable category, highest first.
+
+    Returns:
+        At most `count` pairs; label is 1 to C - 1.
     """
     scores, labels = trace.box_scores.scores[:, 1:].max(dim=1)
     dropped = torch.ones_like(scores, dtype=torch.bool)
@@ -65,25 +73,51 @@ def lost(trace: Trace, count: int = 20) -> list[tuple[int, int]]:
 
 
 def cell_of(trace: Trace, anchor: int) -> tuple[int, int, int, int]:
-    """Where an anchor stands: pyramid level, row, column, and which of the cell's anchors it is."""
-    _check_row("anchor", anchor, len(trace.dense.anchors))
-    level = int(trace.dense.levels[anchor])
-    _, width, per_cell = trace.dense.grids[level]
+    """Where an anchor stands.
+
+    Args:
+        trace: A run through the network.
+        anchor: A row of `trace.anchors`.
+
+    Returns:
+        Pyramid level, row and column of its cell, and which of the cell's anchors it is; all from 0.
+
+    Raises:
+        ValueError: There is no such anchor.
+        TypeError: It is not a whole number.
+    """
+    _check_row("anchor", anchor, len(trace.anchors.boxes))
+    level = int(trace.anchors.levels[anchor])
+    _, width, per_cell = trace.anchors.grids[level]
     cell, which = divmod(anchor - _first_anchor(trace, level), per_cell)
     return (level, *divmod(cell, width), which)
 
 
 def anchor_at(trace: Trace, level: int, row: int, column: int, which: int = 0) -> int:
-    """The anchor that stands there, the inverse of `cell_of`; beyond the map's edge, the edge's."""
-    _check_row("level", level, len(trace.dense.grids))
-    height, width, per_cell = trace.dense.grids[level]
+    """The anchor that stands there: the inverse of `cell_of`.
+
+    Args:
+        trace: A run through the network.
+        level: Of the pyramid, 0 the finest.
+        row, column: Of the cell; beyond the map's edge, the edge's is taken.
+        which: Of the cell's anchors.
+
+    Returns:
+        A row of `trace.anchors`.
+
+    Raises:
+        ValueError: There is no such level, or the cell has fewer anchors.
+        TypeError: `level` or `which` is not a whole number.
+    """
+    _check_row("level", level, len(trace.anchors.grids))
+    height, width, per_cell = trace.anchors.grids[level]
     _check_row("which", which, per_cell)
     row, column = min(max(row, 0), height - 1), min(max(column, 0), width - 1)
     return _first_anchor(trace, level) + (row * width + column) * per_cell + which
 
 
 def _first_anchor(trace: Trace, level: int) -> int:
-    return sum(height * width * per_cell for height, width, per_cell in trace.dense.grids[:level])
+    return sum(height * width * per_cell for height, width, per_cell in trace.anchors.grids[:level])
 
 
 def _check_row(name: str, row: int | None, count: int) -> int:
@@ -95,8 +129,8 @@ def _check_row(name: str, row: int | None, count: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class _Contest:
-    """A filter seen from outside: who came in, and how each one ended."""
+class _Filter:
+    """A stage that keeps the best of many, seen from outside: who came in, and how each one ended."""
 
     noun: str
     names: Tensor  # (K,) what identifies each one that came in
@@ -104,16 +138,18 @@ class _Contest:
     boxes: Tensor  # (K, 4), in pixels of the network's input
     scores: Tensor  # (K,)
     groups: Tensor  # (K,) overlap counts within a group only
-    fates: Tensor  # (K,)
+    outcomes: Tensor  # (K,)
+    floor: str  # what a score was compared with
     nms_threshold: float
+    limit: int
 
     def row(self, index: int) -> int | None:
         found = torch.where(self.kept == self.names[index])[0]
         return int(found[0]) if len(found) else None
 
     def rival(self, trace: Trace, index: int) -> Rival:
-        """The first survivor of the group, by falling score, that overlaps too much."""
-        survived = (self.fates == KEPT) | (self.fates == OVER_LIMIT)
+        """The first survivor of the group, highest score first, that overlaps too much."""
+        survived = (self.outcomes == KEPT) | (self.outcomes == OVER_LIMIT)
         better = survived & (self.groups == self.groups[index]) & (self.scores >= self.scores[index])
         rivals = torch.where(better)[0]
         rivals = rivals[self.scores[rivals].argsort(descending=True, stable=True)]
@@ -122,36 +158,32 @@ class _Contest:
         # batched_nms moves the groups apart before it compares: an IoU at the threshold may round either way.
         first = int(over[0]) if len(over) else int(ious.argmax())
         best = int(rivals[first])
-        return Rival(self.row(best), trace.on_picture(self.boxes[best][None])[0], float(ious[first]))
+        return Rival(self.row(best), trace.on_image(self.boxes[best][None])[0], float(ious[first]))
 
-    def verdict(self, trace: Trace, index: int, least: str, limit: int) -> dict:
-        """The fields that a ProposalStep and a DetectionStep have in common."""
-        row, fate, rival = self.row(index), int(self.fates[index]), None
-        if fate == KEPT:
+    def verdict(self, trace: Trace, index: int) -> Verdict:
+        row, outcome = self.row(index), int(self.outcomes[index])
+        rival = self.rival(trace, index) if outcome == SUPPRESSED else None
+        if outcome == KEPT:
             reason = f"kept: {self.noun} #{row} of {len(self.kept)}"
-        elif fate == SUPPRESSED:
-            rival = self.rival(trace, index)
-            by = (
-                f"{self.noun} #{rival.number}"
-                if rival.number is not None
-                else f"a {self.noun} over the limit"
-            )
+        elif rival:
+            number = rival.number
+            by = f"a {self.noun} over the limit" if number is None else f"{self.noun} #{number}"
             reason = f"suppressed by {by}, IoU {rival.iou:.2f} > {self.nms_threshold:.2f}"
-        elif fate == OVER_LIMIT:
-            reason = f"over the limit of {limit} {self.noun}s"
-        elif fate == TOO_SMALL:
+        elif outcome == OVER_LIMIT:
+            reason = f"over the limit of {self.limit} {self.noun}s"
+        elif outcome == TOO_SMALL:
             left, top, right, bottom = self.boxes[index].tolist()
             reason = f"too small: {right - left:.2f} x {bottom - top:.2f} px"
         else:
-            reason = f"score too low: {float(self.scores[index]):.3f} {least}"
-        return {"row": row, "fate": FATES[fate], "reason": reason, "rival": rival}
+            reason = f"score too low: {float(self.scores[index]):.3f} {self.floor}"
+        return Verdict(row, OUTCOMES[outcome], reason, rival)
 
 
 def _anchor_step(trace: Trace, anchor: int) -> AnchorStep:
-    dense = trace.dense
+    anchors = trace.anchors
     level, row, column, _ = cell_of(trace, anchor)
-    left, top, right, bottom = dense.anchors[anchor].tolist()
-    objectness = dense.objectness[anchor]
+    left, top, right, bottom = anchors.boxes[anchor].tolist()
+    objectness = anchors.objectness[anchor]
     return AnchorStep(
         row=anchor,
         level=level,
@@ -159,68 +191,69 @@ def _anchor_step(trace: Trace, anchor: int) -> AnchorStep:
         cell=(row, column),
         side=((right - left) * (bottom - top)) ** 0.5,
         ratio=(bottom - top) / (right - left),
-        box=trace.on_picture(dense.anchors[anchor][None])[0],
+        box=trace.on_image(anchors.boxes[anchor][None])[0],
         objectness=float(objectness.sigmoid()),
-        rank=int(((dense.levels == level) & (dense.objectness > objectness)).sum()),
+        rank=int(((anchors.levels == level) & (anchors.objectness > objectness)).sum()),
     )
 
 
 def _proposal_step(trace: Trace, start: AnchorStep) -> ProposalStep:
-    dense, proposals, knobs = trace.dense, trace.proposals, trace.knobs
-    clipped = clip_boxes_to_image(dense.boxes[start.row][None], trace.normalised.size)
-    box = trace.on_picture(clipped)[0]
+    anchors, proposals, knobs = trace.anchors, trace.proposals, trace.knobs
+    clipped = clip_boxes_to_image(anchors.moved[start.row][None], trace.normalised.size)
+    box = trace.on_image(clipped)[0]
     found = torch.where(proposals.candidates == start.row)[0]
     if not len(found):
         reason = f"not among the {knobs.rpn_pre_nms_top_n} best of {start.level_name}: rank {start.rank}"
-        return ProposalStep(box, None, "not among its level's best", reason, None)
-    contest = _Contest(
+        return ProposalStep(box, Verdict(None, "not among its level's best", reason))
+    filtered = _Filter(
         noun="proposal",
         names=proposals.candidates,
         kept=proposals.anchors,
         boxes=proposals.candidate_boxes,
         scores=proposals.candidate_scores,
-        groups=dense.levels[proposals.candidates],
-        fates=proposals.fates,
+        groups=anchors.levels[proposals.candidates],
+        outcomes=proposals.outcomes,
+        floor=f"< {knobs.rpn_score_threshold:g}",
         nms_threshold=knobs.rpn_nms_threshold,
+        limit=knobs.rpn_post_nms_top_n,
     )
-    least, limit = f"< {knobs.rpn_score_threshold:g}", knobs.rpn_post_nms_top_n
-    return ProposalStep(box=box, **contest.verdict(trace, int(found[0]), least, limit))
+    return ProposalStep(box, filtered.verdict(trace, int(found[0])))
 
 
 def _detection_step(trace: Trace, proposal: int, label: int | None) -> DetectionStep:
     box_scores, found, knobs = trace.box_scores, trace.detections, trace.knobs
     scores = box_scores.scores[proposal]
     label = int(scores[1:].argmax()) + 1 if label is None else label
-    count, classes = box_scores.scores.shape
-    pairs = torch.arange(count * (classes - 1), device=scores.device)  # as numbered in Detections
-    contest = _Contest(
+    classes = len(scores)
+    pairs = torch.arange(len(found.outcomes), device=scores.device)
+    filtered = _Filter(
         noun="detection",
         names=pairs,
-        kept=found.proposals * (classes - 1) + found.labels - 1,
+        kept=pair_numbers(found.proposals, found.labels, classes),
         boxes=box_scores.boxes[:, 1:].reshape(-1, 4),
         scores=box_scores.scores[:, 1:].reshape(-1),
-        groups=pairs % (classes - 1),
-        fates=found.fates,
+        groups=split_pairs(pairs, classes)[1],
+        outcomes=found.outcomes,
+        floor=f"<= {knobs.box_score_threshold:g}",
         nms_threshold=knobs.box_nms_threshold,
+        limit=knobs.box_detections_per_img,
     )
-    least, limit = f"<= {knobs.box_score_threshold:g}", knobs.box_detections_per_img
-    pair = proposal * (classes - 1) + label - 1
-    heads, maps = trace.model.roi_heads, trace.features
+    pool, fpn = trace.model.roi_heads.box_roi_pool, trace.features
     one, level = trace.proposals.boxes[proposal][None], box_scores.roi_levels[proposal][None]
     return DetectionStep(
         label=label,
         category=categories_of(trace.model)[label],
-        level_name=_level_name(trace, heads.box_roi_pool, int(level)),
-        features=pooled(heads.box_roi_pool, one, level, maps.maps, maps.strides)[0].cpu().numpy(),
+        level_name=_level_name(trace, pool, int(level)),
+        features=pooled(pool, one, level, fpn.maps, fpn.strides)[0].cpu().numpy(),
         scores=scores.cpu().numpy(),
-        box=trace.on_picture(box_scores.boxes[proposal, label][None])[0],
-        **contest.verdict(trace, pair, least, limit),
+        box=trace.on_image(box_scores.boxes[proposal, label][None])[0],
+        verdict=filtered.verdict(trace, int(pair_numbers(proposal, label, classes))),
     )
 
 
 def _mask_step(trace: Trace, detection: int) -> MaskStep:
-    pool, maps = trace.model.roi_heads.mask_roi_pool, trace.features
-    level = roi_levels(pool, trace.detections.boxes[detection][None], maps.maps, maps.strides)
+    pool, fpn = trace.model.roi_heads.mask_roi_pool, trace.features
+    level = roi_levels(pool, trace.detections.boxes[detection][None], fpn.maps, fpn.strides)
     return MaskStep(_level_name(trace, pool, int(level)), trace.masks.probs[detection].cpu().numpy())
 
 

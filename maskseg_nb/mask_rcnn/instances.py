@@ -1,7 +1,7 @@
 """What the thresholds kept of a prediction.
 
 Float masks are the network's output; bool masks are a decision. No full-size mask is held: each is a small
-array that fits its box, and is pasted into the picture when somebody asks.
+array that fits its box, and is pasted into the image when somebody asks.
 """
 
 from dataclasses import dataclass, replace
@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._shared.checks import check_detections, check_size
+from .._shared.checks import check_size
 from .._shared.memory import check_fits
 from ..data.rle import encode_masks
+from .checks import check_detections
 
 FEWER = "raise the score threshold"
 
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """What the thresholds kept of a prediction, by falling score.
+    """What the thresholds kept of a prediction, highest score first.
 
     Attributes:
         boxes: float32 (M, 4), x1 y1 x2 y2 in pixels.
         labels: int64 (M,), indices into `categories`.
-        scores: float32 (M,), [0, 1].
+        scores: float32 (M,), [0, 1], highest first.
         crops: M bool arrays (h, w): each mask inside its own rectangle.
         corners: int64 (M, 2), top and left pixel of each crop.
         indices: int64 (M,), the row of the Prediction that each came from.
@@ -55,7 +56,7 @@ class Instances:
         return len(self.scores)
 
     def first(self, count: int) -> "Instances":
-        """Those with the highest scores alone, as a raised score threshold leaves them."""
+        """At most `count` of them, those with the highest scores, as a raised score threshold leaves them."""
         return self._rows(np.arange(len(self))[:count])
 
     def with_pixels(self) -> "Instances":
@@ -99,7 +100,11 @@ class Instances:
 
     @property
     def masks(self) -> np.ndarray:
-        """Full-size masks, bool (M, H, W), built anew at each call; refused where they would not fit."""
+        """Full-size masks, bool (M, H, W), built at each call.
+
+        Raises:
+            MasksegError: They would be more than 4 GiB, or more than the free memory.
+        """
         masks = blank_masks(len(self), self.image_size, torch.bool)
         for mask, window, crop in zip(masks, self.windows, self.crops, strict=True):
             mask[window] = crop
@@ -111,7 +116,12 @@ class Instances:
         return np.array([np.count_nonzero(crop) for crop in self.crops], np.int64)
 
     def table(self) -> list[dict[str, Any]]:
-        """A row per instance: category, score, box (x1 y1 x2 y2, whole pixels), area (pixels), percent."""
+        """One row per instance: category, score, box, area and percent.
+
+        Returns:
+            For each a name, a number in [0, 1], (x1, y1, x2, y2) in whole pixels, the mask's pixels, and
+            their share of the image's in percent.
+        """
         height, width = self.image_size
         return [
             {
@@ -132,9 +142,17 @@ def check_instances(instances: Any) -> None:
 
 
 def blank_masks(count: int, image_size: tuple[int, int], dtype: torch.dtype) -> np.ndarray:
-    """Zeros (count, H, W) to paste masks into.
+    """Zeros to paste masks into.
 
     By torch: NumPy asks for huge pages, for which a busy system may search half a second.
+
+    Args:
+        count: How many masks.
+        image_size: (height, width) in pixels.
+        dtype: Of the masks.
+
+    Returns:
+        (count, height, width), of that dtype.
 
     Raises:
         MasksegError: That would be more than 4 GiB, or more than the free memory.
@@ -149,7 +167,11 @@ def blank_masks(count: int, image_size: tuple[int, int], dtype: torch.dtype) -> 
 
 
 def instance_rles(instances: Instances) -> list[dict[str, Any]]:
-    """Each instance's mask as COCO's run lengths, without all of them at full size at the same time."""
+    """Each instance's mask as COCO's run lengths, without all of them at full size at the same time.
+
+    Returns:
+        For each {"size": [height, width], "counts": bytes}, as pycocotools encodes a mask.
+    """
     encoded = []
     for window, crop in zip(instances.windows, instances.crops, strict=True):
         mask = np.zeros((1, *instances.image_size), bool)

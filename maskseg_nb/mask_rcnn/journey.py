@@ -1,6 +1,6 @@
 """What `follow` finds out about one box, step by step.
 
-Boxes are in pixels of the picture that came in; numbers and ranks count from 0, as the rows of the trace's
+Boxes are in pixels of the image that came in; numbers and ranks count from 0, as the rows of the trace's
 tensors do.
 """
 
@@ -25,11 +25,28 @@ class Rival:
 
 
 @dataclass(frozen=True, eq=False)
+class Verdict:
+    """What a stage that compares many and keeps few did with a box.
+
+    Attributes:
+        row: Among those that were kept, in `Proposals` or in `Detections`; None where it was dropped.
+        outcome: One of `OUTCOMES`, or "not among its level's best".
+        reason: The same with its numbers.
+        rival: What suppressed it.
+    """
+
+    row: int | None
+    outcome: str
+    reason: str
+    rival: Rival | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class AnchorStep:
     """Where the way begins.
 
     Attributes:
-        row: In `DenseProposals`.
+        row: In `Anchors`.
         level: Of the pyramid, 0 the finest.
         level_name: "P2" to "P6" for a ResNet with FPN.
         cell: (row, column) on the level's map.
@@ -56,18 +73,12 @@ class ProposalStep:
     """The anchor, moved and stretched.
 
     Attributes:
-        box: float32 (4,), x1 y1 x2 y2, inside the picture.
-        row: In `Proposals`; None where it was dropped.
-        fate: One of `FATES`, or "not among its level's best".
-        reason: The same with its numbers.
-        rival: What suppressed it.
+        box: float32 (4,), x1 y1 x2 y2, inside the image.
+        verdict: Whether it became a row of `Proposals`.
     """
 
     box: np.ndarray
-    row: int | None
-    fate: str
-    reason: str
-    rival: Rival | None
+    verdict: Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +91,7 @@ class DetectionStep:
         features: float32 (C, h, w), what RoIAlign read; 7 x 7 for torchvision's heads.
         scores: float32 (C,), [0, 1], background and categories.
         box: float32 (4,), x1 y1 x2 y2, refined for the category.
-        row: In `Detections` and `Prediction`; None where it was dropped.
-        fate: One of `FATES`.
-        reason: The same with its numbers.
-        rival: What suppressed it.
+        verdict: Whether it became a row of `Detections` and `Prediction`.
     """
 
     label: int
@@ -92,10 +100,7 @@ class DetectionStep:
     features: np.ndarray
     scores: np.ndarray
     box: np.ndarray
-    row: int | None
-    fate: str
-    reason: str
-    rival: Rival | None
+    verdict: Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +118,11 @@ class MaskStep:
 
 @dataclass(frozen=True, eq=False)
 class Journey:
-    """One box's way through a trace, as far as it went. What it never reached is None."""
+    """One box's way through a trace, as far as it went.
+
+    Attributes:
+        anchor, proposal, detection, mask: The steps; None where it never came so far.
+    """
 
     anchor: AnchorStep
     proposal: ProposalStep
@@ -121,9 +130,9 @@ class Journey:
     mask: MaskStep | None
 
     @property
-    def outcome(self) -> str:
-        """How it ended, with its numbers."""
-        return (self.detection or self.proposal).reason
+    def verdict(self) -> Verdict:
+        """The last one: how the way ended."""
+        return (self.detection or self.proposal).verdict
 
     def __str__(self) -> str:
         anchor, found = self.anchor, self.detection
@@ -132,14 +141,14 @@ class Journey:
             f"anchor      {anchor.level_name}, row {row}, column {column}: {anchor.side:.0f} px, "
             f"height / width {anchor.ratio:.1f}",
             f"objectness  {anchor.objectness:.3f}, rank {anchor.rank} of {anchor.level_name}",
-            f"proposal    {self.proposal.reason}",
+            f"proposal    {self.proposal.verdict.reason}",
         ]
         if found:
             lines += [
                 f"RoIAlign    reads {found.level_name}",
                 f"box head    {found.category} {found.scores[found.label]:.3f}, "
                 f"background {found.scores[0]:.3f}",
-                f"detection   {found.reason}",
+                f"detection   {found.verdict.reason}",
             ]
         if self.mask:
             side = len(self.mask.probs)

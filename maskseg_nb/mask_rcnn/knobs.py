@@ -1,12 +1,27 @@
 """The eight knobs of torchvision's Mask R-CNN that decide what is kept."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from math import inf
 from typing import Any
 
 from torchvision.models.detection import MaskRCNN
 
 from .._shared.checks import is_number, is_whole
 from ..errors import shortened
+
+# What a knob must be: in words, its check, its least and its most; and the knobs that must be so.
+_KINDS: tuple[tuple[str, Callable[[object], bool], float, float, tuple[str, ...]], ...] = (
+    (
+        "a whole number of at least 1", is_whole, 1, inf,
+        ("rpn_pre_nms_top_n", "rpn_post_nms_top_n", "box_detections_per_img"),
+    ),
+    (
+        "a number in [0, 1]", is_number, 0, 1,
+        ("rpn_nms_threshold", "rpn_score_threshold", "box_score_threshold", "box_nms_threshold"),
+    ),
+    ("a number of at least 0", is_number, 0, inf, ("rpn_min_size",)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,9 @@ class Knobs:
         box_score_threshold: Detections keep scores > this, in [0, 1].
         box_nms_threshold: A detection is suppressed where its IoU with a better one of its category > this.
         box_detections_per_img: Detections kept in all.
+
+    Raises:
+        ValueError: A number is of another type or out of its range.
     """
 
     rpn_pre_nms_top_n: int
@@ -34,14 +52,11 @@ class Knobs:
     box_detections_per_img: int
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, whole = getattr(self, field.name), field.type is int
-            most = 1.0 if field.name.endswith("threshold") else float("inf")
-            kind = "a number in [0, 1]" if most == 1 else "a number of at least 0"
-            kind = "a whole number of at least 1" if whole else kind
-            good = is_whole(value) if whole else is_number(value)
-            if not good or not (1 if whole else 0) <= value <= most:
-                raise ValueError(f"{field.name} must be {kind}, got {shortened(ascii(value), 80)}")
+        for kind, is_kind, least, most, names in _KINDS:
+            for name in names:
+                value = getattr(self, name)
+                if not is_kind(value) or not least <= value <= most:
+                    raise ValueError(f"{name} must be {kind}, got {shortened(ascii(value), 80)}")
 
     @classmethod
     def of(cls, model: MaskRCNN) -> "Knobs":
@@ -58,22 +73,15 @@ class Knobs:
             box_detections_per_img=heads.detections_per_img,
         )
 
+    def changed(self, **changes: Any) -> "Knobs":
+        """The same numbers, but for those that are given by name.
 
-# The stages in order, and the beginning of the names of the knobs that each one heeds.
-ORDER = {
-    "normalised": "",
-    "features": "",
-    "dense": "",
-    "proposals": "rpn_",
-    "box_scores": "",
-    "detections": "box_",
-    "masks": "",
-}
-
-
-def _changed(knobs: Knobs, changes: dict[str, Any]) -> Knobs:
-    names = [field.name for field in fields(Knobs)]
-    for name in changes:
-        if name not in names:
-            raise TypeError(f"no knob {name!r}; there are {', '.join(names)}")
-    return replace(knobs, **changes)
+        Raises:
+            ValueError: A number is of another type or out of its range.
+            TypeError: There is no such knob.
+        """
+        names = asdict(self)
+        for name in changes:
+            if name not in names:
+                raise TypeError(f"no knob {name!r}; there are {', '.join(names)}")
+        return replace(self, **changes)

@@ -4,7 +4,9 @@ import numpy as np
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
-from .._shared.checks import check_finite, check_fraction
+from .._shared.checks import check_fraction
+from ..data.images import preprocess
+from .checks import check_finite
 from .prediction import Prediction
 from .trace import trace
 
@@ -12,8 +14,18 @@ from .trace import trace
 def predict(model: MaskRCNN, tensor: Tensor) -> Prediction:
     """Run the network once and keep all that it says.
 
-    The stages of stages.py, in order: equal to `model(tensor)` to the bit, but for torchvision's last step,
-    the 28 x 28 masks are not pasted into the picture. RoIAlign's scales are this picture's own.
+    The stages in order (the table is `STAGES` in trace.py, the arithmetic is in stages.py):
+
+        normalised   the mean subtracted, the size and the edges as the network wants them
+        features     the backbone's pyramid of feature maps, P2 to P6
+        anchors      at each of many fixed boxes: is something there, and what box would fit it better?
+        proposals    the best of those, overlaps suppressed
+        box_scores   for each: how probable is each category, and what box would fit it then?
+        detections   the best of those, overlaps within a category suppressed
+        masks        for each: 28 x 28 mask probabilities
+
+    Equal to `model(tensor)` to the bit, but for torchvision's last step: the masks are not pasted into the
+    image. RoIAlign's scales are this image's own.
 
     Args:
         model: A torchvision MaskRCNN in eval mode.
@@ -26,12 +38,28 @@ def predict(model: MaskRCNN, tensor: Tensor) -> Prediction:
     Raises:
         TypeError: `model` has no mask head, or `tensor` is of another kind or dtype.
         ValueError: `model` is in training mode, or `tensor` has another shape or range.
-        ModelError: The weights are spoilt: what comes out is not finite.
+        ModelError: The weights are spoilt: what comes out is not finite. Or there is not enough memory.
     """
     run = trace(model, tensor)
-    check_finite(run.dense.objectness, run.dense.deltas, run.box_scores.scores, run.box_scores.boxes)
+    check_finite(run.anchors.objectness, run.anchors.deltas)
+    check_finite(run.box_scores.scores, run.box_scores.boxes)
     check_finite(run.masks.probs)
     return run.prediction
+
+
+def predict_at_own_size(model: MaskRCNN, image: np.ndarray) -> Prediction:
+    """Run the network on an image as large as it is: boxes and masks lie on its own pixels.
+
+    Args:
+        model: A torchvision MaskRCNN in eval mode.
+        image: uint8 (H, W, 3), RGB.
+
+    Raises:
+        TypeError, ValueError, ModelError: As `predict`; and what `preprocess` raises.
+    """
+    height, width = image.shape[:2]
+    tensor, _ = preprocess(image, size=(height, width))
+    return predict(model, tensor)
 
 
 def segment_image(model: MaskRCNN, tensor: Tensor, threshold: float = 0.5) -> np.ndarray:
@@ -43,7 +71,7 @@ def segment_image(model: MaskRCNN, tensor: Tensor, threshold: float = 0.5) -> np
         threshold: Keep scores >= this, in [0, 1].
 
     Returns:
-        float32 (N, 1, H, W), mask probabilities in [0, 1], by falling score. N may be 0.
+        float32 (N, 1, H, W), mask probabilities in [0, 1], highest score first. N may be 0.
 
     Raises:
         TypeError, ValueError, ModelError: As `predict`; `threshold` is outside [0, 1].

@@ -1,5 +1,5 @@
 """What the network said. No full-size mask is held: a detection is a box and a small square of mask
-probabilities, and is pasted into the picture when somebody asks.
+probabilities, and is pasted into the image when somebody asks.
 """
 
 import math
@@ -10,20 +10,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .._shared.checks import check_array, check_detections, check_fraction, check_size, value_range
+from .._shared.checks import check_array, check_fraction, check_size
 from .._shared.memory import check_fits
 from ..errors import quoted
+from .checks import check_detections, value_range
 from .instances import FEWER, Instances, blank_masks
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """All that the network said about one picture, on the CPU, by falling score.
+    """All that the network said about one image, on the CPU, highest score first.
 
     Attributes:
-        boxes: float32 (N, 4), x1 y1 x2 y2 in pixels of the tensor's picture.
+        boxes: float32 (N, 4), x1 y1 x2 y2 in pixels of the tensor's image.
         labels: int64 (N,), indices into `categories`.
-        scores: float32 (N,), [0, 1], falling.
+        scores: float32 (N,), [0, 1], highest first.
         mask_probs: float32 (N, M, M), [0, 1], of the detection's own category, spread over its box; M is 28
             for torchvision's heads.
         image_size: (height, width) in pixels.
@@ -104,7 +105,7 @@ class Prediction:
         return replace(self, boxes=boxes, image_size=(height, width), frames=self._frames() * scale)
 
     def masks(self) -> np.ndarray:
-        """Paste every mask into a picture of its own, as torchvision's `paste_masks_in_image` does.
+        """Paste every mask into an image of its own, as torchvision's `paste_masks_in_image` does.
 
         Returns:
             float32 (N, 1, H, W), [0, 1]: torchvision's own layout and values.
@@ -133,11 +134,12 @@ class Prediction:
             categories: Keep these names only; None keeps all.
 
         Returns:
-            M <= N instances by falling score, bool masks. M may be 0.
+            M <= N instances, highest score first, bool masks. M may be 0.
 
         Raises:
             ValueError: A threshold is outside [0, 1], or the model knows no such category.
             TypeError: A threshold is not a number, or `categories` is a single string.
+            MasksegError: The masks would not fit into memory.
         """
         check_fraction("score_threshold", score_threshold)
         check_fraction("mask_threshold", mask_threshold)
@@ -188,7 +190,7 @@ class Prediction:
         return np.concatenate([starts, ends + 1], axis=1)
 
     def _crops(self) -> Iterable[tuple[np.ndarray, int, int]]:
-        """Each mask at the picture's scale: (float32 (h, w), top, left), cut at the picture's edge."""
+        """Each mask at the image's scale: (float32 (h, w), top, left), cut at the image's edge."""
         height, width = self.image_size
         probs = np.array(self.mask_probs, np.float32, order="C")  # torch takes no reversed or read-only array
         padded = F.pad(torch.from_numpy(probs), (1, 1, 1, 1))  # (N, M + 2, M + 2)

@@ -1,7 +1,7 @@
 """RoIAlign over a pyramid: which map each box is read from, and the reading.
 
-torchvision's MultiScaleRoIAlign infers the maps' scales from the first picture that it ever sees and keeps
-them (pytorch/vision#3747). Here they come from the strides of the maps at hand: no picture can spoil another.
+torchvision's MultiScaleRoIAlign infers the maps' scales from the first image that it ever sees and keeps
+them (pytorch/vision#3747). Here they come from the strides of the maps at hand: no image can spoil another.
 """
 
 import math
@@ -12,16 +12,24 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
-Strides = Sequence[tuple[int, int]]  # (down, across) pixels per cell, a pair a map
+Strides = Sequence[tuple[int, int]]  # (down, across) pixels per cell, one pair per map
 
 
 def roi_levels(
     pool: MultiScaleRoIAlign, boxes: Tensor, maps: Mapping[str, Tensor], strides: Strides
 ) -> Tensor:
-    """Which map RoIAlign reads each box from: int64 (N,), 0 the finest that the pool uses.
+    """Which map RoIAlign reads each box from.
 
     Larger boxes are read from coarser maps: floor(4 + log2(sqrt(area) / 224)), within what there is
-    (Feature Pyramid Networks, arXiv:1612.03144, equation 1; LevelMapper).
+    (Feature Pyramid Networks, arXiv:1612.03144, equation 1; torchvision's LevelMapper).
+
+    Args:
+        pool: The model's own, `box_roi_pool` or `mask_roi_pool`.
+        boxes: float32 (N, 4), x1 y1 x2 y2 in pixels of the network's input.
+        maps, strides: As in `Features`.
+
+    Returns:
+        int64 (N,), 0 the finest map that the pool uses.
     """
     scales = _scales(pool, maps, strides)
     finest, coarsest = (-math.log2(scale) for scale in (scales[0], scales[-1]))
@@ -34,9 +42,17 @@ def roi_levels(
 def pooled(
     pool: MultiScaleRoIAlign, boxes: Tensor, levels: Tensor, maps: Mapping[str, Tensor], strides: Strides
 ) -> Tensor:
-    """Each box's features, read from its own level: float32 (N, C, h, w)."""
+    """Each box's features, read from its own level (RoIAlign: Mask R-CNN, arXiv:1703.06870, section 3).
+
+    Args:
+        pool, boxes, maps, strides: As for `roi_levels`.
+        levels: int64 (N,), what `roi_levels` returned.
+
+    Returns:
+        float32 (N, C, h, w); (h, w) is the pool's own size.
+    """
     read = [maps[name] for name in pool.featmap_names if name in maps]
-    rois = F.pad(boxes, (1, 0))  # (N, 5): picture 0 of the batch, then the box
+    rois = F.pad(boxes, (1, 0))  # (N, 5): image 0 of the batch, then the box
     height, width = pool.output_size
     result = read[0].new_zeros((len(boxes), read[0].shape[1], height, width))
     for level, (feature, scale) in enumerate(zip(read, _scales(pool, maps, strides), strict=True)):

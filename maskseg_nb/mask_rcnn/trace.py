@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +11,51 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.transform import resize_boxes
 
-from .._shared.checks import check_model, check_tensor
+from .._shared.checks import check_model
 from .._shared.memory import within_memory
 from ..models.zoo import categories_of
 from . import stages
-from .knobs import ORDER, Knobs, _changed
+from .checks import check_tensor
+from .knobs import Knobs
 from .prediction import Prediction
 
-Stage = TypeVar("Stage")
+
+@dataclass(frozen=True)
+class Stage:
+    """A link of the chain, as `STAGES` lists it.
+
+    Attributes:
+        title: Its name as a person reads it.
+        compute: Its function in stages.py.
+        reads: What it is given: the model, the tensor, and what earlier stages returned.
+        knobs: The fields of `Knobs` that it heeds: its keyword arguments.
+    """
+
+    title: str
+    compute: Callable[..., Any]
+    reads: tuple[str, ...]
+    knobs: tuple[str, ...] = ()
+
+
+RPN_KNOBS = (
+    "rpn_pre_nms_top_n",
+    "rpn_post_nms_top_n",
+    "rpn_nms_threshold",
+    "rpn_score_threshold",
+    "rpn_min_size",
+)
+BOX_KNOBS = ("box_score_threshold", "box_nms_threshold", "box_detections_per_img")
+
+# The chain. A stage has one name: here, of its function, of its class and of its field in `Trace`.
+STAGES = {
+    "normalised": Stage("Normalised", stages.normalised, ("model", "tensor")),
+    "features": Stage("Features", stages.features, ("model", "normalised")),
+    "anchors": Stage("Anchors", stages.anchors, ("model", "normalised", "features")),
+    "proposals": Stage("Proposals", stages.proposals, ("normalised", "anchors"), RPN_KNOBS),
+    "box_scores": Stage("Box scores", stages.box_scores, ("model", "normalised", "features", "proposals")),
+    "detections": Stage("Detections", stages.detections, ("box_scores",), BOX_KNOBS),
+    "masks": Stage("Masks", stages.masks, ("model", "features", "detections")),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +65,7 @@ class Trace:
     Attributes:
         model: The model that ran.
         knobs: The numbers that it ran with.
-        normalised, features, dense, proposals, box_scores, detections, masks: The stages (stages.py).
+        normalised, features, anchors, proposals, box_scores, detections, masks: The `STAGES` (stages.py).
         milliseconds: Stage name -> how long it took.
         rerun_stages: The stages that this run computed; the others are the earlier run's own.
     """
@@ -37,44 +74,35 @@ class Trace:
     knobs: Knobs
     normalised: stages.Normalised
     features: stages.Features
-    dense: stages.DenseProposals
+    anchors: stages.Anchors
     proposals: stages.Proposals
     box_scores: stages.BoxScores
     detections: stages.Detections
-    masks: stages.MaskProbabilities
+    masks: stages.Masks
     milliseconds: dict[str, float]
     rerun_stages: tuple[str, ...]
 
     def rerun(self, **knobs: Any) -> "Trace":
-        """The same picture under other knobs; the stages before the first that they touch are shared.
+        """The same image under other knobs; what they do not touch is shared with this run.
+
+        Args:
+            knobs: Fields of `Knobs`; those not given are this run's.
 
         Raises:
             ValueError: A knob is out of range.
             TypeError: There is no such knob.
             ModelError: There is not enough memory.
         """
-        changed = _changed(self.knobs, knobs)
-        touched = {name for name in knobs if getattr(self.knobs, name) != getattr(changed, name)}
-        first = next(
-            (
-                index
-                for index, prefix in enumerate(ORDER.values())
-                if prefix and any(name.startswith(prefix) for name in touched)
-            ),
-            len(ORDER),
-        )
-        shared = {name: getattr(self, name) for name in list(ORDER)[:first]}
-        times = {name: self.milliseconds[name] for name in shared}
-        return within_memory(
-            lambda: _run(self.model, changed, shared, times), _too_much(self.normalised.image_size, changed)
-        )
+        changed = self.knobs.changed(**knobs)
+        size = self.normalised.image_size
+        return within_memory(lambda: _run(self.model, None, changed, self), _too_much(size, changed))
 
     @property
     def prediction(self) -> Prediction:
-        """What `predict` returns: boxes and masks in pixels of the picture that came in."""
+        """What `predict` returns: boxes and masks in pixels of the image that came in."""
         found = self.detections
         return Prediction(
-            boxes=self.on_picture(found.boxes),
+            boxes=self.on_image(found.boxes),
             labels=found.labels.cpu().numpy(),
             scores=found.scores.cpu().numpy(),
             mask_probs=self.masks.probs.cpu().numpy(),
@@ -82,10 +110,16 @@ class Trace:
             categories=categories_of(self.model),
         )
 
-    def on_picture(self, boxes: Tensor) -> np.ndarray:
-        """Boxes in pixels of the network's input as boxes in pixels of the picture: float32 (N, 4)."""
-        normalised = self.normalised
-        return resize_boxes(boxes, normalised.size, normalised.image_size).cpu().numpy()
+    def on_image(self, boxes: Tensor) -> np.ndarray:
+        """Boxes in pixels of the network's input as boxes in pixels of the image that came in.
+
+        Args:
+            boxes: float32 (N, 4), x1 y1 x2 y2.
+
+        Returns:
+            float32 (N, 4), x1 y1 x2 y2.
+        """
+        return resize_boxes(boxes, self.normalised.size, self.normalised.image_size).cpu().numpy()
 
 
 def trace(model: MaskRCNN, tensor: Tensor, **knobs: Any) -> Trace:
@@ -103,16 +137,29 @@ def trace(model: MaskRCNN, tensor: Tensor, **knobs: Any) -> Trace:
     """
     model = check_model(model)
     check_tensor(tensor)
-    chosen = _changed(Knobs.of(model), knobs)
-    return within_memory(lambda: _trace(model, tensor, chosen), _too_much(tensor.shape[-2:], chosen))
+    chosen = Knobs.of(model).changed(**knobs)
+    return within_memory(lambda: _run(model, tensor, chosen), _too_much(tensor.shape[-2:], chosen))
 
 
-def _trace(model: MaskRCNN, tensor: Tensor, knobs: Knobs) -> Trace:
+def _run(model: MaskRCNN, tensor: Tensor | None, knobs: Knobs, earlier: Trace | None = None) -> Trace:
+    """Run the stages in order. Of an earlier run, all are shared that would come out the same."""
+    done: dict[str, Any] = {"model": model, "tensor": tensor}
+    milliseconds: dict[str, float] = {}
+    before, after = asdict(earlier.knobs) if earlier else {}, asdict(knobs)
+    touched = {knob for knob in after if after[knob] != before.get(knob)}  # and, below, the stages that run
     with torch.no_grad():
-        start = time.perf_counter()
-        normalised = stages.normalise(model, tensor.to(next(model.parameters()).device))
-    times = {"normalised": 1000 * (time.perf_counter() - start)}
-    return replace(_run(model, knobs, {"normalised": normalised}, times), rerun_stages=tuple(ORDER))
+        for name, stage in STAGES.items():
+            if earlier and touched.isdisjoint((*stage.reads, *stage.knobs)):
+                done[name], milliseconds[name] = getattr(earlier, name), earlier.milliseconds[name]
+                continue
+            start = time.perf_counter()
+            heeded = {knob: after[knob] for knob in stage.knobs}
+            done[name] = stage.compute(*(done[part] for part in stage.reads), **heeded)
+            milliseconds[name] = 1000 * (time.perf_counter() - start)
+            touched.add(name)
+    results = {name: done[name] for name in STAGES}
+    ran = tuple(name for name in STAGES if name in touched)
+    return Trace(model, knobs, **results, milliseconds=milliseconds, rerun_stages=ran)
 
 
 def _too_much(size: Sequence[int], knobs: Knobs) -> str:
@@ -120,59 +167,4 @@ def _too_much(size: Sequence[int], knobs: Knobs) -> str:
         f"not enough memory to run the network on {size[0]} x {size[1]} pixels; take a smaller picture, "
         f"input size or model, or lower rpn_post_nms_top_n (now {knobs.rpn_post_nms_top_n}) and "
         f"box_detections_per_img (now {knobs.box_detections_per_img})"
-    )
-
-
-def _run(model: MaskRCNN, knobs: Knobs, done: dict[str, Any], milliseconds: dict[str, float]) -> Trace:
-    """Compute the stages that are not done yet, in order."""
-    times, fresh = dict(milliseconds), []
-
-    def stage(name: str, compute: Callable[[], Stage]) -> Stage:
-        if name in done:
-            return done[name]
-        start = time.perf_counter()
-        result = compute()
-        times[name] = 1000 * (time.perf_counter() - start)
-        fresh.append(name)
-        return result
-
-    normalised = done["normalised"]
-    with torch.no_grad():
-        features = stage("features", lambda: stages.features(model, normalised))
-        dense = stage("dense", lambda: stages.dense_proposals(model, normalised, features))
-        proposals = stage(
-            "proposals",
-            lambda: stages.proposals(
-                normalised,
-                dense,
-                pre_nms_top_n=knobs.rpn_pre_nms_top_n,
-                post_nms_top_n=knobs.rpn_post_nms_top_n,
-                nms_threshold=knobs.rpn_nms_threshold,
-                score_threshold=knobs.rpn_score_threshold,
-                min_size=knobs.rpn_min_size,
-            ),
-        )
-        box_scores = stage("box_scores", lambda: stages.box_scores(model, normalised, features, proposals))
-        detections = stage(
-            "detections",
-            lambda: stages.detections(
-                box_scores,
-                score_threshold=knobs.box_score_threshold,
-                nms_threshold=knobs.box_nms_threshold,
-                detections_per_img=knobs.box_detections_per_img,
-            ),
-        )
-        masks = stage("masks", lambda: stages.mask_probabilities(model, features, detections))
-    return Trace(
-        model,
-        knobs,
-        normalised,
-        features,
-        dense,
-        proposals,
-        box_scores,
-        detections,
-        masks,
-        times,
-        tuple(fresh),
     )

@@ -14,10 +14,10 @@ from torchvision.models.detection import MaskRCNN
 
 from .._shared.checks import THINNEST, check_fraction, check_limit, is_strip
 from .._shared.memory import is_out_of_memory, is_shortage
-from ..data.images import load_image, preprocess
+from ..data.images import load_image
 from ..errors import MAX_MESSAGE, ImageError, MasksegError, quoted, shortened
 from ..mask_rcnn.instances import Instances
-from ..mask_rcnn.predict import predict
+from ..mask_rcnn.predict import predict_at_own_size
 from ..models.loading import load_model
 from .coco import coco_entries
 from .export import contents, write_files
@@ -180,8 +180,7 @@ def limited(model: MaskRCNN, detections_per_img: int | None) -> MaskRCNN:
 
 def _found(model: MaskRCNN, image: np.ndarray, options: Options) -> tuple[Instances, int]:
     """What is found in a picture; and the model's limit where it may have cut off more of it, else 0."""
-    tensor, _ = preprocess(image, size=(image.shape[0], image.shape[1]))
-    prediction = predict(model, tensor)
+    prediction = predict_at_own_size(model, image)
     limit = model.roi_heads.detections_per_img
     reached = len(prediction) >= limit and prediction.scores[-1] >= options.score_threshold
     found = prediction.select(

@@ -6,9 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from torchvision.models.detection import MaskRCNN
 
-from ..data.images import preprocess
 from ..drawing.overlay import draw_instances
-from ..mask_rcnn.predict import predict
+from ..mask_rcnn.predict import predict_at_own_size
 from ..mask_rcnn.prediction import Prediction
 from .loop import LOSSES
 
@@ -60,8 +59,7 @@ def show_training(
         place.set_axis_off()
         drawn, title = image, "Not tried yet"
         if model is not None:
-            tensor, _ = preprocess(image, size=(image.shape[0], image.shape[1]))
-            large, prediction = _enlarged(image, predict(model, tensor))
+            large, prediction = _enlarged(image, predict_at_own_size(model, image))
             instances = prediction.select(score_threshold=score_threshold)
             drawn = draw_instances(large, instances)
             title = f"Found at a score of {score_threshold:.2f} or more: {len(instances)}"

@@ -16,8 +16,9 @@ from maskseg_nb.apps.canvas import BLOCK, Canvas
 from maskseg_nb.apps.inside.controls import ROWS
 from maskseg_nb.drawing.film_strip import FRAMES, TILE
 from maskseg_nb.mask_rcnn.follow import cell_of
-from maskseg_nb.mask_rcnn.knobs import ORDER, Knobs
-from maskseg_nb.mask_rcnn.stages import SUPPRESSED
+from maskseg_nb.mask_rcnn.knobs import Knobs
+from maskseg_nb.mask_rcnn.outcomes import SUPPRESSED
+from maskseg_nb.mask_rcnn.trace import STAGES
 from street_levels import ANCHORS, CELLS, PER_LEVEL, PROPOSALS
 
 BEHIND_BOX = "Detections, Masks"
@@ -145,7 +146,7 @@ def test_the_state_moves_its_controls(app):
 
 def test_a_stage_shows_the_controls_that_are_of_use_there(app):
     knobs = set(app.state.own_knobs)
-    for stage in ORDER:
+    for stage in STAGES:
         app.controls.strip[stage].value = True
         visible = [name for name, row in app.controls.rows.items() if row.layout.display != "none"]
         assert sorted(visible) == sorted(ROWS[stage])
@@ -231,7 +232,7 @@ def test_each_button_of_the_strip_shows_its_stage_with_its_count_and_time(app):
 
 def test_the_stage_on_screen_cannot_be_switched_off(app):
     before = sent(app)
-    for stage in ("detections", "dense"):
+    for stage in ("detections", "anchors"):
         app.controls.strip[stage].value = True
         app.controls.strip[stage].value = False
         assert app.controls.strip[stage].value and app.state.stage == stage
@@ -280,7 +281,7 @@ def test_the_dropdown_offers_detections_and_lost_ones_and_follows_what_is_chosen
     before = sent(app), sent_film(app)
     follow.index = found  # the best of the lost ones
     assert re.search(r"suppressed by detection #\d+, IoU 0\.\d\d > 0\.50", text_of(app.way))
-    assert app.journey.detection.row is None and app.state.followed == follow.value
+    assert app.journey.detection.verdict.row is None and app.state.followed == follow.value
     assert (sent(app) != before[0]).any() and (sent_film(app) != before[1]).any()
     follow.index = 3
     assert f"kept: detection #3 of {found}" in text_of(app.way)
@@ -288,13 +289,13 @@ def test_the_dropdown_offers_detections_and_lost_ones_and_follows_what_is_chosen
 
 def test_what_is_followed_and_not_offered_is_added_to_the_dropdown(app):
     proposals = app.trace.proposals
-    dropped = int(proposals.candidates[proposals.fates == SUPPRESSED][0])
+    dropped = int(proposals.candidates[proposals.outcomes == SUPPRESSED][0])
     app.state.followed = (dropped, 0)
     assert app.controls.follow.options[0][1] == app.controls.follow.value == (dropped, 0)
     assert app.controls.follow.options[0][0] == f"anchor {dropped} on {app.journey.anchor.level_name}"
     assert "suppressed by" in text_of(app.way)
     app.controls.follow.index = 1
-    assert app.journey.detection.row == 0
+    assert app.journey.detection.verdict.row == 0
     assert not any(name.startswith("anchor") for name, _ in app.controls.follow.options)
 
 
@@ -302,18 +303,18 @@ def test_the_followed_box_is_the_same_one_after_a_knob_lets_it_through(app):
     app.controls.follow.index = len(app.trace.prediction)
     anchor = app.journey.anchor.row
     app.binding.ties["box_nms_threshold"].controls[1].value = 1.0
-    assert app.journey.anchor.row == anchor and app.journey.detection.fate == "kept"
-    assert app.controls.follow.label.startswith(f"#{app.journey.detection.row} ")
+    assert app.journey.anchor.row == anchor and app.journey.detection.verdict.outcome == "kept"
+    assert app.controls.follow.label.startswith(f"#{app.journey.detection.verdict.row} ")
     app.binding.reset.click()
-    assert app.journey.anchor.row == anchor and app.journey.detection.fate == "suppressed"
+    assert app.journey.anchor.row == anchor and app.journey.detection.verdict.outcome == "suppressed"
     app.state.picture = "astronaut (sample)"
-    assert app.state.followed == () and app.journey.detection.row == 0
+    assert app.state.followed == () and app.journey.detection.verdict.row == 0
 
 
 def test_a_click_follows_what_the_stage_shows_there(app):
-    for stage in ("normalised", "features", "dense"):
+    for stage in ("normalised", "features", "anchors"):
         app.controls.strip[stage].value = True
-        x, y = {"normalised": (110, 310), "features": (510, 200), "dense": (710, 710)}[stage]
+        x, y = {"normalised": (110, 310), "features": (510, 200), "anchors": (710, 710)}[stage]
         click(app, 0, x, y)
         level, row, column, _ = cell_of(app.trace, app.journey.anchor.row)
         assert (level, row, column) == (2, int(y / 800 * CELLS[2] + 0.5), int(x / 800 * CELLS[2] + 0.5))
@@ -478,7 +479,7 @@ def test_it_shows_itself_with_a_picture_for_places_without_widgets(app, make):
     half = cv2.resize(whole, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     np.testing.assert_array_equal(shown, half)
     assert bundle["text/plain"] == "Inside: run this cell in JupyterLab to move its controls"
-    app.controls.strip["dense"].value = True
+    app.controls.strip["anchors"].value = True
     later = app._repr_mimebundle_()
     assert later["image/png"] != bundle["image/png"] and later["text/plain"] == bundle["text/plain"]
 

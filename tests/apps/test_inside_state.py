@@ -19,8 +19,7 @@ from maskseg_nb.drawing.film_strip import film
 from maskseg_nb.drawing.panels import View
 from maskseg_nb.drawing.stage_pictures import stage_picture
 from maskseg_nb.mask_rcnn.follow import anchor_at, cell_of, follow
-from maskseg_nb.mask_rcnn.knobs import ORDER
-from maskseg_nb.mask_rcnn.trace import trace
+from maskseg_nb.mask_rcnn.trace import STAGES, trace
 from street_levels import ANCHORS, CANDIDATES, CELLS, PER_LEVEL, PROPOSALS, SIDE
 
 PARTS = ("backbone", "rpn.head", "roi_heads.box_head", "roi_heads.mask_head")
@@ -92,9 +91,9 @@ def test_a_knob_runs_only_what_lies_behind_it(state, knob, value, parts):
     state.stage = "proposals" if knob.startswith("rpn") else "detections"
     assert changed(state, knobs={knob: value})
     assert tuple(state.calls) == parts
-    behind = list(ORDER)[list(ORDER).index(state.stage) :]
+    behind = list(STAGES)[list(STAGES).index(state.stage) :]
     assert state.trace.rerun_stages == tuple(behind)
-    for stage in ORDER:
+    for stage in STAGES:
         assert (getattr(state.trace, stage) is getattr(before, stage)) == (stage not in behind)
     fresh = trace(state.model, preprocess(sample_photo("restaurant"))[0], **{knob: value})
     np.testing.assert_array_equal(state.trace.prediction.boxes, fresh.prediction.boxes)
@@ -105,9 +104,9 @@ def test_a_knob_runs_only_what_lies_behind_it(state, knob, value, parts):
 @pytest.mark.parametrize(
     ("stage", "setting", "value"),
     [
-        *(("box_scores", "stage", stage) for stage in ORDER if stage != "box_scores"),
+        *(("box_scores", "stage", stage) for stage in STAGES if stage != "box_scores"),
         ("features", "level", 4),
-        ("dense", "level", 1),
+        ("anchors", "level", 1),
         ("features", "channel", 5),
         ("proposals", "shown", 40),
         ("detections", "shown", 3),
@@ -135,7 +134,7 @@ def test_a_choice_runs_every_part_once(state, setting, value):
     assert changed(state, **{setting: value})
     state.update()
     assert tuple(state.calls) == PARTS
-    assert state.trace.rerun_stages == tuple(ORDER)
+    assert state.trace.rerun_stages == tuple(STAGES)
 
 
 def test_what_is_shown_is_what_the_functions_give_for_the_settings(state):
@@ -179,7 +178,7 @@ def test_knobs_stay_when_the_picture_changes(state):
     state.update()
     assert state.knobs == {"box_detections_per_img": 4, "rpn_post_nms_top_n": 60}
     assert len(state.trace.prediction) == 4 and len(state.trace.proposals.boxes) == 60
-    assert state.trace.rerun_stages == tuple(ORDER)
+    assert state.trace.rerun_stages == tuple(STAGES)
 
 
 def test_a_knob_is_named_where_it_is_not_the_models_own(state):
@@ -200,7 +199,7 @@ def test_without_a_choice_the_best_detection_is_followed_whatever_the_knobs(stat
     for knobs in ({}, {"box_score_threshold": 0.97}, {"rpn_nms_threshold": 0.2}):
         state.knobs = knobs
         state.update()
-        assert state.journey.detection.row == 0
+        assert state.journey.detection.verdict.row == 0
         assert state.following == (state.journey.anchor.row, state.trace.detections.labels[0])
 
 
@@ -208,7 +207,7 @@ def test_a_followed_box_is_kept_over_a_knob_and_tells_what_becomes_of_it(state):
     anchor, label = list(state.offered().values())[2]  # the third detection
     state.followed = anchor, label
     state.update()
-    assert state.journey.detection.row == 2
+    assert state.journey.detection.verdict.row == 2
     ends = []
     for knobs in (
         {"box_detections_per_img": 1},
@@ -219,7 +218,7 @@ def test_a_followed_box_is_kept_over_a_knob_and_tells_what_becomes_of_it(state):
         state.knobs = knobs
         state.update()
         assert state.followed == (anchor, label) and state.journey.anchor.row == anchor
-        ends.append(state.journey.outcome.split(" of ")[0].split(":")[0])
+        ends.append(state.journey.verdict.reason.split(" of ")[0].split(":")[0])
     assert ends == ["over the limit", "score too low", "over the limit", "kept"]
 
 
@@ -241,24 +240,24 @@ def test_where_nothing_is_found_the_best_proposal_is_followed_and_without_one_th
     state.picture = "small.png"
     state.update()
     assert len(state.trace.prediction) == 0
-    assert state.journey.proposal.row == 0
+    assert state.journey.proposal.verdict.row == 0
     state.knobs = {"rpn_min_size": 900.0}
     state.update()
     assert len(state.trace.proposals.boxes) == 0
-    assert state.journey.anchor.row == state.trace.dense.objectness.argmax()
-    assert state.journey.outcome.startswith("too small") and state.following[1] == 0
+    assert state.journey.anchor.row == state.trace.anchors.objectness.argmax()
+    assert state.journey.verdict.reason.startswith("too small") and state.following[1] == 0
 
 
 def test_every_stage_is_shown_where_nothing_is_found(state):
     state.picture, state.knobs = "small.png", {"rpn_score_threshold": 1.0}
-    for stage in ORDER:
+    for stage in STAGES:
         state.stage = stage
         state.update()
         assert state.pair.left.shape == state.pair.right.shape == (800, 800, 3)
     assert set(state.offered().values()) == set()
 
 
-@pytest.mark.parametrize("stage", ["normalised", "features", "dense"])
+@pytest.mark.parametrize("stage", ["normalised", "features", "anchors"])
 @pytest.mark.parametrize("level", [0, 2, 3])
 def test_a_place_before_the_proposals_is_the_surest_anchor_that_stands_nearest(state, stage, level):
     state.stage, state.level = stage, level
@@ -272,7 +271,7 @@ def test_a_place_before_the_proposals_is_the_surest_anchor_that_stands_nearest(s
         nearest = [min(int(place / stride + 0.5), last) for place in (y, x)]
         assert (at, [row, column], label) == (level, nearest, 0)
         objectness = [
-            state.trace.dense.objectness[anchor_at(state.trace, at, row, column, n)] for n in range(3)
+            state.trace.anchors.objectness[anchor_at(state.trace, at, row, column, n)] for n in range(3)
         ]
         assert which == int(np.argmax(objectness))
         state.update()
@@ -313,7 +312,7 @@ def test_a_place_without_any_box_on_the_stage_is_refused(state):
 
 
 def test_a_place_of_a_picture_with_its_proportions_kept_is_found(state):
-    state.input_size, state.stage, state.level = "proportions kept", "dense", 1
+    state.input_size, state.stage, state.level = "proportions kept", "anchors", 1
     state.update()
     rows, columns = state.image.shape[:2]
     height, width = state.trace.normalised.size
@@ -328,13 +327,15 @@ def test_all_detections_are_offered_and_then_the_best_of_the_lost(state):
     assert len(offered) == len(found) + 12
     for row, (name, (anchor, label)) in enumerate(offered[: len(found)]):
         assert name == f"#{row} {found.categories[found.labels[row]]} {found.scores[row]:.2f}"
-        assert follow(state.trace, anchor=anchor, label=label).detection.row == row
+        assert follow(state.trace, anchor=anchor, label=label).detection.verdict.row == row
     scores = []
     for name, (anchor, label) in offered[len(found) :]:
         journey = follow(state.trace, anchor=anchor, label=label)
         score = journey.detection.scores[label]
-        assert journey.detection.row is None and label == 1 + journey.detection.scores[1:].argmax()
-        assert name == f"lost: {found.categories[label]} {score:.2f} (proposal #{journey.proposal.row})"
+        assert journey.detection.verdict.row is None and label == 1 + journey.detection.scores[1:].argmax()
+        assert (
+            name == f"lost: {found.categories[label]} {score:.2f} (proposal #{journey.proposal.verdict.row})"
+        )
         scores.append(score)
     assert scores == sorted(scores, reverse=True)
 
@@ -345,7 +346,7 @@ def test_the_counts_are_those_of_the_stages(state):
     assert state.counts() == {
         "normalised": f"{SIDE} x {SIDE}",
         "features": "P2 to P6",
-        "dense": f"{ANCHORS:,} anchors",
+        "anchors": f"{ANCHORS:,} anchors",
         "proposals": f"{CANDIDATES:,} to 77",
         "box_scores": "77 x 5",
         "detections": f"{77 * 4} to 5",
@@ -379,7 +380,7 @@ def test_a_model_with_one_map_is_shown_at_its_nearest_level_and_channel(state, o
     state.runner.load_model = lambda name: one_map
     state.level, state.channel = 4, 90
     state.model_name = "coco"
-    for stage in ORDER:
+    for stage in STAGES:
         state.stage = stage
         state.update()
     assert (state.view.level, state.view.channel) == (0, None)

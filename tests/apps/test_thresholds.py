@@ -98,7 +98,7 @@ def test_a_moved_threshold_runs_no_network_and_draws_no_axes(app, monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("must not run")
 
-    monkeypatch.setattr("maskseg_nb.evaluation.detections.predict", fail)
+    monkeypatch.setattr("maskseg_nb.evaluation.detections.predict_at_own_size", fail)
     monkeypatch.setattr("maskseg_nb.apps.thresholds.app.draw_curve", fail)
     monkeypatch.setattr("maskseg_nb.apps.canvas.Figure", fail)
     before = app.canvas.view.value
@@ -124,7 +124,7 @@ def test_another_picture_is_read_and_its_network_runs_once(street, monkeypatch):
     app.controls.picture.value = 1
     assert app.state.index == 1 and not np.array_equal(app.state.drawn, first)
     assert app.state.image[0, 0].tolist() == two_pictures()[1][0][0, 0].tolist()
-    monkeypatch.setattr("maskseg_nb.evaluation.detections.predict", None)
+    monkeypatch.setattr("maskseg_nb.evaluation.detections.predict_at_own_size", None)
     app.controls.picture.value = 0
     assert np.array_equal(app.state.drawn, first)
 

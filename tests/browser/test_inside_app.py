@@ -92,7 +92,7 @@ def test_each_stage_has_its_button_with_its_count(app: App, state: InsideState):
 
 
 def test_a_stages_button_changes_picture_and_caption(app: App, state: InsideState):
-    for title, stage in (("Anchors", "dense"), ("Proposals", "proposals"), ("Masks", "masks")):
+    for title, stage in (("Anchors", "anchors"), ("Proposals", "proposals"), ("Masks", "masks")):
         source = app.picture.get_attribute("src")
         app.show_stage(title)
         expect(app.picture).not_to_have_attribute("src", source)

@@ -286,7 +286,7 @@ def test_evaluate_says_so_before_the_network_runs(street, monkeypatch):
     def run(*arguments):
         raise AssertionError("the network runs")
 
-    monkeypatch.setattr("maskseg_nb.evaluation.detections.predict", run)
+    monkeypatch.setattr("maskseg_nb.evaluation.detections.predict_at_own_size", run)
     names = street.categories
     good = (IMAGE, truth(categories=names, labels=np.ones(len(TRUTH), np.int64)))
     floats = (IMAGE / 255, truth(categories=names, labels=np.ones(len(TRUTH), np.int64), image_id=1))

@@ -8,7 +8,7 @@ import pytest
 from maskseg_nb.drawing.boxes import DARK, draw_boxes, draw_grid, line_width
 from maskseg_nb.drawing.crop import Crop, fitted
 from maskseg_nb.drawing.heatmaps import false_colors, heat_map, mask_over_crop, mosaic
-from maskseg_nb.drawing.tags import paste_tags, text_tag
+from maskseg_nb.drawing.tags import Tag, paste_tags, text_tag
 from maskseg_nb.mask_rcnn.prediction import Prediction
 from predictions import CATEGORIES
 
@@ -150,7 +150,7 @@ def test_a_tag_stands_on_its_place_and_stays_whole_at_an_edge(black, place, expe
     height, width = tag.shape[:2]
     left = expected[0] if expected[0] is not None else 160 - width
     bottom = expected[1] if expected[1] is not None else height
-    paste_tags(black, ["person"], [(*place, 0)], [GREEN], 13)
+    paste_tags(black, [Tag("person", *place, 0, GREEN)], 13)
     np.testing.assert_array_equal(black[bottom - height : bottom, left : left + width], tag)
     black[bottom - height : bottom, left : left + width] = 0
     assert not black.any()
@@ -158,7 +158,7 @@ def test_a_tag_stands_on_its_place_and_stays_whole_at_an_edge(black, place, expe
 
 def test_a_tag_larger_than_the_picture_is_cut():
     small = np.zeros((8, 20, 3), np.uint8)
-    paste_tags(small, ["a very long name"], [(3, 3, 8)], [GREEN], 13)
+    paste_tags(small, [Tag("a very long name", 3, 3, 8, GREEN)], 13)
     np.testing.assert_array_equal(small, text_tag("a very long name", 13, GREEN)[:8, :20])
 
 

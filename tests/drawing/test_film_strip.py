@@ -14,7 +14,7 @@ from maskseg_nb.drawing.crop import Crop
 from maskseg_nb.drawing.film_strip import FRAMES, TILE, film
 from maskseg_nb.drawing.panels import FOLLOWED, RIVAL
 from maskseg_nb.mask_rcnn.follow import follow, lost
-from maskseg_nb.mask_rcnn.stages import OVER_LIMIT, SUPPRESSED
+from maskseg_nb.mask_rcnn.outcomes import OVER_LIMIT, SUPPRESSED
 from street_levels import PROPOSALS
 
 BLUE = (0, 150, 255)  # before
@@ -35,7 +35,7 @@ def suppressed(street_trace):
     """By a detection."""
     anchor, label = lost(street_trace)[0]
     journey = follow(street_trace, anchor=anchor, label=label)
-    assert journey.detection.rival and not journey.mask
+    assert journey.detection.verdict.rival and not journey.mask
     return journey
 
 
@@ -43,16 +43,16 @@ def suppressed(street_trace):
 def dropped(street_trace):
     """By the region proposal network: suppressed by a proposal that was kept."""
     proposals = street_trace.proposals
-    for anchor in proposals.candidates[proposals.fates == SUPPRESSED].tolist():
+    for anchor in proposals.candidates[proposals.outcomes == SUPPRESSED].tolist():
         journey = follow(street_trace, anchor=anchor)
-        if journey.proposal.rival.number is not None:
+        if journey.proposal.verdict.rival.number is not None:
             return journey
 
 
 @pytest.fixture
 def journeys(street_trace, kept, suppressed, dropped):
     """How it ended -> how many frames it reached, and the journey."""
-    over = street_trace.proposals.candidates[street_trace.proposals.fates == OVER_LIMIT][0]
+    over = street_trace.proposals.candidates[street_trace.proposals.outcomes == OVER_LIMIT][0]
     never = np.setdiff1d(np.arange(5000), street_trace.proposals.candidates)[0]
     return {
         "kept": (6, kept),
@@ -92,7 +92,7 @@ def test_the_lines_under_the_frames_are_the_journeys_own_numbers(image, street_t
         ),
         (
             f"objectness {start.objectness:.3f}: rank {start.rank} of {start.level_name}",
-            f"kept: proposal #{kept.proposal.row} of {PROPOSALS}",
+            f"kept: proposal #{kept.proposal.verdict.row} of {PROPOSALS}",
         ),
         (f"read from {found.level_name}", "96 channels of 7 x 7, their mean strength"),
         (
@@ -146,8 +146,8 @@ def test_each_box_is_drawn_where_it_lies_in_the_crop(image, kept):
 def test_the_rival_is_drawn_where_it_suppressed_the_box(image, suppressed, dropped):
     for journey, number, step in ((suppressed, 3, suppressed.detection), (dropped, 1, dropped.proposal)):
         frames = film(image, journey)
-        crop = crop_of(image, journey, step.rival)
-        assert drawn_along(frames[number], crop, step.rival.box) > 0.9  # solid
+        crop = crop_of(image, journey, step.verdict.rival)
+        assert drawn_along(frames[number], crop, step.verdict.rival.box) > 0.9  # solid
         for other, frame in enumerate(frames):
             assert (share(frame, RIVAL) > 0.005) == (other == number)
 
@@ -208,9 +208,9 @@ def test_a_box_that_was_dropped_is_dashed_where_one_that_was_kept_is_solid(image
 
     for journey, frame in ((suppressed, 3), (dropped, 1)):  # the box head's frame, the proposal's
         step = journey.detection or journey.proposal
-        alone = replace(step, rival=None)  # so that no other line lies over it
+        alone = replace(step, verdict=replace(step.verdict, rival=None))  # so that no other line lies over it
         lost_one = replace(journey, **{"detection" if journey.detection else "proposal": alone})
-        solid = replace(alone, row=0)
+        solid = replace(alone, verdict=replace(alone.verdict, row=0))
         same_but_kept = replace(journey, **{"detection" if journey.detection else "proposal": solid})
         if journey.detection:  # a kept detection is drawn in its category's colour
             color = category_color(step.label)

@@ -11,13 +11,12 @@ from maskseg_nb import draw_instances, preprocess, sample_photo
 from maskseg_nb.drawing.boxes import DARK, draw_boxes
 from maskseg_nb.drawing.colors import level_color
 from maskseg_nb.drawing.heatmaps import false_colors
-from maskseg_nb.drawing.panels import FATE_COLORS, FOLLOWED, RIVAL, View
+from maskseg_nb.drawing.panels import FOLLOWED, OUTCOME_COLORS, RIVAL, View
 from maskseg_nb.drawing.stage_pictures import TAGGED, feature_pictures, stage_picture
 from maskseg_nb.drawing.tags import text_tag
 from maskseg_nb.mask_rcnn.follow import follow, lost
-from maskseg_nb.mask_rcnn.knobs import ORDER
-from maskseg_nb.mask_rcnn.stages import FATES, KEPT, SUPPRESSED
-from maskseg_nb.mask_rcnn.trace import trace
+from maskseg_nb.mask_rcnn.outcomes import KEPT, OUTCOMES, SUPPRESSED
+from maskseg_nb.mask_rcnn.trace import STAGES, trace
 from street_levels import ANCHORS, CANDIDATES, CELLS, PROPOSALS, SIDE
 
 SCALE = 800 / SIDE  # of the picture to the network's input
@@ -136,14 +135,14 @@ def test_one_channel_is_shown_cell_by_cell(street_trace, image):
 
 def test_the_anchors_of_all_levels_at_one_place_are_drawn_and_nothing_else(street_trace, image):
     journey = follow(street_trace, detection=1)
-    shown = picture(street_trace, image, "dense", journey)
-    anchors, levels = street_trace.dense.anchors, street_trace.dense.levels
+    shown = picture(street_trace, image, "anchors", journey)
+    anchors, levels = street_trace.anchors.boxes, street_trace.anchors.levels
     centers = (anchors[:, :2] + anchors[:, 2:]) / 2
     drawn = []
     for level in range(5):
         far = (centers - centers[journey.anchor.row]).norm(dim=1).masked_fill(levels != level, torch.inf)
         first = int(torch.where(far < far.min() + 1e-3)[0][0])  # of the nearest place's three
-        boxes = SCALE * street_trace.dense.anchors[first : first + 3].numpy()
+        boxes = SCALE * street_trace.anchors.boxes[first : first + 3].numpy()
         assert all(has_line(shown.left, box, level_color(level), image) for box in boxes)
         drawn += list(boxes)
     allowed = outlines(image.shape, drawn, tag=(30, 60))
@@ -153,18 +152,18 @@ def test_the_anchors_of_all_levels_at_one_place_are_drawn_and_nothing_else(stree
 
 @pytest.mark.parametrize("level", [0, 2, 3])
 def test_the_objectness_of_a_level_is_the_best_of_each_cell(street_trace, image, level):
-    journey = follow(street_trace, anchor=len(street_trace.dense.anchors) - 1)  # its level is another
-    shown = picture(street_trace, image, "dense", journey, level=level)
+    journey = follow(street_trace, anchor=len(street_trace.anchors.boxes) - 1)  # its level is another
+    shown = picture(street_trace, image, "anchors", journey, level=level)
     cells = CELLS[level]
-    own = street_trace.dense.levels == level
-    best = street_trace.dense.objectness[own].reshape(cells, cells, 3).max(dim=-1).values
+    own = street_trace.anchors.levels == level
+    best = street_trace.anchors.objectness[own].reshape(cells, cells, 3).max(dim=-1).values
     heat = 1 / (1 + np.exp(-best.numpy()))
     for beside in (-0.3, 0, 0.3):  # cells from where the anchors' centres are
         places = ((np.arange(cells) + beside).clip(min=0) * 800 / cells + 1).astype(int)
         seen = shown.right[np.ix_(places, places)]
         grey = (image[np.ix_(places, places)] @ [0.299, 0.587, 0.114])[..., None]
         assert np.abs(seen - (0.4 * grey + 0.6 * false_colors(heat))).max() <= 3
-    assert numbers(shown.caption)[0] == len(street_trace.dense.anchors) == ANCHORS
+    assert numbers(shown.caption)[0] == len(street_trace.anchors.boxes) == ANCHORS
     assert numbers(shown.caption)[1] == 3
     assert numbers(shown.caption)[-1] == pytest.approx(heat.max(), abs=0.0006)
     assert shown.titles[1] == f"Objectness on P{level + 2}"
@@ -176,7 +175,7 @@ def test_the_followed_anchor_is_drawn_on_its_own_levels_heat_only(street_trace, 
     assert journey.anchor.level == 4
     along = outlines(image.shape, [journey.anchor.box], 2)
     for level in range(5):
-        right = picture(street_trace, image, "dense", journey, level=level).right
+        right = picture(street_trace, image, "anchors", journey, level=level).right
         assert (right[along] == FOLLOWED).all(axis=-1).any() == (level == 4)
 
 
@@ -190,21 +189,23 @@ def strict(street_trace):
     return street_trace.rerun(**knobs, box_score_threshold=0.02, box_detections_per_img=20)
 
 
-def said_fates(caption):
-    """Fate -> how many, as a caption lists them."""
+def said_outcomes(caption):
+    """Outcome -> how many, as a caption lists them."""
     listed = re.search(r": ((?:[\d,]+ [a-z ]+(?:, |\.))+) Drawn", caption)[1].rstrip(".").split(", ")
-    return {fate: int(count.replace(",", "")) for count, fate in (entry.split(" ", 1) for entry in listed)}
+    return {
+        outcome: int(count.replace(",", "")) for count, outcome in (entry.split(" ", 1) for entry in listed)
+    }
 
 
-def test_every_fate_of_the_candidates_is_counted(strict, image):
+def test_every_outcome_of_the_candidates_is_counted(strict, image):
     caption = picture(strict, image, "proposals").caption
-    fates = strict.proposals.fates.tolist()
-    assert said_fates(caption) == {name: fates.count(number) for number, name in enumerate(FATES)}
-    assert numbers(caption)[0] == len(fates) == CANDIDATES
+    outcomes = strict.proposals.outcomes.tolist()
+    assert said_outcomes(caption) == {name: outcomes.count(number) for number, name in enumerate(OUTCOMES)}
+    assert numbers(caption)[0] == len(outcomes) == CANDIDATES
     assert numbers(caption)[-2:] == [15, 15]
 
 
-def test_a_fate_that_nothing_met_is_not_listed(street_trace, image):
+def test_an_outcome_that_nothing_met_is_not_listed(street_trace, image):
     assert "too small" not in picture(street_trace, image, "proposals").caption
 
 
@@ -219,24 +220,24 @@ def test_the_best_candidates_and_proposals_are_drawn_and_nothing_else(strict, im
     for panel, boxes in ((panels.left, before), (panels.right, after)):
         assert not (touched(panel, image) & ~outlines(image.shape, [*boxes, *followed])).any()
         assert has_line(panel, followed[0], FOLLOWED, image)
-    fates = {int(fate) for fate in strict.proposals.fates[best]}
+    outcomes = {int(outcome) for outcome in strict.proposals.outcomes[best]}
     assert [name for _, name in panels.legend] == [
-        *(FATES[fate] for fate in FATE_COLORS if fate in fates),
+        *(OUTCOMES[outcome] for outcome in OUTCOME_COLORS if outcome in outcomes),
         "followed",
     ]
     if shown == 400:
-        assert len(fates) > 3
+        assert len(outcomes) > 3
         present = {tuple(color) for color in panels.left.reshape(-1, 3).tolist()}
-        assert {FATE_COLORS[fate] for fate in fates} < present
+        assert {OUTCOME_COLORS[outcome] for outcome in outcomes} < present
     np.testing.assert_allclose(np.concatenate([before, after]), panels.boxes, atol=1e-3)
 
 
 def test_a_suppressed_candidate_is_drawn_with_its_rival(street_trace, image):
     run = street_trace.rerun(rpn_nms_threshold=0.3)
-    best = run.proposals.candidates[run.proposals.fates == SUPPRESSED]
+    best = run.proposals.candidates[run.proposals.outcomes == SUPPRESSED]
     journey = follow(run, anchor=int(best[0]))
     panels = picture(run, image, "proposals", journey, shown=1)
-    assert has_line(panels.right, journey.proposal.rival.box, RIVAL, image)
+    assert has_line(panels.right, journey.proposal.verdict.rival.box, RIVAL, image)
     plain = picture(run, image, "proposals", follow(run, detection=0), shown=1)
     assert not (plain.right == RIVAL).all(axis=-1).any()
 
@@ -277,7 +278,7 @@ def test_the_best_categories_of_the_followed_proposal_are_drawn_where_they_move_
 
 
 def test_a_box_that_never_came_to_the_box_head_leaves_the_right_picture_plain(street_trace, image):
-    dropped = int(street_trace.proposals.candidates[street_trace.proposals.fates == SUPPRESSED][0])
+    dropped = int(street_trace.proposals.candidates[street_trace.proposals.outcomes == SUPPRESSED][0])
     shown = picture(street_trace, image, "box_scores", follow(street_trace, anchor=dropped))
     np.testing.assert_array_equal(shown.right, image)
 
@@ -285,11 +286,11 @@ def test_a_box_that_never_came_to_the_box_head_leaves_the_right_picture_plain(st
 # Detections.
 
 
-def test_every_fate_of_the_pairs_is_counted(strict, image):
+def test_every_outcome_of_the_pairs_is_counted(strict, image):
     caption = picture(strict, image, "detections").caption
-    fates = strict.detections.fates.tolist()
-    counts = {name: fates.count(number) for number, name in enumerate(FATES)}
-    assert said_fates(caption) == {name: count for name, count in counts.items() if count}
+    outcomes = strict.detections.outcomes.tolist()
+    counts = {name: outcomes.count(number) for number, name in enumerate(OUTCOMES)}
+    assert said_outcomes(caption) == {name: count for name, count in counts.items() if count}
     assert numbers(caption)[:3] == [480, 120, 4]
     assert numbers(caption)[-2:] == [15, 15]
 
@@ -300,7 +301,7 @@ def test_every_tag_of_a_detection_can_be_read_whole(street_trace, image):
     size = max(12, round(max(image.shape) / 45))
     for row in range(TAGGED):
         text = f"#{row} {found.categories[found.labels[row]]} {found.scores[row]:.2f}"
-        apart = cv2.matchTemplate(panels.right, text_tag(text, size, FATE_COLORS[KEPT]), cv2.TM_SQDIFF)
+        apart = cv2.matchTemplate(panels.right, text_tag(text, size, OUTCOME_COLORS[KEPT]), cv2.TM_SQDIFF)
         assert apart.min() < 1000, text  # a pixel that differs is 65,025
 
 
@@ -312,7 +313,7 @@ def test_each_detection_is_drawn_with_its_proposal_and_nothing_else(strict, imag
     drawn = [*found.boxes[:3], *proposals]
     assert not (touched(panels.right, image) & ~outlines(image.shape, drawn, tag=(30, 200))).any()
     for box in found.boxes[1:3]:
-        assert has_line(panels.right, box, FATE_COLORS[KEPT], image)
+        assert has_line(panels.right, box, OUTCOME_COLORS[KEPT], image)
     assert has_line(panels.right, found.boxes[0], FOLLOWED, image)
     assert touched(panels.right, image)[outlines(image.shape, proposals, 1)].mean() > 0.4
 
@@ -334,7 +335,7 @@ def test_a_detection_that_was_suppressed_is_drawn_with_its_rival(street_trace, i
     anchor, label = lost(street_trace)[0]
     journey = follow(street_trace, anchor=anchor, label=label)
     panels = picture(street_trace, image, "detections", journey)
-    assert has_line(panels.right, journey.detection.rival.box, RIVAL, image)
+    assert has_line(panels.right, journey.detection.verdict.rival.box, RIVAL, image)
     assert has_line(panels.right, journey.detection.box, FOLLOWED, image)
     assert not (picture(street_trace, image, "detections").right == RIVAL).all(axis=-1).any()
 
@@ -388,7 +389,7 @@ def test_the_name_of_a_box_leads_follow_to_the_box_that_is_drawn(strict, image, 
         np.testing.assert_allclose(step.box, box, atol=1e-3)
 
 
-@pytest.mark.parametrize("stage", ORDER)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_leaves_its_arguments_unchanged_and_gives_two_panels_of_the_pictures_size(
     street_trace, image, stage
 ):
@@ -401,14 +402,14 @@ def test_a_stage_leaves_its_arguments_unchanged_and_gives_two_panels_of_the_pict
     assert (shown.left != shown.right).any() and len(shown.titles) == 2
 
 
-@pytest.mark.parametrize("stage", ORDER)
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize(
     ("knobs", "proposals"), [({}, PROPOSALS), ({"rpn_score_threshold": 1.0}, 0), ({"rpn_min_size": 999.0}, 0)]
 )
 def test_a_stage_is_shown_where_nothing_was_detected(nothing_trace, nothing, stage, knobs, proposals):
     run = nothing_trace.rerun(**knobs)
     assert (len(run.proposals.boxes), len(run.prediction)) == (proposals, 0)
-    journey = follow(run, anchor=int(run.dense.objectness.argmax()))
+    journey = follow(run, anchor=int(run.anchors.objectness.argmax()))
     shown = picture(run, nothing[1], stage, journey)
     assert shown.left.shape == shown.right.shape == nothing[1].shape
     assert len(shown.boxes) == len(shown.names)
@@ -419,7 +420,7 @@ def test_a_stage_is_shown_where_nothing_was_detected(nothing_trace, nothing, sta
 @pytest.mark.parametrize(
     ("stage", "view", "message"),
     [
-        ("paste", {}, "stage must be one of normalised, features, dense, .*, masks, got 'paste'"),
+        ("paste", {}, "stage must be one of normalised, features, anchors, .*, masks, got 'paste'"),
         ("", {}, "stage must be one of"),
         ("features", {"level": 5}, "level must be 0 to 4, got 5"),
         ("features", {"level": -1}, "level must be 0 to 4, got -1"),
@@ -434,9 +435,9 @@ def test_what_does_not_exist_is_not_shown(street_trace, image, stage, view, mess
         picture(street_trace, image, stage, **view)
 
 
-def test_the_colours_of_fates_levels_and_the_followed_box_are_all_different():
-    colors = [*FATE_COLORS.values(), FOLLOWED, RIVAL]
-    assert len(set(colors)) == len(colors) == len(FATES) + 2
+def test_the_colours_of_outcomes_levels_and_the_followed_box_are_all_different():
+    colors = [*OUTCOME_COLORS.values(), FOLLOWED, RIVAL]
+    assert len(set(colors)) == len(colors) == len(OUTCOMES) + 2
     assert len({level_color(level) for level in range(6)}) == 6
     plain = np.zeros((50, 50, 3), np.uint8)
     assert (draw_boxes(plain, np.array([[9, 9, 40, 40]]), [level_color(0)]) == level_color(0)).all(-1).any()

@@ -15,6 +15,7 @@ from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
 from maskseg_nb import preprocess, sample_photo
 from maskseg_nb.mask_rcnn import stages
 from maskseg_nb.mask_rcnn.follow import anchor_at, cell_of, follow, lost
+from maskseg_nb.mask_rcnn.outcomes import OUTCOMES, SUPPRESSED
 from maskseg_nb.mask_rcnn.trace import trace
 from street_levels import ANCHORS
 
@@ -151,14 +152,14 @@ def test_every_detection_came_from_the_anchor_that_its_journey_names(whole):
         assert start.side == pytest.approx(math.sqrt(width * height))
         assert start.ratio == pytest.approx(height / width)
         np.testing.assert_allclose(start.box, reference.on_picture(box), rtol=1e-5, atol=1e-3)
-        logit = run.dense.objectness[start.row].item()
+        logit = run.anchors.objectness[start.row].item()
         assert start.objectness == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-6)
         assert start.rank == reference.rank(start.row)
 
         proposal = reference.decoded(start.row)
-        np.testing.assert_allclose(proposal, reference.proposals[journey.proposal.row], atol=2e-3)
+        np.testing.assert_allclose(proposal, reference.proposals[journey.proposal.verdict.row], atol=2e-3)
         np.testing.assert_allclose(journey.proposal.box, reference.on_picture(proposal), atol=5e-3)
-        assert (journey.proposal.fate, journey.proposal.rival) == ("kept", None)
+        assert (journey.proposal.verdict.outcome, journey.proposal.verdict.rival) == ("kept", None)
 
 
 def test_every_detection_is_what_the_heads_say_of_its_proposal(whole):
@@ -166,8 +167,12 @@ def test_every_detection_is_what_the_heads_say_of_its_proposal(whole):
     prediction = run.prediction
     for row in range(len(prediction)):
         journey = follow(run, detection=row)
-        proposal, found = journey.proposal.row, journey.detection
-        assert (found.row, found.label, found.fate) == (row, prediction.labels[row], "kept")
+        proposal, found = journey.proposal.verdict.row, journey.detection
+        assert (found.verdict.row, found.label, found.verdict.outcome) == (
+            row,
+            prediction.labels[row],
+            "kept",
+        )
         assert found.category == prediction.categories[found.label]
         assert found.level_name == fpn_level(reference.proposals[proposal])
         np.testing.assert_allclose(found.features, reference.features[proposal], atol=1e-4)
@@ -178,7 +183,7 @@ def test_every_detection_is_what_the_heads_say_of_its_proposal(whole):
         np.testing.assert_array_equal(found.box, prediction.boxes[row])
         assert journey.mask.level_name == fpn_level(refined)
         np.testing.assert_allclose(journey.mask.probs, reference.masks[row, found.label], atol=1e-4)
-        assert journey.outcome == f"kept: detection #{row} of {len(prediction)}"
+        assert journey.verdict.reason == f"kept: detection #{row} of {len(prediction)}"
 
 
 # What became of the others.
@@ -186,7 +191,7 @@ def test_every_detection_is_what_the_heads_say_of_its_proposal(whole):
 
 @pytest.fixture(scope="module")
 def strict(street_trace, restaurant):
-    """Knobs with which every fate occurs, and the reference for what no knob touches."""
+    """Knobs with which every outcome occurs, and the reference for what no knob touches."""
     knobs = {"rpn_pre_nms_top_n": 250, "rpn_post_nms_top_n": 120, "rpn_min_size": 12.0}
     knobs |= {"rpn_score_threshold": 0.02, "rpn_nms_threshold": 0.6}
     knobs |= {"box_score_threshold": 0.02, "box_detections_per_img": 10, "box_nms_threshold": 0.45}
@@ -197,12 +202,12 @@ def sides(boxes):
     return (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
 
 
-def fates_of(boxes, scores, groups, dropped, nms_threshold, limit):
-    """What becomes of candidates: (fate, row of the one to blame) each; and the rows kept, in their order.
+def outcomes_of(boxes, scores, groups, dropped, nms_threshold, limit):
+    """What becomes of candidates: (outcome, row of the one to blame) each; and the rows kept, in their order.
 
-    `dropped` is the fate of those that never come to NMS, and empty for the others.
+    `dropped` is the outcome of those that never come to NMS, and empty for the others.
     """
-    fates = [(str(fate) or "kept", None) for fate in dropped]
+    outcomes = [(str(outcome) or "kept", None) for outcome in dropped]
     survivors = []
     for group in np.unique(groups):
         rows = np.flatnonzero((groups == group) & (dropped == ""))
@@ -210,14 +215,14 @@ def fates_of(boxes, scores, groups, dropped, nms_threshold, limit):
             if blamed == row:
                 survivors.append(int(row))
             else:
-                fates[row] = ("suppressed", int(blamed))
+                outcomes[row] = ("suppressed", int(blamed))
     survivors.sort(key=lambda row: -scores[row])
     for row in survivors[limit:]:
-        fates[row] = ("over the limit", None)
-    return fates, survivors[:limit]
+        outcomes[row] = ("over the limit", None)
+    return outcomes, survivors[:limit]
 
 
-def test_every_candidate_of_the_region_proposals_is_told_its_true_fate(strict):
+def test_every_candidate_of_the_region_proposals_is_told_its_true_outcome(strict):
     run, reference = strict
     candidates, first = [], 0
     for level in reference.objectness:
@@ -229,54 +234,56 @@ def test_every_candidate_of_the_region_proposals_is_told_its_true_fate(strict):
     logits = np.concatenate([level.ravel() for level in reference.objectness])[candidates]
     scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
     dropped = np.where(sides(boxes) < 12, "too small", np.where(scores < 0.02, "score too low", ""))
-    fates, kept = fates_of(boxes, scores, levels, dropped, 0.6, 120)
-    assert {fate for fate, _ in fates} == set(stages.FATES)
+    outcomes, kept = outcomes_of(boxes, scores, levels, dropped, 0.6, 120)
+    assert {outcome for outcome, _ in outcomes} == set(OUTCOMES)
     by_the_lost = 0
-    for row, (fate, blamed) in enumerate(fates):
+    for row, (outcome, blamed) in enumerate(outcomes):
         step = follow(run, anchor=candidates[row]).proposal
-        assert step.fate == fate
+        verdict = step.verdict
+        assert verdict.outcome == outcome
         np.testing.assert_allclose(step.box, reference.on_picture(boxes[row]), atol=5e-3)
-        assert step.row == (kept.index(row) if fate == "kept" else None)
-        assert (step.rival is None) == (blamed is None)
-        if fate == "suppressed":
-            assert step.rival.iou == pytest.approx(iou(boxes[row], boxes[blamed])[0], abs=1e-4)
-            np.testing.assert_allclose(step.rival.box, reference.on_picture(boxes[blamed]), atol=5e-3)
-            assert step.rival.number == (kept.index(blamed) if blamed in kept else None)
-            by = rf"proposal #{step.rival.number}" if blamed in kept else "a proposal over the limit"
-            said, threshold = number(rf"suppressed by {by}, IoU ([\d.]+) > ([\d.]+)", step.reason)
-            assert said == pytest.approx(step.rival.iou, abs=0.0051) and threshold == 0.6
+        assert verdict.row == (kept.index(row) if outcome == "kept" else None)
+        assert (verdict.rival is None) == (blamed is None)
+        if outcome == "suppressed":
+            assert verdict.rival.iou == pytest.approx(iou(boxes[row], boxes[blamed])[0], abs=1e-4)
+            np.testing.assert_allclose(verdict.rival.box, reference.on_picture(boxes[blamed]), atol=5e-3)
+            assert verdict.rival.number == (kept.index(blamed) if blamed in kept else None)
+            by = rf"proposal #{verdict.rival.number}" if blamed in kept else "a proposal over the limit"
+            said, threshold = number(rf"suppressed by {by}, IoU ([\d.]+) > ([\d.]+)", verdict.reason)
+            assert said == pytest.approx(verdict.rival.iou, abs=0.0051) and threshold == 0.6
             by_the_lost += blamed not in kept
-        elif fate == "too small":
-            width, height = number(r"too small: ([\d.]+) x ([\d.]+) px.*", step.reason)
+        elif outcome == "too small":
+            width, height = number(r"too small: ([\d.]+) x ([\d.]+) px.*", verdict.reason)
             expected = (boxes[row, 2:] - boxes[row, :2]).tolist()
             assert [width, height] == pytest.approx(expected, abs=0.0051)
-        elif fate == "score too low":
-            said, threshold = number(r"score too low: ([\d.]+) < ([\d.]+)", step.reason)
+        elif outcome == "score too low":
+            said, threshold = number(r"score too low: ([\d.]+) < ([\d.]+)", verdict.reason)
             assert said == pytest.approx(scores[row], abs=0.00051) and threshold == 0.02
-        elif fate == "over the limit":
-            assert step.reason == "over the limit of 120 proposals"
+        elif outcome == "over the limit":
+            assert verdict.reason == "over the limit of 120 proposals"
         else:
-            assert step.reason == f"kept: proposal #{step.row} of 120"
+            assert verdict.reason == f"kept: proposal #{verdict.row} of 120"
     assert by_the_lost > 10
 
 
 def test_an_anchor_that_is_no_candidate_is_told_its_rank(strict):
     run, reference = strict
     random = np.random.default_rng(0)
-    others = np.setdiff1d(np.arange(len(run.dense.anchors)), run.proposals.candidates)
+    others = np.setdiff1d(np.arange(len(run.anchors.boxes)), run.proposals.candidates)
     for row in random.choice(others, 60, replace=False).tolist():
         journey = follow(run, anchor=row)
         rank, (level, *_) = reference.rank(row), reference.place(row)
         assert rank >= 250
-        assert (journey.proposal.fate, journey.proposal.row, journey.proposal.rival) == (NEVER, None, None)
-        assert journey.outcome == f"not among the 250 best of P{level + 2}: rank {rank}"
+        verdict = journey.proposal.verdict
+        assert (verdict.outcome, verdict.row, verdict.rival) == (NEVER, None, None)
+        assert journey.verdict.reason == f"not among the 250 best of P{level + 2}: rank {rank}"
         np.testing.assert_allclose(
             journey.proposal.box, reference.on_picture(reference.decoded(row)), atol=5e-3
         )
         assert journey.detection is None and journey.mask is None
 
 
-def test_every_pair_of_proposal_and_category_is_told_its_true_fate(strict, monkeypatch):
+def test_every_pair_of_proposal_and_category_is_told_its_true_outcome(strict, monkeypatch):
     run, reference = strict
     # Only boxes without any area are too small for torchvision; here more of them are.
     monkeypatch.setattr(stages, "SMALLEST_DETECTION", 20.0)
@@ -286,37 +293,38 @@ def test_every_pair_of_proposal_and_category_is_told_its_true_fate(strict, monke
     scores = run.box_scores.scores[:, 1:].reshape(-1).numpy()
     labels = np.tile(np.arange(1, classes + 1), len(run.proposals.boxes))
     dropped = np.where(scores <= 0.021, "score too low", np.where(sides(boxes) < 20, "too small", ""))
-    fates, kept = fates_of(boxes, scores, labels, dropped, 0.45, 10)
-    assert {fate for fate, _ in fates} == set(stages.FATES)
-    for pair, (fate, blamed) in enumerate(fates):
+    outcomes, kept = outcomes_of(boxes, scores, labels, dropped, 0.45, 10)
+    assert {outcome for outcome, _ in outcomes} == set(OUTCOMES)
+    for pair, (outcome, blamed) in enumerate(outcomes):
         proposal, label = pair // classes, int(labels[pair])
         journey = follow(run, anchor=int(run.proposals.anchors[proposal]), label=label)
         step = journey.detection
-        assert (step.fate, step.label, journey.proposal.row) == (fate, label, proposal)
+        verdict = step.verdict
+        assert (verdict.outcome, step.label, journey.proposal.verdict.row) == (outcome, label, proposal)
         np.testing.assert_allclose(step.box, reference.on_picture(boxes[pair]), rtol=1e-5, atol=1e-3)
-        assert step.row == (kept.index(pair) if fate == "kept" else None)
-        assert (journey.mask is None) == (fate != "kept")
-        assert (step.rival is None) == (blamed is None)
-        assert journey.outcome == step.reason
-        if fate == "suppressed":
+        assert verdict.row == (kept.index(pair) if outcome == "kept" else None)
+        assert (journey.mask is None) == (outcome != "kept")
+        assert (verdict.rival is None) == (blamed is None)
+        assert journey.verdict.reason == verdict.reason
+        if outcome == "suppressed":
             assert labels[blamed] == label
-            assert step.rival.iou == pytest.approx(iou(boxes[pair], boxes[blamed])[0], abs=1e-4)
-            np.testing.assert_allclose(step.rival.box, reference.on_picture(boxes[blamed]), atol=5e-3)
-            assert step.rival.number == (kept.index(blamed) if blamed in kept else None)
-            by = rf"detection #{step.rival.number}" if blamed in kept else "a detection over the limit"
-            said, threshold = number(rf"suppressed by {by}, IoU ([\d.]+) > ([\d.]+)", step.reason)
-            assert said == pytest.approx(step.rival.iou, abs=0.0051) and threshold == 0.45
-        elif fate == "too small":
-            width, height = number(r"too small: ([\d.]+) x ([\d.]+) px.*", step.reason)
+            assert verdict.rival.iou == pytest.approx(iou(boxes[pair], boxes[blamed])[0], abs=1e-4)
+            np.testing.assert_allclose(verdict.rival.box, reference.on_picture(boxes[blamed]), atol=5e-3)
+            assert verdict.rival.number == (kept.index(blamed) if blamed in kept else None)
+            by = rf"detection #{verdict.rival.number}" if blamed in kept else "a detection over the limit"
+            said, threshold = number(rf"suppressed by {by}, IoU ([\d.]+) > ([\d.]+)", verdict.reason)
+            assert said == pytest.approx(verdict.rival.iou, abs=0.0051) and threshold == 0.45
+        elif outcome == "too small":
+            width, height = number(r"too small: ([\d.]+) x ([\d.]+) px.*", verdict.reason)
             expected = (boxes[pair, 2:] - boxes[pair, :2]).tolist()
             assert [width, height] == pytest.approx(expected, abs=0.0051)
-        elif fate == "score too low":
-            said, threshold = number(r"score too low: ([\d.]+) <= ([\d.]+)", step.reason)
+        elif outcome == "score too low":
+            said, threshold = number(r"score too low: ([\d.]+) <= ([\d.]+)", verdict.reason)
             assert said == pytest.approx(float(scores[pair]), abs=0.00051) and threshold == 0.021
-        elif fate == "over the limit":
-            assert step.reason == "over the limit of 10 detections"
+        elif outcome == "over the limit":
+            assert verdict.reason == "over the limit of 10 detections"
         else:
-            assert step.reason == f"kept: detection #{step.row} of 10"
+            assert verdict.reason == f"kept: detection #{verdict.row} of 10"
 
 
 def test_a_box_is_followed_as_its_most_probable_category_where_none_is_named(street_trace):
@@ -328,15 +336,19 @@ def test_a_box_is_followed_as_its_most_probable_category_where_none_is_named(str
 def test_a_box_that_lost_is_found_again_by_its_anchor_once_a_knob_lets_it_through(street_trace):
     anchor, label = lost(street_trace)[0]
     before = follow(street_trace, anchor=anchor, label=label)
-    assert before.detection.fate == "suppressed"
-    let_through = street_trace.rerun(box_nms_threshold=math.nextafter(before.detection.rival.iou, 1) + 1e-4)
+    assert before.detection.verdict.outcome == "suppressed"
+    let_through = street_trace.rerun(
+        box_nms_threshold=math.nextafter(before.detection.verdict.rival.iou, 1) + 1e-4
+    )
     after = follow(let_through, anchor=anchor, label=label)
-    assert after.detection.fate == "kept" and after.mask is not None
+    assert after.detection.verdict.outcome == "kept" and after.mask is not None
     np.testing.assert_array_equal(after.detection.box, before.detection.box)
-    np.testing.assert_array_equal(let_through.prediction.boxes[after.detection.row], before.detection.box)
+    np.testing.assert_array_equal(
+        let_through.prediction.boxes[after.detection.verdict.row], before.detection.box
+    )
     assert (after.anchor.row, after.detection.category) == (anchor, before.detection.category)
     again = follow(let_through.rerun(box_nms_threshold=0.5), anchor=anchor, label=label)
-    assert again.outcome == before.outcome
+    assert again.verdict.reason == before.verdict.reason
 
 
 # What can be followed.
@@ -353,7 +365,7 @@ def test_lost_are_the_best_proposals_without_a_detection(street_trace):
     assert lost(run, 3) == expected[:3]
     assert lost(run, 10_000) == expected
     for anchor, label in lost(run):
-        assert follow(run, anchor=anchor, label=label).detection.row is None
+        assert follow(run, anchor=anchor, label=label).detection.verdict.row is None
 
 
 def test_where_nothing_is_detected_every_proposal_is_lost(nothing_trace):
@@ -362,14 +374,14 @@ def test_where_nothing_is_detected_every_proposal_is_lost(nothing_trace):
     assert sorted(anchor for anchor, _ in pairs) == sorted(nothing_trace.proposals.anchors.tolist())
     for anchor, label in pairs[:10]:
         journey = follow(nothing_trace, anchor=anchor, label=label)
-        assert journey.detection.fate == "score too low" and journey.mask is None
+        assert journey.detection.verdict.outcome == "score too low" and journey.mask is None
 
 
 def test_without_any_proposal_nothing_is_lost_and_anchors_can_still_be_followed(nothing_trace):
     run = nothing_trace.rerun(rpn_score_threshold=1.0)
     assert len(run.proposals.boxes) == 0 and lost(run) == []
-    best = int(run.dense.objectness.argmax())
-    assert follow(run, anchor=best).proposal.fate == "score too low"
+    best = int(run.anchors.objectness.argmax())
+    assert follow(run, anchor=best).proposal.verdict.outcome == "score too low"
 
 
 @pytest.fixture(scope="module")
@@ -382,18 +394,18 @@ def wide(street):
 @given(share=st.floats(0, 1, exclude_max=True), square=st.booleans())
 def test_cell_of_and_anchor_at_are_inverse(street_trace, wide, share, square):
     run = street_trace if square else wide
-    anchor = int(share * len(run.dense.anchors))
+    anchor = int(share * len(run.anchors.boxes))
     level, row, column, which = cell_of(run, anchor)
     assert anchor_at(run, level, row, column, which) == anchor
-    assert run.dense.levels[anchor] == level
-    left, top, right, bottom = run.dense.anchors[anchor].tolist()
+    assert run.anchors.levels[anchor] == level
+    left, top, right, bottom = run.anchors.boxes[anchor].tolist()
     down, across = run.features.strides[level]  # an anchor stands on its cell's upper left corner
     assert ((left + right) / 2, (top + bottom) / 2) == (column * across, row * down)
     assert which == [0.5, 1.0, 2.0].index(2.0 ** round(math.log2((bottom - top) / (right - left))))
 
 
 def test_a_place_beyond_the_map_is_its_edge(wide):
-    for level, (height, width, per_cell) in enumerate(wide.dense.grids):
+    for level, (height, width, per_cell) in enumerate(wide.anchors.grids):
         assert cell_of(wide, anchor_at(wide, level, -7, 10_000)) == (level, 0, width - 1, 0)
         last = anchor_at(wide, level, 10_000, -1, per_cell - 1)
         assert cell_of(wide, last) == (level, height - 1, 0, per_cell - 1)
@@ -422,7 +434,7 @@ def test_a_place_beyond_the_map_is_its_edge(wide):
     ],
 )
 def test_what_does_not_exist_cannot_be_followed(street_trace, what, error, message):
-    assert len(street_trace.dense.anchors) == ANCHORS
+    assert len(street_trace.anchors.boxes) == ANCHORS
     with pytest.raises(error, match=re.escape(message.format(last=len(street_trace.prediction) - 1))):
         follow(street_trace, **what)
 
@@ -433,7 +445,7 @@ def test_where_nothing_is_detected_no_detection_can_be_followed(nothing_trace):
 
 
 def test_a_numpy_integer_names_a_detection(street_trace):
-    assert follow(street_trace, detection=np.int64(3)).detection.row == 3
+    assert follow(street_trace, detection=np.int64(3)).detection.verdict.row == 3
 
 
 @pytest.mark.parametrize(
@@ -473,7 +485,7 @@ def test_a_kept_box_tells_its_whole_way_in_seven_lines(strict):
     proposal = run.detections.proposals[4].item()
     scores = run.box_scores.scores[proposal].tolist()
     label = run.detections.labels[4].item()
-    objectness = run.dense.objectness[journey.anchor.row].sigmoid().item()
+    objectness = run.anchors.objectness[journey.anchor.row].sigmoid().item()
     rank = reference.rank(journey.anchor.row)
     assert lines_of(journey) == {
         "anchor": f"P{level + 2}, row {row}, column {column}: "
@@ -493,8 +505,8 @@ def test_a_lost_box_tells_its_way_as_far_as_it_went(strict):
     anchor, label = lost(run)[0]
     journey = follow(run, anchor=anchor, label=label)
     assert list(lines_of(journey)) == ["anchor", "objectness", "proposal", "RoIAlign", "box", "detection"]
-    assert lines_of(journey)["detection"] == journey.outcome == journey.detection.reason
-    dropped = int(run.proposals.candidates[run.proposals.fates == stages.SUPPRESSED][0])
+    assert lines_of(journey)["detection"] == journey.verdict.reason == journey.detection.verdict.reason
+    dropped = int(run.proposals.candidates[run.proposals.outcomes == SUPPRESSED][0])
     journey = follow(run, anchor=dropped)
     assert list(lines_of(journey)) == ["anchor", "objectness", "proposal"]
-    assert lines_of(journey)["proposal"] == journey.outcome == journey.proposal.reason
+    assert lines_of(journey)["proposal"] == journey.verdict.reason == journey.proposal.verdict.reason

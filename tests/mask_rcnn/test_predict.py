@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torchvision.models.detection import MaskRCNN, fasterrcnn_mobilenet_v3_large_320_fpn
 
-from maskseg_nb import load_model, predict, preprocess, sample_photo, segment_image
+from maskseg_nb import load_image, load_model, predict, preprocess, sample_photo, segment_image
+from maskseg_nb.mask_rcnn.predict import predict_at_own_size
 
 
 def torchvision_says(model: MaskRCNN, tensor: torch.Tensor) -> dict[str, np.ndarray]:
@@ -42,6 +43,15 @@ def test_predict_equals_torchvisions_forward_to_the_bit(street, size):
     for name in ("boxes", "labels", "scores"):
         np.testing.assert_array_equal(getattr(prediction, name), expected[name])
     np.testing.assert_array_equal(prediction.masks(), expected["masks"])
+
+
+def test_at_its_own_size_an_image_is_not_resized(street):
+    image = load_image(sample_photo("motorcycle"))[:301, :203]
+    tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255
+    prediction, expected = predict_at_own_size(street, image), predict(street, tensor)
+    assert prediction.image_size == (301, 203) and len(prediction)
+    np.testing.assert_array_equal(prediction.boxes, expected.boxes)
+    np.testing.assert_array_equal(prediction.mask_probs, expected.mask_probs)
 
 
 def test_predict_leaves_no_gradients_and_its_input_unchanged(street, restaurant):

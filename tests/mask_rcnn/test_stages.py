@@ -10,7 +10,16 @@ from torchvision.ops import box_iou
 
 from maskseg_nb import SAMPLES, predict, preprocess, sample_photo
 from maskseg_nb.mask_rcnn.knobs import Knobs
-from maskseg_nb.mask_rcnn.stages import FATES, KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL, count_fates
+from maskseg_nb.mask_rcnn.outcomes import (
+    KEPT,
+    LOW_SCORE,
+    OUTCOMES,
+    OVER_LIMIT,
+    SUPPRESSED,
+    TOO_SMALL,
+    count_outcomes,
+)
+from maskseg_nb.mask_rcnn.stages import pair_numbers, split_pairs
 from maskseg_nb.mask_rcnn.trace import trace
 
 SHAPES = dict(
@@ -117,21 +126,21 @@ def run(street):
     return trace(street, tensor, rpn_post_nms_top_n=150, box_detections_per_img=20, **knobs)
 
 
-def test_every_candidate_proposal_has_one_fate_and_all_fates_occur(run):
+def test_every_candidate_proposal_has_one_outcome_and_all_outcomes_occur(run):
     proposals = run.proposals
-    counts = torch.bincount(proposals.fates, minlength=len(FATES))
+    counts = torch.bincount(proposals.outcomes, minlength=len(OUTCOMES))
     assert counts.sum() == len(proposals.candidates) and (counts > 0).all()
     assert counts[KEPT] == len(proposals.boxes) == 150
-    assert set(proposals.candidates[proposals.fates == KEPT].tolist()) == set(proposals.anchors.tolist())
-    height, width, count = (torch.tensor(run.dense.grids)[:, i] for i in range(3))
-    assert (height * width * count).sum() == len(run.dense.anchors)
+    assert set(proposals.candidates[proposals.outcomes == KEPT].tolist()) == set(proposals.anchors.tolist())
+    height, width, count = (torch.tensor(run.anchors.grids)[:, i] for i in range(3))
+    assert (height * width * count).sum() == len(run.anchors.boxes)
 
 
-def each_suppressed_box_overlaps_a_better_survivor(boxes, scores, groups, fates, nms_threshold) -> None:
+def each_suppressed_box_overlaps_a_better_survivor(boxes, scores, groups, outcomes, nms_threshold) -> None:
     """NMS runs within a group: a pyramid level, or a category."""
-    survivors = (fates == KEPT) | (fates == OVER_LIMIT)
+    survivors = (outcomes == KEPT) | (outcomes == OVER_LIMIT)
     for group in groups.unique():
-        lost = torch.where((fates == SUPPRESSED) & (groups == group))[0]
+        lost = torch.where((outcomes == SUPPRESSED) & (groups == group))[0]
         by = torch.where(survivors & (groups == group))[0]
         if len(lost):
             better = scores[by][None] >= scores[lost][:, None]
@@ -139,30 +148,39 @@ def each_suppressed_box_overlaps_a_better_survivor(boxes, scores, groups, fates,
             assert (overlap.max(dim=1).values > nms_threshold).all()
 
 
-def test_each_fate_of_a_proposal_is_true(run):
+def test_each_outcome_of_a_proposal_is_true(run):
     proposals, knobs = run.proposals, run.knobs
-    boxes, scores, fates = proposals.candidate_boxes, proposals.candidate_scores, proposals.fates
+    boxes, scores, outcomes = proposals.candidate_boxes, proposals.candidate_scores, proposals.outcomes
     sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
-    assert (sides[fates == TOO_SMALL] < knobs.rpn_min_size).all()
-    assert (sides[fates != TOO_SMALL] >= knobs.rpn_min_size).all()
-    assert (scores[fates == LOW_SCORE] < knobs.rpn_score_threshold).all()
-    levels = run.dense.levels[proposals.candidates]
-    each_suppressed_box_overlaps_a_better_survivor(boxes, scores, levels, fates, knobs.rpn_nms_threshold)
-    assert scores[fates == OVER_LIMIT].max() <= scores[fates == KEPT].min()
+    assert (sides[outcomes == TOO_SMALL] < knobs.rpn_min_size).all()
+    assert (sides[outcomes != TOO_SMALL] >= knobs.rpn_min_size).all()
+    assert (scores[outcomes == LOW_SCORE] < knobs.rpn_score_threshold).all()
+    levels = run.anchors.levels[proposals.candidates]
+    each_suppressed_box_overlaps_a_better_survivor(boxes, scores, levels, outcomes, knobs.rpn_nms_threshold)
+    assert scores[outcomes == OVER_LIMIT].max() <= scores[outcomes == KEPT].min()
 
 
-def test_each_fate_of_a_detection_is_true(run):
+def test_each_outcome_of_a_detection_is_true(run):
     found, heads, knobs = run.detections, run.box_scores, run.knobs
     scores, boxes = heads.scores[:, 1:].reshape(-1), heads.boxes[:, 1:].reshape(-1, 4)
     labels = torch.arange(len(scores)) % 4 + 1
-    fates = found.fates
-    assert len(fates) == len(scores)
-    assert (scores[fates == LOW_SCORE] <= knobs.box_score_threshold).all()
-    assert (scores[fates != LOW_SCORE] > knobs.box_score_threshold).all()
-    each_suppressed_box_overlaps_a_better_survivor(boxes, scores, labels, fates, knobs.box_nms_threshold)
-    assert (fates == KEPT).sum() == len(found.boxes) == 20
+    outcomes = found.outcomes
+    assert len(outcomes) == len(scores)
+    assert (scores[outcomes == LOW_SCORE] <= knobs.box_score_threshold).all()
+    assert (scores[outcomes != LOW_SCORE] > knobs.box_score_threshold).all()
+    each_suppressed_box_overlaps_a_better_survivor(boxes, scores, labels, outcomes, knobs.box_nms_threshold)
+    assert (outcomes == KEPT).sum() == len(found.boxes) == 20
     rows = found.proposals * 4 + found.labels - 1
-    assert set(rows.tolist()) == set(torch.where(fates == KEPT)[0].tolist())
+    assert set(rows.tolist()) == set(torch.where(outcomes == KEPT)[0].tolist())
+
+
+def test_pairs_are_numbered_proposal_by_proposal_and_split_again():
+    by_hand = [(proposal, label) for proposal in range(3) for label in range(1, 5)]
+    proposals, labels = torch.tensor(by_hand).T
+    assert pair_numbers(proposals, labels, 5).tolist() == list(range(12))
+    assert [split_pairs(number, 5) for number in range(12)] == by_hand
+    assert torch.equal(torch.stack(split_pairs(torch.arange(12), 5)), torch.stack([proposals, labels]))
+    assert [part.tolist() for part in split_pairs(torch.arange(0), 1)] == [[], []]  # the background alone
 
 
 def test_the_masks_are_those_of_the_detections_own_categories(run):
@@ -170,9 +188,11 @@ def test_the_masks_are_those_of_the_detections_own_categories(run):
         torch.testing.assert_close(probs, torch.sigmoid(logits[label]), rtol=0, atol=1e-6)
 
 
-def test_the_fates_are_counted_by_name(run):
-    fates = run.proposals.fates.tolist()
-    assert count_fates(run.proposals.fates) == {name: fates.count(n) for n, name in enumerate(FATES)}
+def test_the_outcomes_are_counted_by_name(run):
+    outcomes = run.proposals.outcomes.tolist()
+    assert count_outcomes(run.proposals.outcomes) == {
+        name: outcomes.count(n) for n, name in enumerate(OUTCOMES)
+    }
 
 
 def test_a_score_at_the_floor_is_too_low_for_a_detection_and_enough_for_a_proposal(run):
@@ -182,4 +202,4 @@ def test_a_score_at_the_floor_is_too_low_for_a_detection_and_enough_for_a_propos
     score = float(run.proposals.candidate_scores.median())
     turned = run.rerun(rpn_score_threshold=score).proposals
     at_the_floor = turned.candidate_scores == score
-    assert at_the_floor.any() and (turned.fates[at_the_floor] != LOW_SCORE).all()
+    assert at_the_floor.any() and (turned.outcomes[at_the_floor] != LOW_SCORE).all()

@@ -1,11 +1,14 @@
 """A trace keeps its stages; a second run repeats only what its knobs touch."""
 
+import inspect
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
-from maskseg_nb import preprocess, sample_photo
-from maskseg_nb.mask_rcnn.knobs import ORDER, Knobs
-from maskseg_nb.mask_rcnn.trace import trace
+from maskseg_nb import predict, preprocess, sample_photo
+from maskseg_nb.mask_rcnn.knobs import Knobs
+from maskseg_nb.mask_rcnn.trace import STAGES, trace
 from street_levels import PER_LEVEL, PROPOSALS
 
 
@@ -44,10 +47,10 @@ def test_rerun_shares_every_untouched_stage_and_equals_a_run_from_scratch(
 ):
     again = first.rerun(**knobs)
     assert again.rerun_stages == rerun
-    for stage in ORDER:
+    for stage in STAGES:
         assert (getattr(again, stage) is getattr(first, stage)) == (stage not in rerun)
     assert same(again, trace(street, tensor, **knobs))
-    assert list(again.milliseconds) == list(ORDER)
+    assert list(again.milliseconds) == list(STAGES)
 
 
 def test_a_knob_set_to_what_it_is_runs_nothing(first):
@@ -55,7 +58,29 @@ def test_a_knob_set_to_what_it_is_runs_nothing(first):
 
 
 def test_the_first_run_computes_every_stage(first):
-    assert first.rerun_stages == tuple(ORDER)
+    assert first.rerun_stages == tuple(STAGES)
+
+
+def test_a_stage_has_one_name_and_reads_only_what_comes_before_it(first):
+    known = ["model", "tensor"]
+    for name, stage in STAGES.items():
+        assert stage.compute.__name__ == name == stage.title.lower().replace(" ", "_")
+        assert type(getattr(first, name)).__name__ == stage.title.title().replace(" ", "")
+        parameters = inspect.signature(stage.compute).parameters.values()
+        assert [p.name for p in parameters if p.kind is p.KEYWORD_ONLY] == list(stage.knobs)
+        assert len(parameters) == len(stage.reads) + len(stage.knobs)
+        assert set(stage.reads) <= set(known)
+        known.append(name)
+
+
+def test_each_knob_belongs_to_one_stage():
+    heeded = [knob for stage in STAGES.values() for knob in stage.knobs]
+    assert heeded == [field.name for field in fields(Knobs)]
+
+
+def test_predict_names_the_stages_in_order():
+    described = [line.split()[0] for line in predict.__doc__.splitlines() if line.startswith(" " * 8)]
+    assert [word for word in described if word in STAGES] == list(STAGES)
 
 
 def test_the_default_knobs_are_the_models_own(street):
@@ -77,9 +102,17 @@ def test_the_default_knobs_are_the_models_own(street):
         ),
         ({"box_detections_per_img": 2.5}, ValueError, "box_detections_per_img must be a whole number"),
         ({"rpn_min_size": -1.0}, ValueError, "rpn_min_size must be a number of at least 0"),
+        ({"rpn_post_nms_top_n": True}, ValueError, "rpn_post_nms_top_n must be a whole number"),
+        ({"box_score_threshold": "0.5"}, ValueError, "box_score_threshold must be a number in"),
     ],
 )
 def test_a_wrong_knob_is_refused(street, tensor, first, knobs, error, message):
     for run in (lambda: trace(street, tensor, **knobs), lambda: first.rerun(**knobs)):
         with pytest.raises(error, match=message):
             run()
+
+
+def test_every_knob_is_checked(first):
+    for field in fields(Knobs):
+        with pytest.raises(ValueError, match=f"{field.name} must be"):
+            first.knobs.changed(**{field.name: -1})

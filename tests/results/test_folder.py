@@ -33,6 +33,7 @@ from maskseg_nb import (
 )
 from maskseg_nb._shared import files
 from maskseg_nb.errors import ImageError, MasksegError
+from maskseg_nb.mask_rcnn.predict import predict_at_own_size
 from maskseg_nb.results import folder_worker
 from maskseg_nb.results.folder import pictures_in, segment_folder, segment_pictures
 from maskseg_nb.results.folder_contents import said
@@ -361,12 +362,12 @@ def test_a_full_disk_stops_the_run_and_is_no_picture_s_fault(photos, street, tmp
 
 
 def test_no_memory_for_a_picture_is_a_row_of_failures(photos, street, tmp_path, monkeypatch):
-    def fail(model, tensor, predict=predict):
-        if tensor.shape[-1] == 500:
+    def fail(model, image):
+        if image.shape[1] == 500:
             raise MemoryError
-        return predict(model, tensor)
+        return predict_at_own_size(model, image)
 
-    monkeypatch.setattr(folder_worker, "predict", fail)
+    monkeypatch.setattr(folder_worker, "predict_at_own_size", fail)
     result = segment_folder(photos, tmp_path / "out", street, formats=["csv"], progress=False)
     assert result.failures["line\nbreak.png"] == "not enough memory to segment it; make it smaller"
     assert len(result.failures) == 2

@@ -27,7 +27,7 @@ from maskseg_nb._shared.text import as_html, visible
 from maskseg_nb.apps.canvas import Canvas
 from maskseg_nb.apps.explorer.state import STYLES
 from maskseg_nb.drawing.figures import figure_png
-from maskseg_nb.mask_rcnn.knobs import ORDER
+from maskseg_nb.mask_rcnn.trace import STAGES
 
 # A file's name holds no slash, so some of these close no tag: a browser does not need it.
 HOSTILE = {
@@ -108,7 +108,7 @@ def every_view(app):
             check_page(app)
         app.binding.reset.click()
     else:
-        for stage in ORDER:
+        for stage in STAGES:
             app.controls.strip[stage].value = True
             app.controls.follow.index = 1 if app.controls.follow.index == 0 else 0
             check_page(app)

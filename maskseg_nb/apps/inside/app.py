@@ -11,7 +11,7 @@ from ..._shared.text import as_html, visible
 from ...drawing.figures import show_side_by_side
 from ...drawing.film_strip import FRAMES, TILE
 from ...mask_rcnn.journey import Journey
-from ...mask_rcnn.trace import Trace
+from ...mask_rcnn.trace import STAGES, Trace
 from ...models.loading import as_model
 from ..app import App
 from ..canvas import Canvas
@@ -19,7 +19,7 @@ from ..clickable_image import ClickableImage
 from ..picture_chooser import PictureChooser
 from ..picture_sources import PictureSources
 from ..widgets import swatch
-from .controls import TITLES, InsideControls
+from .controls import InsideControls
 from .state import InsideState
 
 
@@ -94,9 +94,9 @@ class Inside(App):
         self.film.send()
         update_ms = 1000 * (time.perf_counter() - started)
         run = state.trace
-        ran = [TITLES[stage] for stage in run.rerun_stages]
+        ran = [STAGES[stage].title for stage in run.rerun_stages]
         took = sum(run.milliseconds[stage] for stage in run.rerun_stages)
-        what = "all stages" if len(ran) == len(TITLES) else ", ".join(ran) or "no stage"
+        what = "all stages" if len(ran) == len(STAGES) else ", ".join(ran) or "no stage"
         device = next(state.model.parameters()).device
         self.status.value = (
             f"<b>{as_html(what)}</b> ran in {took:.0f} ms "

@@ -5,19 +5,12 @@ from functools import partial
 import ipywidgets as widgets
 
 from ..._shared.text import visible
-from ...mask_rcnn.knobs import ORDER
+from ...mask_rcnn.trace import STAGES
 from ..binding import Binding
 from ..picture_chooser import PictureChooser
 from ..widgets import knob, page
 from .state import InsideState
 
-TITLES = dict(
-    zip(
-        ORDER,
-        ("Normalise", "Features", "Anchors", "Proposals", "Box scores", "Detections", "Masks"),
-        strict=True,
-    )
-)
 # Knob of the network -> the range of its slider.
 RANGES: dict[str, tuple[float, float]] = {
     "rpn_pre_nms_top_n": (1, 2000),
@@ -29,14 +22,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "box_nms_threshold": (0.0, 1.0),
     "box_detections_per_img": (1, 300),
 }
-# Stage -> the settings that are of use there.
-ROWS: dict[str, tuple[str, ...]] = {
-    "normalised": (),
+# Stage -> what of its picture can be chosen; the knobs of the stage itself come before.
+VIEWS: dict[str, tuple[str, ...]] = {
     "features": ("level", "channel"),
-    "dense": ("level",),
-    "proposals": (*(name for name in RANGES if name.startswith("rpn_")), "shown"),
+    "anchors": ("level",),
+    "proposals": ("shown",),
     "box_scores": ("shown",),
-    "detections": (*(name for name in RANGES if name.startswith("box_")), "shown"),
+    "detections": ("shown",),
     "masks": ("score_threshold", "mask_threshold"),
 }
 
@@ -76,7 +68,7 @@ class InsideControls:
             pair = knob(name, getattr(state, setting), least, most)
             binding.tie(setting, pair)
             self.rows[setting] = widgets.HBox(pair)
-        for stage in ORDER:
+        for stage in STAGES:
             button = widgets.ToggleButton(layout={"height": "auto", "flex": "1 1 0", "min_width": "0"})
             button.add_class("maskseg-stage")
             binding.tie(stage, [button], partial(self._is_on_screen, stage), partial(self._choose, stage))
@@ -112,13 +104,16 @@ class InsideControls:
     def _show_stages(self) -> None:
         state, counts, own = self._state, self._state.counts(), self._state.own_knobs
         for stage, button in self.strip.items():
-            button.description = f"{TITLES[stage]}\n{counts[stage]}\n{state.trace.milliseconds[stage]:.1f} ms"
+            button.description = (
+                f"{STAGES[stage].title}\n{counts[stage]}\n{state.trace.milliseconds[stage]:.1f} ms"
+            )
             mark = button.add_class if stage in state.trace.rerun_stages else button.remove_class
             mark("maskseg-rerun")
         for name, label in self.defaults.items():
             label.value = f"default {own[name]:g}"
+        of_use = (*STAGES[state.stage].knobs, *VIEWS.get(state.stage, ()))
         for name, row in self.rows.items():
-            row.layout.display = "" if name in ROWS[state.stage] else "none"
+            row.layout.display = "" if name in of_use else "none"
 
     def _knob(self, name: str) -> float:
         return self._state.knob_values[name]

@@ -14,21 +14,21 @@ from ...drawing.stage_pictures import stage_picture
 from ...errors import MAX_MESSAGE, quoted, shortened
 from ...mask_rcnn.follow import anchor_at, follow, lost
 from ...mask_rcnn.journey import Journey
-from ...mask_rcnn.knobs import ORDER, Knobs
-from ...mask_rcnn.trace import Trace, trace
+from ...mask_rcnn.knobs import Knobs
+from ...mask_rcnn.trace import STAGES, Trace, trace
 from ..link import Link
 from ..picture_sources import PictureSources
 from ..runner import CHOICES, INPUT_SIZES, Runner
 from ..settings import Fraction, Settings
 
-Followed = tuple[int, int]  # a row of DenseProposals, and a category: 0 is the most probable one
+Followed = tuple[int, int]  # a row of Anchors, and a category: 0 is the most probable one
 
 
 class InsideState(Settings):
     """The stage explorer's settings, and what they give.
 
     Attributes:
-        stage: The stage on screen, a key of `trace.ORDER`.
+        stage: The stage on screen, a name of `STAGES`.
         followed: (anchor, label) of the box that is followed, as `follow` takes them; label 0 is the most
             probable category. Empty for the best detection.
         knobs: Name -> value, for those fields of `Knobs` that are not the model's own.
@@ -40,7 +40,7 @@ class InsideState(Settings):
     picture = Unicode()
     model_name = Unicode()
     input_size = Enum(list(INPUT_SIZES), next(iter(INPUT_SIZES)))
-    stage = Enum(list(ORDER), "detections")
+    stage = Enum(list(STAGES), "detections")
     followed = Tuple()
     knobs = Dict()
     level = Int(2)
@@ -193,7 +193,7 @@ class InsideState(Settings):
         return {
             "normalised": f"{height} x {width}",
             "features": f"{names[0]} to {names[-1]}",
-            "dense": f"{len(run.dense.anchors):,} anchors",
+            "anchors": f"{len(run.anchors.boxes):,} anchors",
             "proposals": f"{len(run.proposals.candidates):,} to {proposals:,}",
             "box_scores": f"{proposals:,} x {classes}",
             "detections": f"{proposals * (classes - 1):,} to {found}",
@@ -224,7 +224,7 @@ class InsideState(Settings):
         Raises:
             ValueError: The stage shows no box there.
         """
-        if self.stage in ("normalised", "features", "dense"):
+        if self.stage in ("normalised", "features", "anchors"):
             self.followed = self._anchor_at(x, y)
             return
         boxes = self.pair.boxes
@@ -241,7 +241,7 @@ class InsideState(Settings):
         rows, columns = self.image.shape[:2]
         row, column = round(y * height / rows / down), round(x * width / columns / across)
         first = anchor_at(self.trace, level, row, column)
-        cell = self.trace.dense.objectness[first : first + self.trace.dense.grids[level][2]]
+        cell = self.trace.anchors.objectness[first : first + self.trace.anchors.grids[level][2]]
         return first + int(cell.argmax()), 0
 
 
@@ -252,4 +252,4 @@ def _best(run: Trace) -> Followed:
         return int(run.proposals.anchors[found.proposals[0]]), int(found.labels[0])
     if len(run.proposals.anchors):
         return int(run.proposals.anchors[0]), 0
-    return int(run.dense.objectness.argmax()), 0
+    return int(run.anchors.objectness.argmax()), 0
