@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_readmes_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     shutil.copy(sample_photo("restaurant"), tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
