@@ -1,8 +1,8 @@
-# make lab | demo | test | torture | bench | verify-models: each sets up .venv first, where it is missing or pyproject.toml has changed.
+# make lab | demo | check | test | torture | bench | verify-models: each sets up .venv first, where it is missing or pyproject.toml has changed.
 PYTHON ?= python3
 # On small shared machines threads that spin while they wait cost more than they save: seconds a picture.
 export OMP_WAIT_POLICY ?= PASSIVE
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # A file's name as it was given, with any quotes, spaces and "$" (or make's own "$$"): never make's or the shell's.
 PHOTO ?=
 override PHOTO := $(subst $$$$,$$,$(value PHOTO))
@@ -11,7 +11,7 @@ export PHOTO
 HEADLESS := $(if $(and $(filter Linux,$(shell uname)),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)),--no-browser)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab demo test torture bench verify-models notebooks clean
+.PHONY: lab demo lint check test torture bench verify-models notebooks clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_explore.ipynb \
@@ -20,10 +20,17 @@ lab: .venv/installed
 demo: .venv/installed
 	$(BIN)/python -m maskseg_nb --out build/demo --formats side_by_side,coco,csv --verbose -- $${PHOTO:+"$$PHOTO"}
 
-test: .venv/installed
+lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What needs no browser, no notebook, no full-size network and no patience.
+check: lint
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' \
+		--ignore=tests/browser --ignore=tests/trust tests
+
+test: lint
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Ten times the examples, and a scorecard of what was thrown and what came of it.

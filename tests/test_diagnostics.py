@@ -190,6 +190,7 @@ def test_the_doctor_changes_nothing(healthy):
     assert load_model("street", device="cpu").name == "street"
 
 
+@pytest.mark.slow
 def test_in_a_real_kernel_the_controls_answer_while_a_cell_runs():
     code = (
         "from maskseg_nb.diagnostics import examine\nprint([f for f in examine() if f.subject == 'kernel'])"

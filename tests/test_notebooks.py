@@ -49,6 +49,7 @@ def test_a_notebook_is_called_by_its_number(path):
     assert f"[{path.stem}](notebooks/{path.name})" in (FOLDER.parent / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_nbval_sees_a_corrupted_output(tmp_path):
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell("print(6 * 7)", execution_count=1)],
@@ -65,6 +66,7 @@ def test_nbval_sees_a_corrupted_output(tmp_path):
     assert results["corrupted"].returncode == 1, results["corrupted"].stdout
 
 
+@pytest.mark.slow
 def test_nbval_compares_our_own_notebooks_not_only_runs_them(tmp_path):
     """One number of a stored output is changed: with the project's own options nbval must fail."""
     notebook = json.loads((FOLDER / "00_explore.ipynb").read_text())

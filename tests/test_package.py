@@ -105,6 +105,7 @@ def test_every_import_of_the_package_is_a_dependency():
 # Wheel
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_module_and_the_shipped_weights(tmp_path):
     source = tmp_path / "source"  # a copy: building leaves folders behind
     source.mkdir()

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_readmes_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     shutil.copy(sample_photo("restaurant"), tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
@@ -41,10 +42,11 @@ def test_links_lead_somewhere(page):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-def test_the_readmes_commands_are_in_the_makefile():
+def test_the_commands_of_the_readme_and_the_guide_are_in_the_makefile():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"`?make ([a-z-]+)", README))
-    assert {"lab", "demo", "test", "torture", "bench", "verify-models"} <= named <= targets
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README + guide, re.MULTILINE))
+    assert {"lab", "demo", "check", "test", "torture", "bench", "verify-models"} <= named <= targets
 
 
 def test_the_readmes_pictures_are_small():

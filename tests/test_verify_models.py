@@ -53,6 +53,7 @@ def test_a_fact_that_does_not_hold_is_named_with_its_score(tiny, capsys):
     assert "WRONG: coco on astronaut: car 0.000, expected 0.9 or more (a guess)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_weight_an_eps_and_a_result_that_differ_are_named(street):
     other = load_model("street")
     assert verify_models.differences(street, other) == []

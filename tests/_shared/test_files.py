@@ -114,6 +114,7 @@ except TrainingError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_folder_is_made_and_held_against_other_processes_until_the_holder_is_killed(tmp_path):
     folder = tmp_path / "deep" / "er"
     first = subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE)

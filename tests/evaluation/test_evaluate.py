@@ -302,6 +302,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(guesser, shape_model
     assert [p.match.outcomes for p in again.pictures] == [p.match.outcomes for p in expected.pictures]
 
 
+@pytest.mark.slow
 def test_another_model_another_knob_another_threshold_is_kept_apart(street, photographs, tmp_path):
     def files(model, **options):
         evaluate(model, photographs, cache=tmp_path, progress=False, **options)
@@ -361,6 +362,7 @@ for number in range(150):
 """
 
 
+@pytest.mark.slow
 def test_two_evaluations_that_write_and_one_that_opens_the_cache_lose_no_line(tmp_path):
     command = [sys.executable, "-c", APPEND, str(tmp_path)]
     writers = [subprocess.Popen([*command, name], stdout=subprocess.PIPE) for name in "ab"]

@@ -66,6 +66,7 @@ def small_resnet():
     return seeded(maskrcnn_resnet50_fpn, min_size=256)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2])
 def test_a_full_size_resnet_equals_torchvision_to_the_bit(build, restaurant):
     assert equals_torchvision(seeded(build), restaurant[0]) == 100
@@ -97,12 +98,14 @@ valid_knobs = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(name=st.sampled_from(SAMPLES), knobs=valid_knobs)
 def test_street_under_any_knobs_equals_torchvision_to_the_bit(street, name, knobs):
     equals_torchvision(street, preprocess(sample_photo(name), SHAPES[name])[0], **knobs)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(name=st.sampled_from(SAMPLES), knobs=valid_knobs)
 def test_a_small_resnet_under_any_knobs_equals_torchvision_to_the_bit(small_resnet, name, knobs):
@@ -110,6 +113,7 @@ def test_a_small_resnet_under_any_knobs_equals_torchvision_to_the_bit(small_resn
     equals_torchvision(small_resnet, preprocess(sample_photo(name), SHAPES[name])[0], **knobs)
 
 
+@pytest.mark.slow
 def test_a_strip_seen_first_spoils_torchvision_and_not_predict(restaurant):
     fresh, spoilt = (seeded(maskrcnn_resnet50_fpn, min_size=256) for _ in range(2))
     with torch.no_grad():

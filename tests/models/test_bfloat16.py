@@ -29,6 +29,7 @@ def randomised(build):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [

@@ -243,6 +243,7 @@ def cut_down(model):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, save, build, norm, eps",
     [
@@ -278,6 +279,7 @@ def test_a_published_model_is_torchvisions_own_to_the_bit(
         assert torch.equal(ours[key], theirs[key]), key
 
 
+@pytest.mark.slow
 def test_no_name_is_the_documented_model_without_a_warning(published, monkeypatch):
     monkeypatch.delenv(MODEL_VARIABLE)
     state = publish("coco", as_in_2019, published, monkeypatch)

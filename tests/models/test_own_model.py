@@ -241,6 +241,7 @@ def test_a_bundle_that_holds_itself_is_no_endless_search(tuned, tmp_path):
 # Other releases, half precision, norms
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_before_torchvision_0_13_has_other_names_and_is_loaded_by_path(tmp_path):
     state = as_in_2019(tmp_path / "mine.pth", categories=3)
     model, said = loaded(tmp_path / "mine.pth")
@@ -252,6 +253,7 @@ def test_a_checkpoint_of_before_torchvision_0_13_has_other_names_and_is_loaded_b
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2])
 def test_batch_norms_that_were_trained_keep_their_eps(build, tmp_path):
     trained = build(weights=None, weights_backbone=None, num_classes=3)

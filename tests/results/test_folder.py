@@ -160,6 +160,7 @@ def test_threads_give_the_same_bytes_with_a_model_of_ones_own(photos, whole, str
     assert tree(tmp_path / "out") == tree(whole.out)
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_bytes(photos, whole, tmp_path):
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
         segment_folder(photos, tmp_path / "out", "street", formats=FORMATS, executor=executor, progress=False)
@@ -175,6 +176,7 @@ def dask():
             yield client
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Dask's own, of its sockets and of tornado
 def test_a_dask_cluster_gives_the_same_bytes(photos, whole, dask, tmp_path):
     out, executor = tmp_path / "out", dask.get_executor()
@@ -182,6 +184,7 @@ def test_a_dask_cluster_gives_the_same_bytes(photos, whole, dask, tmp_path):
     assert tree(out) == tree(whole.out)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_dask_worker_that_is_killed_loses_nothing(photos, whole, dask, tmp_path, monkeypatch):
     killed = []
@@ -274,6 +277,7 @@ segment_folder(sys.argv[1], sys.argv[2], "street", formats={formats!r}, progress
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_any_moment_a_run_that_goes_on_ends_with_the_same_bytes(photos, whole, tmp_path, seed):
     out = tmp_path / "out"
@@ -696,6 +700,7 @@ def test_another_limit_is_another_result_and_the_model_s_own_is_the_same(street,
     assert crowded(street, tmp_path, detections_per_img=200).skipped == 0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*limit of 3")
 def test_processes_heed_the_limit_and_the_categories(street, tmp_path):
     here = crowded(street, tmp_path, detections_per_img=3, categories=["person"])

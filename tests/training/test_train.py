@@ -168,6 +168,7 @@ def test_frozen_parts_stay_and_all_others_change(street, tmp_path):
             assert before.shape != after.shape or not torch.equal(before, after), name
 
 
+@pytest.mark.slow
 def test_statistics_of_batch_norms_never_change(tmp_path):
     model = maskrcnn_resnet50_fpn_v2(
         weights=None, weights_backbone=None, num_classes=5, min_size=64, max_size=96
