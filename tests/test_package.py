@@ -233,7 +233,9 @@ def test_a_room_s_init_is_a_docstring_that_names_its_modules():
             assert more == [] or path.parent.name == "lessons", path
             text = ast.literal_eval(docstring.value)
             if path.parent.name not in ("_shared", "lessons") and path.parent.parent.name != "apps":
-                inside = {other.stem for other in path.parent.iterdir() if other.stem[0] != "_"} - {"weights"}
+                inside = {
+                    other.stem for other in (*path.parent.glob("[!_]*.py"), *path.parent.glob("[!_]*/"))
+                } - {"weights"}
                 assert inside - set(re.findall(r"`(\w+)`", text)) == set(), path
 
 
