@@ -23,13 +23,14 @@ RANGES: dict[str, tuple[float, float]] = {
     "box_nms_threshold": (0.0, 1.0),
     "box_detections_per_img": (1, 300),
 }
-# Stage -> what of its picture can be chosen; the knobs of the stage itself come before.
-VIEWS: dict[str, tuple[str, ...]] = {
+# Stage -> the settings that are of use there: the knobs that it heeds, and what of its picture can be chosen.
+ROWS: dict[str, tuple[str, ...]] = {
+    "normalised": (),
     "features": ("level", "channel"),
     "anchors": ("level",),
-    "proposals": ("shown",),
+    "proposals": (*STAGES["proposals"].knobs, "shown"),
     "box_scores": ("shown",),
-    "detections": ("shown",),
+    "detections": (*STAGES["detections"].knobs, "shown"),
     "masks": ("score_threshold", "mask_threshold"),
 }
 
@@ -107,9 +108,8 @@ class InsideControls(ChoiceControls):
                 if not abs(control.value - values[name]) <= 1e-6:
                     control.value = values[name]
             self.defaults[name].value = f"default {own[name]:g}"
-        of_use = (*STAGES[state.stage].knobs, *VIEWS.get(state.stage, ()))
         for name, row in self.rows.items():
-            row.layout.display = "" if name in of_use else "none"
+            row.layout.display = "" if name in ROWS[state.stage] else "none"
 
     def _show_followed(self) -> None:
         offered, following = self._state.offered(), self._state.following
