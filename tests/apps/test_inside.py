@@ -13,7 +13,7 @@ from torchvision.models.detection import MaskRCNN, fasterrcnn_resnet50_fpn, mask
 
 from maskseg_nb import ImageError, Inside, load_model, sample_photo
 from maskseg_nb.apps.canvas import BLOCK, Canvas
-from maskseg_nb.apps.inside.controls import VIEWS
+from maskseg_nb.apps.inside.controls import ROWS
 from maskseg_nb.drawing.film_strip import FRAMES, TILE
 from maskseg_nb.mask_rcnn.follow import cell_of
 from maskseg_nb.mask_rcnn.knobs import Knobs
@@ -149,7 +149,7 @@ def test_a_stage_shows_the_controls_that_are_of_use_there(app):
     for stage in STAGES:
         app.controls.strip[stage].value = True
         visible = [name for name, row in app.controls.rows.items() if row.layout.display != "none"]
-        assert sorted(visible) == sorted((*STAGES[stage].knobs, *VIEWS.get(stage, ())))
+        assert sorted(visible) == sorted(ROWS[stage])
         assert knobs & set(visible) == {
             "proposals": {name for name in knobs if name.startswith("rpn_")},
             "detections": {name for name in knobs if name.startswith("box_")},

@@ -22,13 +22,14 @@ RANGES: dict[str, tuple[float, float]] = {
     "box_nms_threshold": (0.0, 1.0),
     "box_detections_per_img": (1, 300),
 }
-# Stage -> what of its picture can be chosen; the knobs of the stage itself come before.
-VIEWS: dict[str, tuple[str, ...]] = {
+# Stage -> the settings that are of use there: the knobs that it heeds, and what of its picture can be chosen.
+ROWS: dict[str, tuple[str, ...]] = {
+    "normalised": (),
     "features": ("level", "channel"),
     "anchors": ("level",),
-    "proposals": ("shown",),
+    "proposals": (*STAGES["proposals"].knobs, "shown"),
     "box_scores": ("shown",),
-    "detections": ("shown",),
+    "detections": (*STAGES["detections"].knobs, "shown"),
     "masks": ("score_threshold", "mask_threshold"),
 }
 
@@ -111,9 +112,8 @@ class InsideControls:
             mark("maskseg-rerun")
         for name, label in self.defaults.items():
             label.value = f"default {own[name]:g}"
-        of_use = (*STAGES[state.stage].knobs, *VIEWS.get(state.stage, ()))
         for name, row in self.rows.items():
-            row.layout.display = "" if name in of_use else "none"
+            row.layout.display = "" if name in ROWS[state.stage] else "none"
 
     def _knob(self, name: str) -> float:
         return self._state.knob_values[name]
