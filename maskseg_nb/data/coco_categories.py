@@ -34,7 +34,7 @@ class _Category:
     key: Key
     name: str
     above: str | None  # its supercategory
-    used: bool
+    used: bool = False  # by an annotation
 
 
 def read_categories(rows: list[Any], used: set[Key | None], findings: Findings) -> Categories:
@@ -51,9 +51,9 @@ def read_categories(rows: list[Any], used: set[Key | None], findings: Findings) 
     Raises:
         DatasetError: None is left, or two of one name are of different kinds.
     """
-    listed, ids = entries_by_id(
-        rows, "categories", lambda own_id, row, _: _category(own_id, row, own_id in used, findings), findings
-    )
+    listed, ids = entries_by_id(rows, "categories", _category, findings)
+    for category in listed:
+        category.used = category.key in used
     labels: dict[Key, int | None] = dict.fromkeys(ids)
     roots = {category.above for category in listed}
     by_name: dict[str, list[_Category]] = defaultdict(list)
@@ -83,7 +83,7 @@ def read_categories(rows: list[Any], used: set[Key | None], findings: Findings) 
     )
 
 
-def _category(own_id: Key, row: dict[str, Any], used: bool, findings: Findings) -> _Category | None:
+def _category(own_id: Key, row: dict[str, Any], _: str, findings: Findings) -> _Category | None:
     stated, where = text(row.get("name")), f"category {named(own_id)}"
     name, above = _seen(stated), _seen(text(row.get("supercategory")))
     if name is None:
@@ -94,7 +94,7 @@ def _category(own_id: Key, row: dict[str, Any], used: bool, findings: Findings) 
         return None
     if name != stated:
         findings.add(Fault.UNSEEN, f"{where}, {quoted(stated, 40)}")
-    return _Category(own_id, name, None if (above or "none").lower() == "none" else above, used)
+    return _Category(own_id, name, None if (above or "none").lower() == "none" else above)
 
 
 def _seen(name: str | None) -> str | None:

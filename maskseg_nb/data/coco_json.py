@@ -77,15 +77,18 @@ def stated_keys(rows: list[Any], name: str) -> set[Key | None]:
 
 
 def entries_by_id(
-    rows: list[Any], kind: str, read: Callable[[Key, dict[str, Any], str], Entry | None], findings: Findings
+    rows: list[Any],
+    kind: str,
+    read: Callable[[Key, dict[str, Any], str, Findings], Entry | None],
+    findings: Findings,
 ) -> tuple[list[Entry], list[Key]]:
     """The entries of a list that have an id of their own, and all ids that are stated.
 
     Args:
         rows: The file's list.
         kind: Its name, for messages.
-        read: Makes an entry of its id, its object and its place in messages; or None of what cannot be used,
-            and adds to `findings` why.
+        read: Makes an entry of its id, its object and its place for messages; or returns None, and adds to
+            the findings why.
         findings: What is wrong is added here.
     """
     found: dict[Key, Entry] = {}
@@ -100,7 +103,7 @@ def entries_by_id(
             findings.add(Fault.NO_ID, where)
             continue
         ids.add(own_id)
-        entry = read(own_id, row, where)
+        entry = read(own_id, row, where, findings)
         if entry is not None and found.setdefault(own_id, entry) != entry:
             findings.add(Fault.NO_ID, f"{where}: the id {named(own_id)} is taken already")
             doubtful.add(own_id)

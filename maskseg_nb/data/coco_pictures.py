@@ -13,7 +13,7 @@ from .images import load_image
 from .outlines import Outline
 from .picture_files import Located, locate
 
-_ADDRESSES = ("coco_url", "flickr_url")  # where file_name is missing, as in LVIS
+_NAMES = ("file_name", "path", "coco_url", "flickr_url")  # where the first is missing, as in LVIS, the next
 Size = tuple[int, int]  # (height, width)
 Stated = tuple[int | None, int | None]  # (height, width); None where the file does not say
 Box = tuple[float, float, float, float]  # x, y, width, height
@@ -122,9 +122,7 @@ def read_pictures(
         folder: Where their files are.
         findings: What is wrong is added here.
     """
-    entries, ids = entries_by_id(
-        rows, "images", lambda own_id, row, where: _entry(own_id, row, where, findings), findings
-    )
+    entries, ids = entries_by_id(rows, "images", _entry, findings)
     known: dict[Key, Picture | None] = dict.fromkeys(ids)
     _find_files(entries, folder)
     pictures: dict[str, Picture] = {}
@@ -180,16 +178,11 @@ def read_head(path: str | os.PathLike[str]) -> Head:
 
 
 def _entry(own_id: Key, row: dict[str, Any], where: str, findings: Findings) -> _Entry | None:
-    name = _name(row)
-    if name is None:
-        findings.add(Fault.NO_FILE_NAME, where)
-        return None
-    return _Entry(own_id, row, name)
-
-
-def _name(row: dict[str, Any]) -> str | None:
-    names = [row.get(name) for name in ("file_name", "path", *_ADDRESSES)]
-    return next((name for name in names if isinstance(name, str) and name.strip()), None)
+    for name in (row.get(key) for key in _NAMES):
+        if isinstance(name, str) and name.strip():
+            return _Entry(own_id, row, name)
+    findings.add(Fault.NO_FILE_NAME, where)
+    return None
 
 
 def _find_files(entries: list[_Entry], folder: Path) -> None:
