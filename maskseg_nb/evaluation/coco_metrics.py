@@ -11,18 +11,18 @@ from pycocotools.cocoeval import COCOeval
 
 from ..data.coco_writer import coco_annotations, coco_categories
 from ..data.truth import Truth
-from .detections import Found
+from .detections import EncodedDetections
 
 # COCO's twelve: average precision and average recall, over IoU 0.50 to 0.95 where no other is named; small is
-# an area below 32 x 32 pixels, large one of 96 x 96 or more; AR1 looks at the surest instance of a picture.
-FIGURES = (
+# an area below 32 x 32 pixels, large one of 96 x 96 or more; AR1 looks at the highest score of an image.
+METRICS = (
     *("AP", "AP50", "AP75", "AP small", "AP medium", "AP large"),
     *("AR1", "AR10", "AR100", "AR small", "AR medium", "AR large"),
 )
 
 
-class CocoFigures:
-    """Pictures one by one, then COCO's figures.
+class CocoMetrics:
+    """Collect an image at a time, then summarise all of them.
 
     Args:
         categories: The dataset's names indexed by label.
@@ -36,8 +36,8 @@ class CocoFigures:
         self._true: list[dict[str, Any]] = []
         self._found: list[dict[str, Any]] = []
 
-    def add(self, truth: Truth, found: Found) -> None:
-        """One picture's truth, and what was found in it."""
+    def add(self, truth: Truth, found: EncodedDetections) -> None:
+        """Add one image: its ground truth, and what was found in it."""
         height, width = truth.image_size
         self._images.append({"id": truth.image_id, "height": height, "width": width})
         for entry in coco_annotations(truth):
@@ -54,8 +54,15 @@ class CocoFigures:
                 }
             )
 
-    def of(self, kind: str) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-        """COCO's twelve, and category -> AP and AP50; `kind` is COCO's "segm" or "bbox"."""
+    def summarise(self, kind: str) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        """Run COCO's program, pycocotools' COCOeval, on all that was added.
+
+        Args:
+            kind: COCO's "segm" compares masks, "bbox" boxes.
+
+        Returns:
+            The twelve of `METRICS`, [0, 1]; and category -> AP and AP50. NaN where there is no such object.
+        """
         with contextlib.redirect_stdout(io.StringIO()):  # COCO's program prints its progress
             program = COCOeval(self._coco(self._true), self._coco(self._results(kind)), kind)
             program.params.catIds = self._labels
@@ -67,7 +74,7 @@ class CocoFigures:
             name: {"AP": _mean(precision[:, :, row, 0, 2]), "AP50": _mean(precision[0, :, row, 0, 2])}
             for row, name in enumerate(self.judged)
         }
-        return dict(zip(FIGURES, map(_or_nan, program.stats.tolist()), strict=True)), per_category
+        return dict(zip(METRICS, map(_or_nan, program.stats.tolist()), strict=True)), per_category
 
     def _results(self, kind: str) -> list[dict[str, Any]]:
         """What COCO's loadRes makes of a results file: ids, and the area that is asked for."""
@@ -94,6 +101,6 @@ def _mean(values: np.ndarray) -> float:
     return float(values[values > -1].mean()) if (values > -1).any() else float("nan")
 
 
-def _or_nan(figure: float) -> float:
+def _or_nan(value: float) -> float:
     """COCO says -1 where there is no such object."""
-    return float("nan") if figure < 0 else figure
+    return float("nan") if value < 0 else value

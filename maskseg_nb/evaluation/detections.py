@@ -1,4 +1,4 @@
-"""What a model found in a picture, masks as run lengths: small enough to keep for thousands of pictures."""
+"""What a model found in an image, masks as run lengths: small enough to keep for thousands of images."""
 
 import contextlib
 import errno
@@ -22,15 +22,15 @@ from .matching import labels_by_name
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What a model found in one picture of a dataset, by falling score.
+class EncodedDetections:
+    """What a model found in one image of a dataset, highest score first.
 
     Attributes:
         boxes: float64 (M, 4), x1 y1 x2 y2 in pixels.
         labels: int64 (M,), indices into the dataset's categories; 0 for a category that it does not have.
         scores: float64 (M,), [0, 1].
         rles: M masks as COCO's run lengths, "counts" as text.
-        picture: 16 hexadecimal digits that stand for the picture's pixels.
+        picture: 16 hexadecimal digits that stand for the image's pixels.
     """
 
     boxes: np.ndarray
@@ -43,10 +43,20 @@ class Found:
         return len(self.scores)
 
     @classmethod
-    def by(
+    def predict(
         cls, model: MaskRCNN, image: np.ndarray, categories: tuple[str, ...], mask_threshold: float
-    ) -> "Found":
-        """Run the model on a picture, uint8 (H, W, 3) RGB, at the picture's own size."""
+    ) -> "EncodedDetections":
+        """Run the model on an image at the image's own size.
+
+        Args:
+            model: A torchvision MaskRCNN in eval mode; its own score floor and limit decide what is kept.
+            image: uint8 (H, W, 3), RGB.
+            categories: The dataset's names indexed by label, [0] the background.
+            mask_threshold: A pixel is inside where its probability is greater, in [0, 1].
+
+        Raises:
+            TypeError, ValueError, ModelError: As `maskseg_nb.predict`.
+        """
         prediction = predict_at_own_size(model, image)
         instances = prediction.select(score_threshold=0.0, mask_threshold=mask_threshold)
         return cls(
@@ -60,7 +70,13 @@ class Found:
     def instances(
         self, categories: tuple[str, ...], image_size: tuple[int, int], score_threshold: float = 0.0
     ) -> Instances:
-        """Those of the dataset's categories with at least that score, to draw and to match."""
+        """Those of the dataset's categories with at least that score, to draw and to match.
+
+        Args:
+            categories: The dataset's names indexed by label.
+            image_size: (height, width) in pixels.
+            score_threshold: Keep scores >= this, in [0, 1].
+        """
         kept = np.flatnonzero((self.scores >= score_threshold) & (self.labels > 0))
         crops, corners = [], []
         for row in kept:
@@ -92,11 +108,11 @@ class Found:
         return json.dumps(values) + "\n"
 
     @classmethod
-    def from_line(cls, line: bytes) -> "Found":
-        """The opposite of `line`.
+    def from_line(cls, line: bytes) -> "EncodedDetections":
+        """The inverse of `line`.
 
         Raises:
-            ValueError: It is no such line.
+            ValueError: It is not such a line.
         """
         try:
             values = json.loads(line)
@@ -112,15 +128,18 @@ class Found:
         return cls(boxes, labels, scores, rles, picture)
 
 
-class FoundFile:
-    """Results kept in a file, a line a picture, so that an interrupted evaluation goes on where it stopped.
+class DetectionsCache:
+    """Results kept in a file, one line per image, so that an interrupted evaluation resumes where it stopped.
 
     Several evaluations may have the file open at once: lines are only ever added, each in one piece, and what
-    is no line (the half one that a killed run has left) is passed over.
+    is not a line (such as the half that a killed process left) is passed over.
 
     Args:
         folder: Where the file is or will be; made where it is missing.
         fingerprint: Of model and settings: another one, another file.
+
+    Attributes:
+        rows: What the file held when it was opened.
 
     Raises:
         DatasetError: The folder or the file cannot be written.
@@ -134,14 +153,18 @@ class FoundFile:
         except OSError as error:
             raise DatasetError(cannot_write(self.path, error)) from None
 
-    def _read(self) -> Iterator[Found]:
+    def _read(self) -> Iterator[EncodedDetections]:
         with self.path.open("rb") as file:
             for line in file:
                 with contextlib.suppress(ValueError):
-                    yield Found.from_line(line)
+                    yield EncodedDetections.from_line(line)
 
-    def add(self, found: Found) -> None:
-        """Append a picture's result."""
+    def add(self, found: EncodedDetections) -> None:
+        """Append an image's result.
+
+        Raises:
+            DatasetError: The file cannot be written.
+        """
         try:
             with self.path.open("a+b", buffering=0) as file:  # unbuffered: the system appends a line at once
                 line = (b"\n" if _ends_within_a_line(file) else b"") + found.line().encode("ascii")
@@ -159,5 +182,5 @@ def _ends_within_a_line(file: BinaryIO) -> bool:
 
 
 def picture_key(image: np.ndarray) -> str:
-    """16 hexadecimal digits that stand for a picture's pixels, uint8 (H, W, 3)."""
+    """16 hexadecimal digits that stand for an image's pixels, uint8 (H, W, 3)."""
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]

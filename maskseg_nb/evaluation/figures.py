@@ -21,7 +21,7 @@ from .precision_recall import Curve
 def show_precision_recall(
     evaluation: Evaluation, categories: Sequence[str] | None = None, *, score_threshold: float | None = None
 ) -> Figure:
-    """Precision over recall at IoU 0.5, a colour a category; its average precision is in the legend.
+    """Precision over recall at IoU 0.5, one colour per category; its average precision is in the legend.
 
     The thin line is what was measured; the thick one is the best precision at that recall or beyond, and the
     tinted area below it is the average precision.
@@ -47,7 +47,7 @@ def show_precision_recall(
 
 
 def draw_curve(axis: Axes, curve: Curve, label: str, color: str) -> None:
-    """What was measured as a thin line, its envelope as a thick one, the area under that tinted."""
+    """Draw what was measured as a thin line, its envelope as a thick one, the area under that tinted."""
     recalls, envelope = [0.0, *curve.recall], [1.0, *curve.envelope]
     axis.plot(curve.recall, curve.precision, color=color, lw=0.8)
     axis.step(recalls, envelope, where="pre", color=color, label=label, lw=1.8)
@@ -85,7 +85,7 @@ def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> 
 
 
 def show_confusion(evaluation: Evaluation, score_threshold: float = 0.5) -> Figure:
-    """What was taken for what: rows are the truth, columns what the model said.
+    """What was taken for what: rows are the ground truth, columns what the model said.
 
     Categories that occur in neither are left out.
 
@@ -122,7 +122,7 @@ def show_confusion(evaluation: Evaluation, score_threshold: float = 0.5) -> Figu
 def show_worst(
     evaluation: Evaluation, dataset: Dataset, count: int = 4, *, score_threshold: float = 0.5
 ) -> Figure:
-    """The pictures with the most errors, the worst first: right, wrong and missed in colour.
+    """The pictures with the most errors, the worst first: true positives, false positives, missed objects.
 
     Args:
         evaluation: What `evaluate` returned.
@@ -142,7 +142,7 @@ def show_worst(
         if truth.image_id != result.image_id or truth.image_size != result.image_size:
             raise ValueError(f"picture {result.index} is another one than was evaluated")
         truth = truth.only(evaluation.judged)
-        instances = result.found.instances(evaluation.categories, result.image_size, score_threshold)
+        instances = result.detections.instances(evaluation.categories, result.image_size, score_threshold)
         pictures.append(draw_match(image, instances, truth, match(instances, truth), tags=False))
         titles.append(f"picture {result.index}: {result.errors(score_threshold)} errors")
     figure = show_pictures(pictures, titles, columns=2)

@@ -1,4 +1,4 @@
-"""Right, wrong and missed, drawn: filled green, filled red, dashed."""
+"""A match, drawn: true positives filled green, false positives filled red, missed objects dashed."""
 
 import cv2
 import numpy as np
@@ -46,7 +46,7 @@ def draw_match(
         uint8 (H, W, 3), RGB.
 
     Raises:
-        ValueError: The match is of other instances or another truth.
+        ValueError: The match is of other instances or another ground truth.
     """
     check_image(image)
     if len(match.outcomes) != len(instances) or len(match.missed) != len(truth):
@@ -54,7 +54,7 @@ def draw_match(
     drawn = np.ascontiguousarray(image).copy()
     judged = [row for row, outcome in enumerate(match.outcomes) if outcome is not Outcome.NOT_JUDGED]
     colors = {row: RIGHT if match.outcomes[row] is Outcome.TRUE_POSITIVE else WRONG for row in judged}
-    for row in reversed(judged):  # the lowest score first
+    for row in reversed(judged):  # the highest score last, on top
         tint(drawn, instances, row, colors[row], alpha)
         draw_outline(drawn, instances, row, colors[row])
     for mask in truth.masks[match.missed]:

@@ -1,4 +1,4 @@
-"""Instances against the truth: which are right, which are wrong and why, and what was missed."""
+"""Instances against the ground truth: true and false positives, and why; false negatives."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,27 +18,27 @@ KINDS = ("mask", "box")
 
 
 class Outcome(StrEnum):
-    """What becomes of an instance when it is compared with the truth."""
+    """What becomes of an instance when it is compared with the ground truth."""
 
     TRUE_POSITIVE = "true positive"
-    DUPLICATE = "duplicate"  # of its category, but a surer instance has taken that object
+    DUPLICATE = "duplicate"  # of its category, but a higher score has taken that object
     WRONG_CATEGORY = "wrong category"  # on an object of another category
     BACKGROUND = "background"  # on no object, or not well enough on one
-    NOT_JUDGED = "not judged"  # in a crowd, or of a category that the truth does not know
+    NOT_JUDGED = "not judged"  # in a crowd, or of a category that the ground truth does not have
 
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Instances compared with the truth.
+    """Instances compared with the ground truth.
 
     Attributes:
-        outcomes: M outcomes, one an instance.
+        outcomes: M outcomes, one per instance.
         truth_index: int64 (M,), the row of the Truth that an instance lies on, or -1: the matched one of a
             true positive, the taken one of a duplicate, the other one of a wrong category.
         ious: float64 (M,), [0, 1], intersection over union with that row; for all others with the best row
             of their own category.
         counted: bool (N,), which rows of the Truth count: no crowds, and only categories that both know.
-        missed: bool (N,), which of these no instance matched.
+        missed: bool (N,), which of these no instance matched: the false negatives.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -47,16 +47,19 @@ class Match:
     counted: np.ndarray
     missed: np.ndarray
 
+    def having(self, *outcomes: Outcome) -> np.ndarray:
+        """bool (M,), which instances have one of these outcomes."""
+        return np.array([outcome in outcomes for outcome in self.outcomes], bool)
+
     def count(self, *outcomes: Outcome) -> int:
         """How many instances have one of these outcomes."""
-        return sum(outcome in outcomes for outcome in self.outcomes)
+        return int(self.having(*outcomes).sum())
 
     def first(self, count: int) -> "Match":
-        """The same match for the surest instances alone, as a raised score threshold leaves them."""
+        """The same match for the `count` highest scores alone, as a raised score threshold leaves them."""
         rows = self.truth_index[:count]
-        right = [outcome is Outcome.TRUE_POSITIVE for outcome in self.outcomes[:count]]
         missed = self.counted.copy()
-        missed[rows[np.array(right, bool)]] = False
+        missed[rows[self.having(Outcome.TRUE_POSITIVE)[:count]]] = False
         return Match(self.outcomes[:count], rows, self.ious[:count], self.counted, missed)
 
     @property
@@ -66,27 +69,27 @@ class Match:
 
     @property
     def precision(self) -> float:
-        """Which part of the judged instances is right, [0, 1]; NaN where there are none."""
+        """The share of true positives among the judged instances, [0, 1]; NaN where there are none."""
         right = self.count(Outcome.TRUE_POSITIVE)
         return right / (right + self.false_positives) if right + self.false_positives else float("nan")
 
     @property
     def recall(self) -> float:
-        """Which part of the counted objects was found, [0, 1]; NaN where there are none."""
+        """The share of the counted objects that was found, [0, 1]; NaN where there are none."""
         counted = int(self.counted.sum())
         return self.count(Outcome.TRUE_POSITIVE) / counted if counted else float("nan")
 
 
 def match(instances: Instances, truth: Truth, iou: float = 0.5, *, kind: str = "mask") -> Match:
-    """Compare instances with the truth by COCO's rule.
+    """Compare instances with the ground truth by COCO's rule.
 
-    By falling score, each instance takes the free object of its own category that it overlaps most, if by
+    Highest score first, each instance takes the free object of its own category that it overlaps most, if by
     `iou` or more. An object is taken once. What overlaps a crowd only is not judged. Raising the score
     threshold afterwards changes no outcome of those that stay, so that one match serves every threshold.
 
     Args:
         instances: What `Prediction.select` kept. Categories are compared by name.
-        truth: Of the same picture, at the same size.
+        truth: Of the same image, at the same size.
         iou: The least intersection over union that counts as found, in (0, 1].
         kind: "mask" compares masks, "box" boxes.
 
@@ -111,9 +114,14 @@ def match(instances: Instances, truth: Truth, iou: float = 0.5, *, kind: str = "
 
 
 def labels_by_name(labels: np.ndarray, own: tuple[str, ...], others: tuple[str, ...]) -> np.ndarray:
-    """Labels of some categories as labels of others, by name; 0 where the others have no such name."""
+    """Labels of some categories as labels of others, by name, int64 (M,); 0 where they lack the name."""
     table = np.array([others.index(name) if name in others[1:] else 0 for name in own], np.int64)
     return table[labels]
+
+
+def common_categories(names: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """What a dataset and a model have in common, by name: both are indexed by label, [0] the background."""
+    return tuple(name for name in names[1:] if name in known[1:])
 
 
 def overlaps(found: list[dict[str, Any]] | np.ndarray, truth: Truth) -> np.ndarray:
@@ -130,10 +138,10 @@ def overlaps(found: list[dict[str, Any]] | np.ndarray, truth: Truth) -> np.ndarr
 
 
 def match_rows(labels: np.ndarray, ious: np.ndarray, truth: Truth, known: np.ndarray, iou: float) -> Match:
-    """`match` for instances that are labels of the truth's categories, by falling score.
+    """`match` for instances that have labels of the ground truth's categories, highest score first.
 
     Args:
-        labels: int64 (M,), 0 where the truth does not know the category.
+        labels: int64 (M,), 0 where the ground truth does not have the category.
         ious: float64 (M, N), as `overlaps` returns.
         truth: N rows.
         known: bool (N,), whether the model knows the row's category.
@@ -169,12 +177,11 @@ def curve_of(scores: np.ndarray, match: Match) -> Curve:
     """Precision and recall over the score threshold.
 
     Args:
-        scores: float (M,), of the instances of the match.
-        match: As `match` returns it.
+        scores: float (M,), [0, 1], of the instances of the match.
+        match: What `match` returned.
     """
-    outcomes = np.array(match.outcomes, object)
-    judged = outcomes != Outcome.NOT_JUDGED
-    return curve(scores[judged], outcomes[judged] == Outcome.TRUE_POSITIVE, int(match.counted.sum()))
+    judged, right = ~match.having(Outcome.NOT_JUDGED), match.having(Outcome.TRUE_POSITIVE)
+    return curve(scores[judged], right[judged], int(match.counted.sum()))
 
 
 def _best(ious: np.ndarray, allowed: np.ndarray, least: float) -> int:

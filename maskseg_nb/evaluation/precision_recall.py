@@ -12,7 +12,7 @@ class Curve:
     """Precision and recall as the score threshold falls, at IoU 0.5.
 
     Attributes:
-        scores: float64 (K,), falling: every judged instance's score is a threshold.
+        scores: float64 (K,), highest first: every judged instance's score is a threshold.
         precision: float64 (K,), [0, 1], of the instances with at least that score.
         recall: float64 (K,), [0, 1].
         objects: How many there are to be found.
@@ -54,7 +54,7 @@ class Curve:
 
 
 def curve(scores: np.ndarray, right: np.ndarray, objects: int) -> Curve:
-    """The curve of some judged instances.
+    """The curve of the judged instances, in any order.
 
     Args:
         scores: float (K,), [0, 1].

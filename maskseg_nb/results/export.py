@@ -29,7 +29,7 @@ def export(
     overlap: str = "surest",
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write what was found in a picture, in any of `FORMATS`.
+    """Write what was found in an image, in any of `FORMATS`.
 
     Everything is in the pixels of `image`. For files that lie on a photograph take the photograph itself,
     and bring what was found in a resized one back onto it with `Prediction.to_size`. Instances whose mask
@@ -43,14 +43,14 @@ def export(
             names begin with it. What no file name may hold becomes "_" there.
         formats: Names of `FORMATS`.
         alpha: Weight of the colours of the overlay, [0, 1].
-        overlap: Who is on top in the label maps, where two overlap: a name of `OVERLAPS`.
+        overlap: Which is on top in the label maps, where two overlap: a name of `OVERLAPS`.
         overwrite: Replace files that are there; else nothing at all is written where one is.
 
     Returns:
         The paths of the files, each whole.
 
     Raises:
-        ValueError: No such format or rule.
+        ValueError: There is no such format or rule, or the sizes differ.
         MasksegError: A file is there already, or the folder cannot be written.
     """
     files = contents(image, instances, name, formats, alpha=alpha, overlap=overlap)
@@ -85,7 +85,11 @@ def _write(files: Files, folder: Path, stem: str, overwrite: bool) -> list[Path]
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are missing; ImageError where that cannot be."""
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        ImageError: It cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -143,7 +147,7 @@ def check_formats(formats: Collection[str]) -> None:
 
 
 def save_png(image: np.ndarray, folder: str | os.PathLike[str], stem: str) -> Path:
-    """Write a picture as `stem.png`, or `stem-2.png` and so on where that is taken.
+    """Write an image as `stem.png`, or `stem-2.png` and so on where that is taken.
 
     Args:
         image: uint8 (H, W, 3), RGB.

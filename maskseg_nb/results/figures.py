@@ -22,7 +22,7 @@ BINS = np.linspace(0, 1, 21)
 
 
 def show_folder(result: FolderResult) -> Figure:
-    """Counts, areas and scores of all instances, and the pictures whose results are surest and least sure.
+    """Counts, areas and scores of all instances; the pictures with the highest and lowest mean scores.
 
     Args:
         result: What `segment_folder` returned.
@@ -33,7 +33,7 @@ def show_folder(result: FolderResult) -> Figure:
     counts: dict[str, int] = {}
     areas: dict[str, list[float]] = {}
     scores = np.zeros(len(BINS) - 1, np.int64)
-    sure: list[tuple[float, str]] = []  # mean score and name: of the surest and least sure pictures so far
+    sure: list[tuple[float, str]] = []  # mean score and name: the highest and the lowest so far
     unsure: list[tuple[float, str]] = []
     for record in result.records():
         own = [row["score"] for row in record.rows]
@@ -91,7 +91,7 @@ def _pictures(axes: Iterable[Axes], result: FolderResult, chosen: list[tuple[flo
 
 
 def show_semantic_map(image: np.ndarray, instances: Instances, alpha: float = 0.6) -> Figure:
-    """The semantic map of some instances over their picture, with a legend of its categories.
+    """Show the semantic map of instances over their image, with a legend of its categories.
 
     Args:
         image: uint8 (H, W, 3), RGB, of the instances' size.

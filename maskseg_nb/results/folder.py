@@ -143,14 +143,9 @@ def segment_pictures(
     """
     start = time.perf_counter()
     check_formats(formats)
+    kept = _sorted_names(categories)
     options = Options(
-        score_threshold,
-        mask_threshold,
-        alpha,
-        overlap,
-        tuple(formats),
-        _sorted_names(categories),
-        detections_per_img,
+        score_threshold, mask_threshold, alpha, overlap, tuple(formats), kept, detections_per_img
     )
     network, sent = _networks(model, executor, options)
     target = Path(out)

@@ -31,7 +31,7 @@ def named(paths: Iterable[Path]) -> tuple[Named, ...]:
 
     A picture is called by its name alone, unless folders hold pictures of the same name: then all are called
     by their place below the folder that they have in common, as "day1/IMG_0001.JPG". A picture that is given
-    twice is done once.
+    twice is named once.
     """
     places = {os.path.abspath(path): path for path in paths}
     files = _below_the_common_folder(places) if _share_names(places) else [p.name for p in places.values()]
@@ -44,12 +44,12 @@ def named(paths: Iterable[Path]) -> tuple[Named, ...]:
 
 
 def unique_name(file: str) -> str:
-    """A file's name as the beginning of others': as it is, or made plain and followed by 8 digits for it."""
+    """How the names of a picture's files begin: its own name, or a plain one with 8 digits for it."""
     return file if safe_name(file) == file else numbered_name(file)
 
 
 def numbered_name(file: str) -> str:
-    """The same, always with the digits. Of a long place below a folder the end is kept, which is the name."""
+    """`unique_name`, always with the digits. Of a long place below a folder the end is kept: the name."""
     plain = safe_name(file[-50:] if "/" in file else file)
     try:
         data = file.encode("utf-8", "surrogateescape")

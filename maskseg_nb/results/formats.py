@@ -32,7 +32,7 @@ class Exported:
         instances: Each with at least one pixel.
         name: The picture's file name: COCO's JSON and the table say it.
         alpha: Weight of the overlay's colours, [0, 1].
-        overlap: Who is on top in the label maps, where two overlap: a name of `OVERLAPS`.
+        overlap: Which is on top in the label maps, where two overlap: a name of `OVERLAPS`.
     """
 
     image: np.ndarray
@@ -170,12 +170,12 @@ def _csv(result: Exported) -> Files:
 
 
 FORMATS: dict[str, Callable[[Exported], Files]] = {
-    "overlay": _overlay,  # the picture, instances in colour
-    "side_by_side": _side_by_side,  # a figure: the picture, and the overlay beside it
-    "instances": _instance_map,  # a number a pixel, 8 or 16 bit: which instance; with a legend
-    "categories": _category_map,  # the same: which category
-    "masks": _masks,  # a picture an instance, 255 inside and 0 outside
-    "cut_outs": _cut_outs,  # a picture an instance, transparent outside, as large as the mask
+    "overlay": _overlay,  # the image, instances in colour
+    "side_by_side": _side_by_side,  # a figure: the image, and the overlay beside it
+    "instances": _instance_map,  # each pixel's instance, 8 or 16 bit; with a legend
+    "categories": _category_map,  # each pixel's category, 8 bit; with a legend
+    "masks": _masks,  # a picture per instance, 255 inside and 0 outside
+    "cut_outs": _cut_outs,  # a picture per instance, transparent outside, as large as the mask
     "contours": _contours,  # polygons along the pixels' edges, with holes, as GeoJSON; x y in pixels, y down
     "coco": _coco,  # COCO's format, masks as RLE
     "coco_polygons": _coco_polygons,  # the same with polygons; they have no holes: cuts lead to them

@@ -1,4 +1,4 @@
-"""Instances flattened into one picture of numbers, and who is on top where two overlap."""
+"""Instances flattened into one array of labels, and which is on top where two overlap."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import quoted
 from ..mask_rcnn.instances import Instances, check_instances
 
-# Rule -> the order in which instances are painted: the last one is on top.
+# Rule -> the order in which instances are painted: the last one is on top. "surest" is the highest score.
 OVERLAPS: dict[str, Callable[[Instances], np.ndarray]] = {
     "surest": lambda instances: np.argsort(instances.scores, kind="stable"),
     "smallest": lambda instances: np.argsort(-instances.areas, kind="stable"),
@@ -16,17 +16,17 @@ OVERLAPS: dict[str, Callable[[Instances], np.ndarray]] = {
 
 
 def instance_map(instances: Instances, overlap: str = "surest") -> np.ndarray:
-    """One number a pixel: which instance it belongs to.
+    """Label each pixel with its instance.
 
     Args:
         instances: What `Prediction.select` kept.
-        overlap: Who is on top where two overlap: the "surest", the "smallest" or the "largest".
+        overlap: Which is on top where two overlap: "surest" (the highest score), "smallest" or "largest".
 
     Returns:
-        (H, W), uint8, or uint16 for more than 255 instances: 1 for the first instance and so on, 0 for none.
+        (H, W), uint8, or uint16 for more than 255 instances: row 0 of `instances` is 1 and so on; 0 is none.
 
     Raises:
-        ValueError: No such rule, or more than 65,535 instances.
+        ValueError: There is no such rule, or there are more than 65,535 instances.
     """
     check_instances(instances)
     if len(instances) > 65_535:
@@ -36,17 +36,17 @@ def instance_map(instances: Instances, overlap: str = "surest") -> np.ndarray:
 
 
 def semantic_map(instances: Instances, overlap: str = "surest") -> np.ndarray:
-    """One number a pixel: which category it belongs to. Instances of one category become one region.
+    """Label each pixel with its category: instances of one category become one region.
 
     Args:
         instances: What `Prediction.select` kept.
-        overlap: Who is on top where two overlap: the "surest", the "smallest" or the "largest".
+        overlap: Which is on top where two overlap: "surest" (the highest score), "smallest" or "largest".
 
     Returns:
-        uint8 (H, W): a category id a pixel, 0 the background.
+        uint8 (H, W): indices of `instances.categories`, 0 the background.
 
     Raises:
-        ValueError: No such rule, or the model has more than 255 categories.
+        ValueError: There is no such rule, or the model has more than 255 categories.
     """
     check_instances(instances)
     if len(instances.categories) > 256:

@@ -1,4 +1,4 @@
-"""What can be measured of a mask, by scikit-image."""
+"""Measures of masks, by scikit-image's regionprops."""
 
 import math
 from typing import Any
@@ -16,11 +16,14 @@ COLUMNS = (
 
 
 def measure(instances: Instances) -> list[dict[str, Any]]:
-    """A row an instance.
+    """Measure each instance: one row per instance, in their order.
+
+    Args:
+        instances: What `Prediction.select` kept.
 
     Returns:
         Dictionaries with the keys `COLUMNS`: category; score, [0, 1]; x1 y1 x2 y2, the box in pixels; area
-        in pixels; percent of the picture; perimeter in pixels, by scikit-image's estimate; centroid_x and
+        in pixels; percent of the image; perimeter in pixels, by scikit-image's estimate; centroid_x and
         centroid_y, the middle of the mask's pixels, where 0 is the middle of the first pixel; circularity,
         4 pi area / perimeter squared, near 1 for a disc and less for everything else. Empty masks have no
         centroid and no circularity: None.

@@ -24,7 +24,7 @@ class Polygon:
 
 
 def polygons(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> list[Polygon]:
-    """A mask's regions as polygons. Pixels that touch at a corner only are of two regions.
+    """Trace a mask's regions. Pixels that touch only at a corner belong to two regions.
 
     Args:
         mask: bool (h, w).
@@ -41,7 +41,7 @@ def polygons(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> list[Polygon
 
 
 def rings_without_holes(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> list[np.ndarray]:
-    """A mask as outer rings alone, for formats without holes: a region with one is cut in two, across it.
+    """Trace a mask in outer rings alone, for formats without holes: a region with one is cut across it.
 
     Args:
         mask: bool (h, w).

@@ -1,4 +1,4 @@
-"""`python -m maskseg_nb.training street --data FOLDER --out FOLDER`: train the shipped model anew."""
+"""`python -m maskseg_nb.training street --data FOLDER --out FOLDER`: train the shipped model from scratch."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What training makes of a dataset's pictures: crops, mosaics, pasted instances, other light.
+"""What training makes of a dataset's pictures: crops, mosaics, pasted instances, changed colours.
 
 torchvision.transforms.v2 does the cropping, flipping and colouring. Pasting instances of one picture into
 another is the simple copy-paste of Ghiasi et al. (arXiv:2012.07177).
@@ -27,15 +27,15 @@ Example = tuple[Tensor, dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly pictures are changed. All chances are in [0, 1].
+    """How strongly pictures are changed. All probabilities are in [0, 1].
 
     Attributes:
         area: The least and the largest part of a picture that a crop keeps, in (0, 1].
         aspect: The least and the greatest ratio of a crop's width to its height.
-        flip: Chance of a mirrored picture.
-        mosaic: Chance of four crops in one picture.
-        paste: Chance that up to three instances of another picture are pasted in; where there are none at
-            all it is at least 0.9.
+        flip: Probability of a mirrored picture.
+        mosaic: Probability of four crops in one picture.
+        paste: Probability that up to three instances of another picture are pasted in; where there
+            are none at all it is at least 0.9.
         color: How far brightness, contrast and saturation may go from 1, [0, 1]; hue goes an eighth of that.
         least_pixels: An instance with fewer is left out.
     """
@@ -58,12 +58,12 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
     """An endless supply of changed pictures; the same seed and index, the same picture.
 
     Args:
-        dataset: Pictures with truth.
+        dataset: Pictures with ground truth.
         sizes: (height, width) in pixels; all pictures of a batch have one of them.
         augmentation: How pictures are changed.
         batch_size: Pictures in a batch: index // batch_size is the batch.
         seed: Another seed, other pictures.
-        weights: float (len(dataset),), how often each picture is taken, in proportion; None: all alike.
+        weights: float (len(dataset),), how often each picture is drawn, in proportion; None: all alike.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ def show_training(
     *,
     score_threshold: float = 0.5,
 ) -> Figure:
-    """The losses so far, each a mean over the last steps; with a picture and what the model says about it.
+    """Plot the losses so far, each a mean over the last steps; with an image and what the model finds in it.
 
     Args:
         losses: float (step, 5), the columns `LOSSES`.

@@ -15,7 +15,11 @@ from ..models.zoo import categories_of
 
 
 def freeze(model: MaskRCNN, names: Collection[str]) -> None:
-    """Let the named parts learn nothing, and all others learn.
+    """Let the named parts learn nothing, and all others learn, in place.
+
+    Args:
+        model: A torchvision MaskRCNN.
+        names: Of those that `parts` names.
 
     Raises:
         ValueError: There is no such part, or nothing would be left to learn.
@@ -34,7 +38,7 @@ def freeze(model: MaskRCNN, names: Collection[str]) -> None:
 
 
 def learning_parts(model: MaskRCNN) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters that learn, each once: those of the body, and all others."""
+    """The parameters that learn, each once: (those of the body, all others)."""
     known = parts(model)
     body = [
         parameter
@@ -50,12 +54,15 @@ def learning_parts(model: MaskRCNN) -> tuple[list[nn.Parameter], list[nn.Paramet
 def with_categories(model: MaskRCNN, categories: tuple[str, ...]) -> MaskRCNN:
     """A copy of a model whose two predictors know other categories.
 
-    Rows of categories that both know, the background among them, are kept; the others begin at random, from
-    torch's own chance.
+    Rows of categories that both know, the background among them, are kept; the others begin as torch
+    draws them.
 
     Args:
         model: A torchvision MaskRCNN of any categories.
         categories: Names indexed by label, [0] the background.
+
+    Returns:
+        A MaskRCNN on the same device, in the same mode; the one that was given stays as it is.
     """
     copied = copy.deepcopy(model)
     before, heads = categories_of(model), copied.roi_heads

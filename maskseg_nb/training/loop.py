@@ -21,8 +21,18 @@ from .settings import TrainingSettings
 LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")
 
 
-class Run:
-    """The weights, their average and the optimiser's memory, between two steps."""
+class TrainingState:
+    """The weights, their average and the optimiser's memory, between two steps.
+
+    Args:
+        learner: In training mode, its frozen parts chosen; it is changed in place.
+        settings: How to train.
+        pictures: How many there are to learn from.
+
+    Attributes:
+        losses: float32 (5,) per step, the columns `LOSSES`.
+        identity: What must be the same for a training to resume.
+    """
 
     def __init__(self, learner: MaskRCNN, settings: TrainingSettings, pictures: int) -> None:
         self.learner, self.settings = learner, settings
@@ -63,8 +73,12 @@ class Run:
         kept = min(self.settings.ema, (1 + int(count)) / (10 + int(count)))
         return torch.lerp(new, average, kept)
 
-    def take(self, batch: list[Example]) -> None:
-        """One step: losses, gradients, weights, average."""
+    def learn_from(self, batch: list[Example]) -> None:
+        """One step: losses, gradients, weights, average.
+
+        Raises:
+            TrainingError: A loss or the gradient is not finite; the weights are those of before.
+        """
         device = next(self.learner.parameters()).device
         images = [image.to(device) for image, _ in batch]
         targets = [{name: part.to(device) for name, part in target.items()} for _, target in batch]
@@ -85,7 +99,7 @@ class Run:
             wrong = [name for name in LOSSES if not torch.isfinite(losses[name])] or ["the gradient"]
             raise TrainingError(
                 f"{', '.join(wrong)} is not finite in step {self.step + 1}: the weights ran away. The last "
-                "checkpoint in the folder is of before; begin anew with a lower learning_rate"
+                "checkpoint in the folder is of before; start from scratch with a lower learning_rate"
             )
         self.optimizer.step()
         self.averaged.update_parameters(self.learner)

@@ -9,22 +9,24 @@ import torch
 import torchvision
 
 from ..evaluation.evaluate import Evaluation
-from .loop import Run
+from .loop import TrainingState
 
 
-def model_card(run: Run, labels: list[np.ndarray], evaluation: Evaluation | None, notes: str) -> str:
+def model_card(
+    state: TrainingState, labels: list[np.ndarray], evaluation: Evaluation | None, notes: str
+) -> str:
     """A model card in Markdown: what the model finds, what it learned from, how, and how good it is.
 
     Args:
-        run: The training.
+        state: The training, after its last step.
         labels: Each training picture's labels, int64 (K,).
-        evaluation: On pictures that were held out.
+        evaluation: On the validation set; None where there is none.
         notes: Markdown of the author's own.
     """
-    model, settings = run.model, run.identity["settings"]
+    model, settings = state.model, state.identity["settings"]
     names, transform = model.categories, model.transform
     counts = np.bincount(np.concatenate(labels), minlength=len(names))
-    last = np.array(run.losses)[-50:].sum(axis=1).mean()
+    last = np.array(state.losses)[-50:].sum(axis=1).mean()
     rows = "\n".join(f"| {name} | {value} |" for name, value in flat(settings).items())
     return f"""# Model card
 
@@ -45,7 +47,7 @@ Its input's short side is scaled to {transform.min_size[-1]} pixels, the longest
 
 ## How it was trained
 
-Mean loss of the last {min(50, len(run.losses))} steps: {last:.3f}.
+Mean loss of the last {min(50, len(state.losses))} steps: {last:.3f}.
 
 | setting | value |
 |---|---|

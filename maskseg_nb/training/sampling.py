@@ -8,15 +8,15 @@ import torch
 
 
 def repeat_factors(labels: list[np.ndarray], rare: float = 0.5, empty: float = 0.5) -> np.ndarray:
-    """How often each picture should be taken so that rare categories are seen more: float64 (N,).
+    """How often each picture is drawn, in proportion, so that rare categories are seen more: float64 (N,).
 
     The repeat factor of LVIS (arXiv:1908.03195): sqrt(rare / f) for a category that is in a part f < `rare`
     of the pictures, else 1; a picture has the greatest one of its categories.
 
     Args:
         labels: Each picture's labels, int64 (K,).
-        rare: In (0, 1].
-        empty: Of pictures with nothing in them.
+        rare: Categories in a smaller part of the pictures than this are repeated, (0, 1].
+        empty: The factor of pictures with nothing in them.
     """
     present = [set(row.tolist()) for row in labels]
     categories = set().union(*present)
@@ -27,7 +27,7 @@ def repeat_factors(labels: list[np.ndarray], rare: float = 0.5, empty: float = 0
 
 @contextlib.contextmanager
 def seeded(*numbers: int) -> Iterator[None]:
-    """torch's chance, on the CPU, as these numbers say; what it was before is what it is afterwards."""
+    """Seed torch's random numbers on the CPU for a `with` block; afterwards they go on as before."""
     state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(state >> np.uint64(1)))

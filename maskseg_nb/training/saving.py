@@ -1,4 +1,4 @@
-"""What a training writes: a checkpoint to go on from, the weights, and a model card beside them."""
+"""What a training writes: a checkpoint to resume from, the weights, and a model card beside them."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from .._shared.files import whole_file, write_whole
 from ..errors import ModelError, TrainingError, cannot_write, quoted
 from ..models.checkpoints import read_state
 from ..models.details import metadata_of
-from .loop import Run
+from .loop import TrainingState
 from .model_card import flat
 
 CHECKPOINT, WEIGHTS, CARD = "checkpoint.safetensors", "model.safetensors", "model.md"
@@ -26,7 +26,7 @@ class Checkpoint:
 
     Args:
         folder: Where it is or will be.
-        identity: What must be the same for a training to go on: settings, categories, number of pictures.
+        identity: What must be the same for a training to resume: settings, categories, number of pictures.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
@@ -34,21 +34,21 @@ class Checkpoint:
         self.step = 0
         self._identity = json.dumps(identity, sort_keys=True)
 
-    def save(self, run: Run) -> None:
+    def save(self, state: TrainingState) -> None:
         """Replace the checkpoint by the training's present state.
 
         Raises:
             TrainingError: It cannot be written; the one before it is still there.
         """
-        state = {f"learner.{key}": value for key, value in run.learner.state_dict().items()}
-        state |= {f"averaged.{key}": value for key, value in run.averaged.state_dict().items()}
-        for number, memory in run.optimizer.state_dict()["state"].items():
-            state |= {f"optimizer.{number}.{name}": value for name, value in memory.items()}
-        state["losses"] = torch.from_numpy(np.array(run.losses, np.float32))
-        _write(self.path, state, {"identity": self._identity})
-        self.step = len(run.losses)
+        tensors = {f"learner.{key}": value for key, value in state.learner.state_dict().items()}
+        tensors |= {f"averaged.{key}": value for key, value in state.averaged.state_dict().items()}
+        for number, memory in state.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in memory.items()}
+        tensors["losses"] = torch.from_numpy(np.array(state.losses, np.float32))
+        _write(self.path, tensors, {"identity": self._identity})
+        self.step = len(state.losses)
 
-    def restore(self, run: Run) -> None:
+    def restore(self, state: TrainingState) -> None:
         """Set a training to the checkpoint's state, where there is one.
 
         Raises:
@@ -57,24 +57,24 @@ class Checkpoint:
         if not self.path.exists():
             return
         try:
-            state, metadata = read_state(self.path)
+            tensors, metadata = read_state(self.path)
         except ModelError as error:
-            raise TrainingError(f"{error}; or begin anew with resume=False") from None
+            raise TrainingError(f"{error}; or start from scratch with resume=False") from None
         if metadata.get("identity") != self._identity:
             raise TrainingError(
                 f"{quoted(self.path)} is of a training with {self._difference(metadata)}; "
-                "give another folder, or begin anew with resume=False"
+                "give another folder, or start from scratch with resume=False"
             )
-        run.learner.load_state_dict(_below(state, "learner."))
-        run.averaged.load_state_dict(_below(state, "averaged."))
+        state.learner.load_state_dict(_below(tensors, "learner."))
+        state.averaged.load_state_dict(_below(tensors, "averaged."))
         memory: dict[int, dict[str, Tensor]] = {}
-        for key, value in _below(state, "optimizer.").items():
+        for key, value in _below(tensors, "optimizer.").items():
             number, name = key.split(".")
             memory.setdefault(int(number), {})[name] = value
-        groups = run.optimizer.state_dict()["param_groups"]
-        run.optimizer.load_state_dict({"state": memory, "param_groups": groups})
-        run.losses[:] = list(state["losses"].numpy())
-        self.step = len(run.losses)
+        groups = state.optimizer.state_dict()["param_groups"]
+        state.optimizer.load_state_dict({"state": memory, "param_groups": groups})
+        state.losses[:] = list(tensors["losses"].numpy())
+        self.step = len(state.losses)
 
     def _difference(self, metadata: dict[str, str]) -> str:
         """The first setting that is another, as "steps 600 instead of 400"."""

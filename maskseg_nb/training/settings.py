@@ -11,9 +11,11 @@ from .augmentation import Augmentation
 class TrainingSettings:
     """How to train. The defaults are those of `street`'s own recipe, but for the number of steps.
 
+    A checkpoint holds these values under these names: another name is another training.
+
     Attributes:
         steps: Changes of the weights.
-        batch_size: Pictures a step.
+        batch_size: Pictures per step.
         learning_rate: AdamW's, at its highest; the body's is `body_share` of it.
         body_share: In [0, 1].
         weight_decay: AdamW's.
@@ -25,10 +27,14 @@ class TrainingSettings:
         input_size: What the trained model resizes its input to: the short side, and the longest at most, in
             pixels; None: as the model that it began from.
         sizes: (height, width) in pixels of the pictures that are learned from; None: around the input size.
-        rois: Boxes a picture that the two heads learn from, at most.
+        rois: Boxes per picture that the two heads learn from, at most.
         rare: A category in a smaller part of the pictures than this is shown more often, (0, 1].
-        seed: Another seed, other chance.
+        seed: Another seed, other random numbers.
         save_every: Steps between two checkpoints.
+        augmentation: How pictures are changed.
+
+    Raises:
+        ValueError: A number is out of range.
     """
 
     steps: int = 600
@@ -69,6 +75,6 @@ class TrainingSettings:
             )
 
     def rate(self, step: int) -> float:
-        """The learning rate's part of its highest, at a step from 0 on, (0, 1]."""
+        """The learning rate as a part of its highest, (0, 1], at a step counted from 0."""
         rising = min(1.0, (step + 1) / self.warm_up) if self.warm_up else 1.0
         return max(rising * (0.5 + 0.5 * math.cos(math.pi * step / self.steps)), 0.01)

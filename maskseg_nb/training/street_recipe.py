@@ -66,11 +66,11 @@ THIRD = replace(
 )
 # And again: the losses still fell at the third one's end.
 FOURTH = replace(THIRD, steps=4600, augmentation=Augmentation(mosaic=0.3, paste=0.5))
-STAGES = (FIRST, SECOND, THIRD, FOURTH)
+PHASES = (FIRST, SECOND, THIRD, FOURTH)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train the shipped model anew, or go on with a training that was interrupted.
+    """Train the shipped model from scratch, or resume a training that was interrupted.
 
     Returns:
         The exit status: 0, or 1 where data, weights, folder or a number are not as they should be.
@@ -80,24 +80,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="a folder with images/ and instances.json")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints, weights and card go")
     parser.add_argument("--held-out", type=int, default=0, help="evaluate on so many of the pictures")
-    steps = [stage.steps for stage in STAGES]
+    steps = [phase.steps for phase in PHASES]
     parser.add_argument(
-        "--steps", type=int, nargs=len(steps), default=steps, help="of each stage: %(default)s"
+        "--steps", type=int, nargs=len(steps), default=steps, help="of each phase: %(default)s"
     )
     options = parser.parse_args(arguments)
     try:
         learned, held_out = learned_and_held_out(options.data, options.held_out)
         decoded = PictureList(list(CheckedDataset.of(learned, progress=False)))  # read once
         model = from_imagenet(learned.categories)
-        for stage, (settings, steps) in enumerate(zip(STAGES, options.steps, strict=True), 1):
+        for phase, (settings, steps) in enumerate(zip(PHASES, options.steps, strict=True), 1):
             trained = train(
                 model,
                 decoded,
-                options.out / f"stage{stage}",
+                options.out / f"stage{phase}",  # the folders' old name: what was interrupted there resumes
                 replace(settings, steps=steps),
                 held_out=held_out if len(held_out) else None,
                 workers=1,
-                notes=f"Stage {stage} of {len(STAGES)}. The body began from the ImageNet weights of "
+                notes=f"Phase {phase} of {len(PHASES)}. The body began from the ImageNet weights of "
                 f"{IMAGENET.replace('_', '-')} (Apache-2.0).",
             )
             model = trained.model
@@ -113,7 +113,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def learned_and_held_out(folder: Path, held_out: int) -> tuple[Part, Part]:
-    """The pictures of a folder with images/ and instances.json, so many of them held out; always the same.
+    """Split the pictures of a folder with images/ and instances.json, always the same way.
+
+    Args:
+        folder: In COCO's format.
+        held_out: How many pictures go into the validation set.
+
+    Returns:
+        The training set and the validation set.
 
     Raises:
         DatasetError: The folder cannot be read as a dataset.
@@ -125,13 +132,13 @@ def learned_and_held_out(folder: Path, held_out: int) -> tuple[Part, Part]:
 
 
 def calibrate(model: MaskRCNN) -> None:
-    """Make scores less sure, all alike: the odds of an object against nothing are divided by `TOO_SURE`."""
+    """Lower all scores alike, in place: the odds of an object against nothing are divided by `TOO_SURE`."""
     with torch.no_grad():
         model.roi_heads.box_predictor.cls_score.bias[0] += math.log(TOO_SURE)
 
 
 def from_imagenet(categories: tuple[str, ...] = MODELS["street"].categories) -> MaskRCNN:
-    """`street` as it begins: a body that knows ImageNet, and everything else at random, always the same.
+    """`street` as it begins: a body that knows ImageNet, everything else random, always the same.
 
     Raises:
         ModelError: The package with the ImageNet weights is not installed.

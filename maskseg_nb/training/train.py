@@ -1,12 +1,7 @@
-"""Fine-tuning: torchvision's own losses, minimised step by step on changed pictures of a dataset.
-
-    python -m maskseg_nb.training street --data FOLDER --out FOLDER
-
-trains the shipped model again from ImageNet weights; see `street_recipe`.
-"""
+"""`train`: torchvision's own losses, minimised step by step on augmented images of a dataset."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +21,7 @@ from ..models.loading import load_model
 from ..models.own_model import check_readable
 from .augmentation import Example, TrainingPictures
 from .fine_tuning import freeze, with_categories
-from .loop import LOSSES, Run
+from .loop import LOSSES, TrainingState
 from .model_card import model_card
 from .sampling import repeat_factors, seeded
 from .saving import WEIGHTS, Checkpoint, save_card, save_weights
@@ -58,7 +53,7 @@ class Trained:
         model: Ready for `predict`: as `load_model(path)` gives it.
         path: Its weights; the model card `model.md` is beside them.
         losses: float32 (steps, 5), the columns `LOSSES`.
-        evaluation: On the pictures that were held out; None where there were none.
+        evaluation: On the validation set; None where there was none.
     """
 
     model: MaskRCNN
@@ -82,17 +77,17 @@ def train(
     """Fine-tune a model on a dataset.
 
     The dataset's categories decide what the new model knows; where they are others than the model's, its two
-    predictors are replaced. A training that was interrupted goes on from its last checkpoint when it is
-    called again, to the same losses.
+    predictors are replaced. After an interrupt the same call resumes from the last checkpoint, and ends with
+    the same losses.
 
     Args:
         model: A torchvision MaskRCNN; it stays as it is.
-        dataset: Pictures with truth. Crowds are painted grey, instances of a few pixels left out.
+        dataset: Pictures with ground truth. Crowds are painted grey, instances of a few pixels left out.
         folder: Where checkpoints, weights and model card go; made where it is missing.
         settings: How to train; None takes the defaults.
-        held_out: Pictures that are not learned from; at the end the model is evaluated on them, and the
-            figures go into the model card.
-        resume: False begins anew and replaces what an earlier training left in the folder.
+        held_out: The validation set, of pictures that are not learned from; at the end the model is
+            evaluated on it, and the metrics go into the model card.
+        resume: False starts from scratch and replaces what an earlier training left in the folder.
         watch: Called after every step; None shows a progress bar.
         workers: Processes that prepare pictures; 0 prepares them here.
         notes: Markdown for the model card, such as where the pictures came from.
@@ -102,8 +97,8 @@ def train(
 
     Raises:
         DatasetError: There is nothing to learn from, a picture contradicts its ground truth, or categories
-            have names that no checkpoint can hold; the pictures that are held out are checked, too, before
-            the first step.
+            have names that no checkpoint can hold; the validation set is checked, too, before the first
+            step.
         TypeError, ValueError: A picture is not as it should be; the message names its index.
         TrainingError: A loss is not finite, the folder cannot be written, another training is writing into
             it, the checkpoint in it is of another training, or `load_model` could not read what would come
@@ -113,37 +108,32 @@ def train(
     settings = settings or TrainingSettings()
     pictures = CheckedDataset.of(dataset)
     labels = _labels(pictures, settings.augmentation.least_pixels)
-    judged = to_judge(held_out, pictures.categories)[1] if held_out else None
-    with locked(Path(folder), "training", TrainingError):
+    validation = to_judge(held_out, pictures.categories)[1] if held_out else None
+    target = Path(folder)
+
+    def prepare_loop_finish() -> Trained:
+        state = _prepare(model, pictures, settings)
+        checkpoint = Checkpoint(target, state.identity)
+        if resume:
+            checkpoint.restore(state)
+        _loop(state, checkpoint, _batches(pictures, labels, state, workers), watch)
+        return _finish(state, target, labels, validation, notes, progress=not watch)
+
+    with locked(target, "training", TrainingError):
         return within_memory(
-            lambda: _train(
-                model, pictures, labels, judged, Path(folder), settings, resume, watch, workers, notes
-            ),
+            prepare_loop_finish,
             "not enough memory to train; lower batch_size, sizes or rois. The last checkpoint is kept",
             TrainingError,
         )
 
 
-def _train(
-    model: MaskRCNN,
-    dataset: CheckedDataset,
-    labels: list[np.ndarray],
-    held_out: CheckedDataset | None,
-    folder: Path,
-    settings: TrainingSettings,
-    resume: bool,
-    watch: Callable[[Progress], None] | None,
-    workers: int,
-    notes: str,
-) -> Trained:
-    """`train`, when everything is checked and the folder is held."""
+def _prepare(model: MaskRCNN, dataset: CheckedDataset, settings: TrainingSettings) -> TrainingState:
+    """A training before its first step, of which it is certain that `load_model` can read what comes out."""
     with seeded(settings.seed, 2):
         learner = with_categories(model, dataset.categories).train()
     if settings.input_size:
-        learner.transform.min_size, learner.transform.max_size = (
-            settings.input_size[:1],
-            settings.input_size[1],
-        )
+        short, longest = settings.input_size
+        learner.transform.min_size, learner.transform.max_size = (short,), longest
     freeze(learner, settings.freeze)
     try:
         check_readable(learner, WEIGHTS)
@@ -151,39 +141,48 @@ def _train(
         raise TrainingError(
             f"load_model could not read what would come out of this training: {error}"
         ) from None
-    run = Run(learner, settings, len(dataset))
-    checkpoint = Checkpoint(folder, run.identity)
-    if resume:
-        checkpoint.restore(run)
-    pictures = TrainingPictures(
-        dataset,
-        settings.sizes or _sizes_around(learner.transform.min_size[-1]),
-        settings.augmentation,
-        settings.batch_size,
-        settings.seed,
-        repeat_factors(labels, settings.rare),
-    )
-    bar = tqdm(
-        total=settings.steps, initial=run.step, desc="Training", unit="step", disable=watch is not None
-    )
+    return TrainingState(learner, settings, len(dataset))
+
+
+def _loop(
+    state: TrainingState,
+    checkpoint: Checkpoint,
+    batches: Iterable[list[Example]],
+    watch: Callable[[Progress], None] | None,
+) -> None:
+    """Learn from batch after batch; every so many steps, and after the last one, save a checkpoint."""
+    steps, every = state.settings.steps, state.settings.save_every
+    bar = tqdm(total=steps, initial=state.step, desc="Training", unit="step", disable=watch is not None)
     try:
         with bar:
-            for batch in _batches(pictures, run, workers):
-                run.take(batch)
-                if run.step % settings.save_every == 0 or run.step == settings.steps:
-                    checkpoint.save(run)
-                bar.set_postfix(loss=f"{run.losses[-1].sum():.2f}", refresh=False)
+            for batch in batches:
+                state.learn_from(batch)
+                if state.step % every == 0 or state.step == steps:
+                    checkpoint.save(state)
+                bar.set_postfix(loss=f"{state.losses[-1].sum():.2f}", refresh=False)
                 bar.update()
                 if watch:
-                    watch(Progress(run.step, settings.steps, np.array(run.losses), run.model))
+                    watch(Progress(state.step, steps, np.array(state.losses), state.model))
     except KeyboardInterrupt:
-        print(f"Stopped after step {run.step}; the same call goes on after step {checkpoint.step}.")
+        print(f"Stopped after step {state.step}; the same call goes on after step {checkpoint.step}.")
         raise
-    path = save_weights(run.model, folder)
+
+
+def _finish(
+    state: TrainingState,
+    folder: Path,
+    labels: list[np.ndarray],
+    validation: CheckedDataset | None,
+    notes: str,
+    *,
+    progress: bool,
+) -> Trained:
+    """Write the weights, evaluate what `load_model` makes of them, and write the model card."""
+    path = save_weights(state.model, folder)
     trained = load_model(path)  # the very one that everybody else will load
-    evaluation = evaluate(trained, held_out, progress=not watch) if held_out else None
-    save_card(model_card(run, labels, evaluation, notes), folder)
-    return Trained(trained, path, np.array(run.losses, np.float32).reshape(-1, len(LOSSES)), evaluation)
+    evaluation = evaluate(trained, validation, progress=progress) if validation else None
+    save_card(model_card(state, labels, evaluation, notes), folder)
+    return Trained(trained, path, np.array(state.losses, np.float32).reshape(-1, len(LOSSES)), evaluation)
 
 
 def _labels(dataset: CheckedDataset, least_pixels: int) -> list[np.ndarray]:
@@ -208,10 +207,20 @@ def _sizes_around(short: int) -> tuple[tuple[int, int], ...]:
     return tuple(sizes)
 
 
-def _batches(pictures: TrainingPictures, run: Run, workers: int) -> Iterator[list[Example]]:
-    size = run.settings.batch_size
-    left = range(run.step * size, run.settings.steps * size)
-    ahead = 4 if workers else None
-    yield from DataLoader(
-        Subset(pictures, left), size, num_workers=workers, collate_fn=list, prefetch_factor=ahead
+def _batches(
+    dataset: CheckedDataset, labels: list[np.ndarray], state: TrainingState, workers: int
+) -> Iterable[list[Example]]:
+    """The batches of all steps that are left."""
+    settings = state.settings
+    pictures = TrainingPictures(
+        dataset,
+        settings.sizes or _sizes_around(state.learner.transform.min_size[-1]),
+        settings.augmentation,
+        settings.batch_size,
+        settings.seed,
+        repeat_factors(labels, settings.rare),
     )
+    size = settings.batch_size
+    left = Subset(pictures, range(state.step * size, settings.steps * size))
+    ahead = 4 if workers else None
+    return DataLoader(left, size, num_workers=workers, collate_fn=list, prefetch_factor=ahead)

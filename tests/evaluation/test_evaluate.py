@@ -19,8 +19,8 @@ from maskseg_nb.data.shapes import CATEGORIES, ShapesDataset
 from maskseg_nb.data.truth import Truth
 from maskseg_nb.errors import DatasetError
 from maskseg_nb.evaluation import detections as found_module
-from maskseg_nb.evaluation.coco_metrics import FIGURES
-from maskseg_nb.evaluation.detections import Found, FoundFile, picture_key
+from maskseg_nb.evaluation.coco_metrics import METRICS
+from maskseg_nb.evaluation.detections import DetectionsCache, EncodedDetections, picture_key
 from maskseg_nb.evaluation.evaluate import evaluate
 from maskseg_nb.models.loading import load_model
 from maskseg_nb.models.street import street as build_street
@@ -73,7 +73,7 @@ def nearly_right(dataset, seed=0):
                 labels.append(label if random.random() < 0.8 else random.integers(1, len(CATEGORIES)))
         stack = np.array(masks, bool).reshape(-1, *truth.image_size)
         made = Truth.from_masks(stack, labels, CATEGORIES)
-        found[picture_key(image)] = Found(
+        found[picture_key(image)] = EncodedDetections(
             made.boxes + random.normal(0, 1, made.boxes.shape),
             made.labels,
             np.sort(random.random(len(made)))[::-1],
@@ -90,11 +90,11 @@ def guesser(monkeypatch):
     def use(found):
         asked = []
 
-        def by(model, image, categories, mask_threshold):
+        def predict(model, image, categories, mask_threshold):
             asked.append(picture_key(image))
             return found[picture_key(image)]
 
-        monkeypatch.setattr(found_module.Found, "by", by)
+        monkeypatch.setattr(found_module.EncodedDetections, "predict", predict)
         return asked
 
     return use
@@ -123,7 +123,7 @@ def as_results(evaluation, kind):
     """COCO's results format, through JSON."""
     rows = []
     for picture in evaluation.pictures:
-        found = picture.found
+        found = picture.detections
         for box, label, score, rle in zip(found.boxes, found.labels, found.scores, found.rles, strict=True):
             row = {"image_id": picture.image_id, "category_id": int(label), "score": float(score)}
             if kind == "segm":
@@ -139,7 +139,7 @@ def assert_same_as_the_plain_script(evaluation, dataset, folder):
     labels = [dataset.categories.index(name) for name in evaluation.judged]
     for kind, figures in (("segm", evaluation.masks), ("bbox", evaluation.boxes)):
         expected = plain_script(folder, as_results(evaluation, kind), kind, labels)
-        assert list(figures) == list(FIGURES)
+        assert list(figures) == list(METRICS)
         np.testing.assert_allclose(list(figures.values()), expected, rtol=0, atol=1e-9)
 
 
@@ -188,7 +188,7 @@ def test_the_truth_given_as_the_answer_scores_one(guesser, shape_model):
 
 
 def of_truth(image, truth, score=0.9):
-    return Found(
+    return EncodedDetections(
         truth.boxes,
         truth.labels.copy(),
         np.full(len(truth), score),
@@ -210,8 +210,8 @@ def test_confusion_counts_every_object_once_and_every_judged_instance_once(guess
         for picture, (_, truth) in zip(evaluation.pictures, dataset, strict=True):
             np.add.at(objects, truth.labels[~truth.crowd] - 1, 1)
             judged = np.array([str(outcome) != "not judged" for outcome in picture.match.outcomes], bool)
-            sure = picture.found.scores >= threshold
-            np.add.at(said, picture.found.labels[judged & sure] - 1, 1)
+            sure = picture.detections.scores >= threshold
+            np.add.at(said, picture.detections.labels[judged & sure] - 1, 1)
         assert matrix[:-1].sum(axis=1).tolist() == objects.tolist()
         assert matrix[:, :-1].sum(axis=0).tolist() == said.tolist()
         assert matrix[-1, -1] == 0
@@ -260,7 +260,7 @@ def test_a_category_that_was_not_judged_has_no_curve(street, photographs):
 
 def test_its_text_tells_the_twelve_and_every_category_that_occurs(street, photographs):
     text = str(evaluate(street, photographs, progress=False))
-    assert all(name in text for name in (*FIGURES, "person"))
+    assert all(name in text for name in (*METRICS, "person"))
     assert "motorcycle" not in text  # there is none in the photographs
 
 
@@ -353,12 +353,13 @@ def test_what_is_no_line_of_the_cache_is_passed_over_and_kept(guesser, shape_mod
 APPEND = """
 import sys
 import numpy as np
-from maskseg_nb.evaluation.detections import Found, FoundFile
-kept = FoundFile(sys.argv[1], "x")
+from maskseg_nb.evaluation.detections import DetectionsCache, EncodedDetections
+kept = DetectionsCache(sys.argv[1], "x")
 print("open", flush=True)
 for number in range(150):
     rles = [{"size": [100, 100], "counts": "a" * 400}] * 30
-    kept.add(Found(np.ones((30, 4)), np.ones(30, int), np.ones(30), rles, f"{sys.argv[2]}{number}"))
+    name = f"{sys.argv[2]}{number}"
+    kept.add(EncodedDetections(np.ones((30, 4)), np.ones(30, int), np.ones(30), rles, name))
 """
 
 
@@ -369,11 +370,11 @@ def test_two_evaluations_that_write_and_one_that_opens_the_cache_lose_no_line(tm
     for writer in writers:
         assert writer.stdout.readline() == b"open\n"
     while any(writer.poll() is None for writer in writers):
-        FoundFile(tmp_path, "x")
+        DetectionsCache(tmp_path, "x")
     for writer in writers:
         assert writer.wait() == 0
         writer.stdout.close()
-    pictures = {found.picture for found in FoundFile(tmp_path, "x").rows}
+    pictures = {found.picture for found in DetectionsCache(tmp_path, "x").rows}
     assert pictures == {f"{name}{number}" for name in "ab" for number in range(150)}
 
 
@@ -419,7 +420,7 @@ def test_a_picture_without_objects_counts_what_was_found_there_against(guesser, 
     bare = np.zeros_like(image)
     nobody = Truth.from_masks(np.zeros((0, *truth.image_size), bool), [], CATEGORIES, image_id=1)
     one = of_truth(image, truth)
-    false = Found(one.boxes, one.labels, one.scores + 0.05, one.rles, picture_key(bare))
+    false = EncodedDetections(one.boxes, one.labels, one.scores + 0.05, one.rles, picture_key(bare))
     guesser({picture_key(image): one, picture_key(bare): false})
     dataset = PictureList([(image, truth), (bare, nobody)])
     evaluation = evaluate(shape_model, dataset, progress=False)

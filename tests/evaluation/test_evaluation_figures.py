@@ -102,7 +102,7 @@ def test_a_mark_out_of_range_is_a_value_error(evaluation):
 def drawn(street, evaluation):
     image, truth = voc_photograph()[0]
     truth = truth.only(evaluation.judged)
-    instances = evaluation.pictures[0].found.instances(truth.categories, truth.image_size, 0.5)
+    instances = evaluation.pictures[0].detections.instances(truth.categories, truth.image_size, 0.5)
     found = match(instances, truth)
     return image, truth, instances, found
 

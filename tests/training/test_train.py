@@ -25,7 +25,7 @@ from maskseg_nb.models.backbones import parts
 from maskseg_nb.models.details import metadata_of
 from maskseg_nb.training.augmentation import Augmentation, TrainingPictures
 from maskseg_nb.training.fine_tuning import with_categories
-from maskseg_nb.training.loop import LOSSES, Run
+from maskseg_nb.training.loop import LOSSES, TrainingState
 from maskseg_nb.training.sampling import repeat_factors, seeded
 from maskseg_nb.training.saving import _half, save_weights
 from maskseg_nb.training.settings import TrainingSettings
@@ -126,7 +126,7 @@ def test_boxes_keep_their_fractions_of_a_pixel(street, monkeypatch):
     made = settings(sizes=((320, 320),))
     learner = with_categories(street, CATEGORIES).train()
     batch = [TrainingPictures(DATA, made.sizes, Augmentation.none(), 2, 0)[n] for n in range(2)]
-    Run(learner, made, len(DATA)).take(batch)
+    TrainingState(learner, made, len(DATA)).learn_from(batch)
     assert seen == {("encode", torch.float32), ("decode", torch.float32)}
 
 
@@ -291,7 +291,7 @@ def test_an_interrupt_in_the_middle_of_a_step_goes_on_to_the_same_losses(
     street, tmp_path, whole, monkeypatch
 ):
     """Between the new weights and their average: the worst moment."""
-    average, calls = Run._average, []
+    average, calls = TrainingState._average, []
 
     def interrupt(self, *arguments):
         calls.append(self.step)
@@ -299,7 +299,7 @@ def test_an_interrupt_in_the_middle_of_a_step_goes_on_to_the_same_losses(
             raise KeyboardInterrupt
         return average(self, *arguments)
 
-    monkeypatch.setattr(Run, "_average", interrupt)
+    monkeypatch.setattr(TrainingState, "_average", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(street, tmp_path)
     monkeypatch.undo()
@@ -316,7 +316,7 @@ def test_a_finished_training_is_only_written_again(street, tmp_path, whole):
     assert states_equal(first.model, again.model) and np.array_equal(again.losses, whole.losses)
 
 
-def test_resume_false_begins_anew(street, tmp_path, whole):
+def test_resume_false_starts_from_scratch(street, tmp_path, whole):
     run(street, tmp_path, steps=2, seed=7)
     again = run(street, tmp_path, resume=False)
     assert np.array_equal(again.losses, whole.losses)
@@ -334,7 +334,7 @@ def test_a_checkpoint_of_another_training_is_refused_and_kept(street, tmp_path, 
     run(street, tmp_path, steps=2)
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
     with pytest.raises(
-        TrainingError, match=f"{said}.*; give another folder, or begin anew with resume=False"
+        TrainingError, match=f"{said}.*; give another folder, or start from scratch with resume=False"
     ):
         run(street, tmp_path, **{"steps": 2, **changed})
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
@@ -345,7 +345,9 @@ def test_a_damaged_checkpoint_is_one_clear_error(street, tmp_path, damage):
     run(street, tmp_path, steps=1)
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:-5000] if damage is None else damage)
-    with pytest.raises(TrainingError, match="not a whole safetensors file.*begin anew with resume=False"):
+    with pytest.raises(
+        TrainingError, match="not a whole safetensors file.*start from scratch with resume=False"
+    ):
         run(street, tmp_path, steps=1)
     assert len(run(street, tmp_path, steps=1, resume=False).losses) == 1
 
@@ -391,12 +393,12 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(street,
             learner = spoil.run.learner
             learner.roi_heads.box_predictor.cls_score.weight.data.fill_(float("nan"))
 
-    def catch(self, *arguments, make=Run.__init__):
+    def catch(self, *arguments, make=TrainingState.__init__):
         make(self, *arguments)
         spoil.run = self
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "__init__", catch)
+        patch.setattr(TrainingState, "__init__", catch)
         with pytest.raises(
             TrainingError, match="loss_classifier.* is not finite in step 4.*lower learning_rate"
         ):
@@ -612,7 +614,7 @@ def test_another_class_of_model_is_a_type_error(tmp_path):
 def test_too_little_memory_is_a_training_error_and_the_last_checkpoint_stays(
     street, whole, tmp_path, monkeypatch
 ):
-    real, taken = Run.take, []
+    real, taken = TrainingState.learn_from, []
 
     def lacking(self, batch):
         taken.append(batch)
@@ -621,7 +623,7 @@ def test_too_little_memory_is_a_training_error_and_the_last_checkpoint_stays(
         real(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "take", lacking)
+        patch.setattr(TrainingState, "learn_from", lacking)
         with pytest.raises(TrainingError, match="not enough memory to train; lower batch_size"):
             run(street, tmp_path)
     steps = []

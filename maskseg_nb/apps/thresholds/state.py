@@ -9,9 +9,9 @@ from traitlets import Int, validate
 from ...data.checked_dataset import checked_pair
 from ...data.datasets import Dataset
 from ...data.truth import Truth
-from ...evaluation.detections import Found
+from ...evaluation.detections import EncodedDetections
 from ...evaluation.match_pictures import draw_match
-from ...evaluation.matching import Match, curve_of, match
+from ...evaluation.matching import Match, common_categories, curve_of, match
 from ...evaluation.precision_recall import Curve
 from ...mask_rcnn.instances import Instances
 from ...models.zoo import categories_of
@@ -52,8 +52,8 @@ class ThresholdState(Settings):
     def __init__(self, model: MaskRCNN, dataset: Dataset) -> None:
         super().__init__()
         self.model, self.dataset = model, dataset
-        self.judged = tuple(name for name in dataset.categories[1:] if name in categories_of(model)[1:])
-        self._found: dict[int, Found] = {}
+        self.judged = common_categories(dataset.categories, categories_of(model))
+        self._found: dict[int, EncodedDetections] = {}
         self.read, self.match_all = Link(self._read), Link(self._match_all)
         self.judge = Link(self._judge)
 
@@ -70,7 +70,7 @@ class ThresholdState(Settings):
         """A picture, its truth, and all that the model finds in it."""
         image, truth = checked_pair(self.dataset, index)
         if index not in self._found:
-            self._found[index] = Found.by(self.model, image, self.dataset.categories, 0.5)
+            self._found[index] = EncodedDetections.predict(self.model, image, self.dataset.categories, 0.5)
         found = self._found[index].instances(self.dataset.categories, truth.image_size)
         return image, truth.only(self.judged), found
 
