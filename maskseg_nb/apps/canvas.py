@@ -47,7 +47,7 @@ class Canvas:
         # No tooltip: the front end looks for a description with it, which an Image lacks, and shows nothing.
         self.pixels = np.zeros((BLOCK, BLOCK, 3), np.uint8)
         self._frame = Link(lambda shape, titles: self.draw([np.zeros(shape, np.uint8)] * len(titles), titles))
-        self._fitting = defaultdict(lambda: Link(_resized))  # panel -> what of it was resized last
+        self._fitting: dict[int, Link[np.ndarray]] = defaultdict(lambda: Link(_resized))  # a panel each
         self.corners: list[tuple[int, int]] = []
         self.panel_size = (BLOCK, BLOCK)
 
