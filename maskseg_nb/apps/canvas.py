@@ -4,6 +4,7 @@ Drawing a matplotlib figure takes tens of milliseconds; writing an array into a 
 takes one. So the frame and the titles are drawn once a picture, and a moved slider replaces a panel only.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import cv2
@@ -46,6 +47,7 @@ class Canvas:
         # No tooltip: the front end looks for a description with it, which an Image lacks, and shows nothing.
         self.pixels = np.zeros((BLOCK, BLOCK, 3), np.uint8)
         self._frame = Link(lambda shape, titles: self.draw([np.zeros(shape, np.uint8)] * len(titles), titles))
+        self._fitting: dict[int, Link[np.ndarray]] = defaultdict(lambda: Link(_resized))  # a panel each
         self.corners: list[tuple[int, int]] = []
         self.panel_size = (BLOCK, BLOCK)
 
@@ -73,20 +75,18 @@ class Canvas:
         self.pixels, self.corners, self.panel_size = pixels, corners, (height, width)
 
     def show(self, pictures: Sequence[np.ndarray], titles: Sequence[str]) -> None:
-        """The same as `draw`, in a tenth of the time where titles and size are those of the last call."""
+        """The same as `draw`, for arrays that nobody writes into: what is shown is not drawn again."""
         self._frame(pictures[0].shape, tuple(titles))
         for panel, picture in enumerate(pictures):
-            self.replace(panel, picture)
+            self._put(panel, self._fitting[panel](picture, self.panel_size))
 
     def replace(self, panel: int, picture: np.ndarray) -> None:
         """Put another picture into a panel of the drawn figure; of the size that `draw` was given."""
-        (top, left), (height, width) = self.corners[panel], self.panel_size
-        self.pixels[top : top + height, left : left + width] = _resized(picture, (height, width))
+        self._put(panel, _resized(picture, self.panel_size))
 
     def annotate(self, panel: int, text: str) -> None:
         """Write a note across the foot of a panel."""
-        (top, left), (height, width) = self.corners[panel], self.panel_size
-        self.pixels[top : top + height, left : left + width] = draw_note(self.panel(panel), text)
+        self._put(panel, draw_note(self.panel(panel), text))
 
     def panel(self, index: int) -> np.ndarray:
         """A copy of a panel's pixels, uint8 (h, w, 3) RGB."""
@@ -115,6 +115,10 @@ class Canvas:
         pixels = np.vstack([self.pixels, *(canvas.pixels for canvas in below)])
         half = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         return encoded(".png", half, (cv2.IMWRITE_PNG_COMPRESSION, 9))
+
+    def _put(self, panel: int, pixels: np.ndarray) -> None:
+        (top, left), (height, width) = self.corners[panel], self.panel_size
+        self.pixels[top : top + height, left : left + width] = pixels
 
     def _fit(self, shape: tuple[int, ...]) -> tuple[int, int]:
         scale = min(self._limits[0] / shape[0], self._limits[1] / shape[1])

@@ -25,6 +25,38 @@ def test_replacing_a_panel_gives_the_figure_that_drawing_anew_gives(shape):
     np.testing.assert_array_equal(canvas.pixels, anew.pixels)
 
 
+def test_showing_pictures_one_after_the_other_gives_what_drawing_each_anew_gives():
+    titles = ["Original", "Segmented"]
+    left, right, other = (picture(375, 500, seed) for seed in range(3))
+    canvas = Canvas()
+    for pictures, names in (
+        ([left, right], titles),
+        ([left, other], titles),
+        ([left, other], ["Original", "another title"]),
+        ([picture(60, 90), picture(60, 90, 4)], titles),
+        ([left, right], titles),
+    ):
+        canvas.show(pictures, names)
+        anew = Canvas()
+        anew.draw(pictures, names)
+        np.testing.assert_array_equal(canvas.pixels, anew.pixels)
+        canvas.annotate(1, "Nothing scores 0.90 or more.")  # gone at the next picture
+
+
+@pytest.mark.parametrize("part", ["Figure", "cv2.resize"])
+def test_what_is_shown_already_is_not_drawn_again(part, monkeypatch):
+    canvas, left = Canvas(), picture(375, 500)
+    canvas.show([left, left], ["Original", "Segmented"])
+    before = canvas.pixels.copy()
+
+    def fail(*arguments, **options):
+        raise AssertionError("must not be drawn")
+
+    monkeypatch.setattr(f"maskseg_nb.apps.canvas.{part}", fail)
+    canvas.show([left, left], ["Original", "Segmented"])
+    np.testing.assert_array_equal(canvas.pixels, before)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_equal_panels_stay_equal_through_jpeg(shape):
     canvas = Canvas()

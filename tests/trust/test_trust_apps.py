@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from front_end import click, file, png, same, screen, send, send_custom, settings, tree, upload
-from ipywidgets import Dropdown, FileUpload
+from ipywidgets import Dropdown, FileUpload, FloatSlider
 from ipywidgets.widgets.widget import _instances
 from traitlets import TraitError
 
@@ -99,6 +99,12 @@ def controls(app):
     }
 
 
+def shows(control, value):
+    """Whether a control shows a value; a slider to half a step, because it rounds."""
+    near = isinstance(control, FloatSlider) and abs(control.value - value) < control.step / 2
+    return near or control.value == value
+
+
 @pytest.mark.expects(
     "refused by ipywidgets or in one line; settings valid, controls as the state, app usable"
 )
@@ -115,7 +121,7 @@ def test_a_wrong_value_for_any_control_leaves_the_app_usable(app, value, got):
         assert "unexpected" not in message, name
         said.add(message)
         for tied, tie in app.binding.ties.items():
-            assert all(one.value == tie.read() for one in tie.controls), (name, tied)
+            assert all(shows(one, tie.read()) for one in tie.controls), (name, tied)
         assert app.state.picture == "restaurant (sample)"
     still_usable(app)
     got(f"{len(said - {''})} refused in the app's line, the rest by ipywidgets")
