@@ -11,7 +11,7 @@ export PHOTO
 HEADLESS := $(if $(and $(filter Linux,$(shell uname)),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)),--no-browser)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab demo lint check test torture bench verify-models notebooks clean
+.PHONY: lab demo lint unit check test torture bench verify-models notebooks clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_explore.ipynb \
@@ -26,7 +26,9 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 # What needs no browser, no notebook, no full-size network and no patience.
-check: lint
+check: lint unit
+
+unit: .venv/installed
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' \
 		--ignore=tests/browser --ignore=tests/trust tests
 

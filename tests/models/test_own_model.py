@@ -280,6 +280,7 @@ def eps_of(model):
     return eps
 
 
+@pytest.mark.slow
 def test_half_precision_makes_variances_zero_and_eps_is_chosen_so_that_they_do_no_harm(tmp_path):
     original = frozen_resnet()
     half = {key: weight.half() for key, weight in original.state_dict().items()}
