@@ -59,3 +59,24 @@ def test_blame_looks_past_the_commit_that_moved_the_files():
     if shown.returncode:
         pytest.skip("no git, or not the whole history")
     assert shown.stdout.startswith("The package moves into rooms")
+
+
+def test_the_guide_to_the_code_names_what_there_is():
+    page = ROOT / "docs" / "reading_the_code.md"
+    links = set(re.findall(r"\]\(([^)]+\.py)\)", page.read_text()))
+    code = "".join((page.parent / link).read_text() for link in links)
+    names = [
+        name for name in re.findall(r"`([A-Za-z_][\w.]*)`", page.read_text()) if not name.endswith(".py")
+    ]
+    assert len(links) > 25 and len(names) > 30
+    for name in names:
+        for part in name.split("."):
+            defined = rf"\b(def|class) {part}\b|^ *(self\.)?{part}\b.* = "
+            assert re.search(defined, code, re.MULTILINE), name
+
+
+def test_from_a_moved_slider_to_pixels_it_is_at_most_12_steps_through_6_files():
+    page = (ROOT / "docs" / "reading_the_code.md").read_text()
+    _, way = page.split("## From a moved slider to pixels")
+    assert 5 < len(re.findall(r"^\d+\. ", way, re.MULTILINE)) <= 12
+    assert len(set(re.findall(r"\]\(([^)]+\.py)\)", way))) <= 6
