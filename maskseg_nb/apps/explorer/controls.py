@@ -75,7 +75,7 @@ class ExplorerControls:
             chip = button("", "", f"Show or hide {visible(name)}", widgets.ToggleButton)
             chip.layout.flex = "0 1 auto"  # a long name gives way
             shown, show = partial(self._is_shown, name), partial(self._show_category, name)
-            self._binding.tie(f"category {name}", [chip], shown, show)
+            self._binding.tie(f"category {name}", [chip], shown, show, stays_open=True)
             self._all_chips[name] = chip
         return self._all_chips[name]
 

@@ -51,14 +51,14 @@ class InsideControls:
         self.defaults: dict[str, widgets.Label] = {}
         self.strip: dict[str, widgets.ToggleButton] = {}
         binding.show(self._show_choices)
-        binding.tie("followed", [self.follow], lambda: state.following)
-        binding.tie("level", [self.level], lambda: state.view.level)
-        binding.tie(
-            "channel", [self.channel], lambda: -1 if state.view.channel is None else state.view.channel
-        )
+        # What is looked at stays open: a click that is made while the network runs counts for its result.
+        tie = partial(binding.tie, stays_open=True)
+        tie("followed", [self.follow], lambda: state.following)
+        tie("level", [self.level], lambda: state.view.level)
+        tie("channel", [self.channel], lambda: -1 if state.view.channel is None else state.view.channel)
         for name, (least, most) in RANGES.items():
             pair = knob(name, state.knob_values[name], least, most)
-            binding.tie(name, pair, partial(self._knob, name), partial(self._set_knob, name))
+            tie(name, pair, partial(self._knob, name), partial(self._set_knob, name))
             self.defaults[name] = widgets.Label(layout={"width": "94px"})
             self.rows[name] = widgets.HBox([*pair, self.defaults[name]])
         for setting, name, least, most in (
@@ -72,7 +72,7 @@ class InsideControls:
         for stage in STAGES:
             button = widgets.ToggleButton(layout={"height": "auto", "flex": "1 1 0", "min_width": "0"})
             button.add_class("maskseg-stage")
-            binding.tie(stage, [button], partial(self._is_on_screen, stage), partial(self._choose, stage))
+            tie(stage, [button], partial(self._is_on_screen, stage), partial(self._choose, stage))
             self.strip[stage] = button
         binding.show(self._show_stages)
 
