@@ -142,7 +142,7 @@ def test_a_click_into_the_picture_follows_the_box_there(app: App, state: InsideS
     app.picture.click(position={"x": across * frame["width"] / columns, "y": down * frame["height"] / rows})
     state.follow_at(x, y)
     app.must_show(state)
-    assert state.journey.detection.row != 0
+    assert state.journey.detection.verdict.row != 0
     assert (shown_pixels(app.film) != film).any()
 
 
@@ -153,7 +153,7 @@ def test_a_lost_box_says_which_detection_suppressed_it(app: App, state: InsideSt
     app.choice("Follow").select_option(lost)
     state.followed = state.offered()[lost]
     app.must_show(state)
-    rival = state.journey.detection.rival
+    rival = state.journey.detection.verdict.rival
     assert rival is not None
     expect(app.way).to_contain_text(f"suppressed by detection #{rival.number}, IoU {rival.iou:.2f} > 0.50")
     expect(app.way).to_contain_text("not reached")

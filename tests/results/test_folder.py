@@ -395,13 +395,13 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("place", ["load_image", "predict", "contents", "measure"])
+@pytest.mark.parametrize("place", ["load_image", "predict_at_own_size", "contents", "measure"])
 def test_whatever_goes_wrong_with_a_picture_is_its_failure_and_is_tried_again(
     few, street, tmp_path, monkeypatch, place
 ):
     out = tmp_path / "out"
     real = getattr(folder_worker, place)
-    for error in ODD if place == "predict" else ODD[:1]:
+    for error in ODD if place == "predict_at_own_size" else ODD[:1]:
         calls = []
 
         def fail_once(*arguments, calls=calls, error=error, **options):
@@ -464,7 +464,9 @@ SHORTAGES = [
 ]
 
 
-@pytest.mark.parametrize("place", ["load_image", "predict", "contents"])  # the network runs before the last
+@pytest.mark.parametrize(
+    "place", ["load_image", "predict_at_own_size", "contents"]
+)  # the network runs before the last
 def test_a_shortage_is_no_failure_for_ever(few, street, tmp_path, monkeypatch, place):
     out, done = tmp_path / "out", 0 if place == "load_image" else 1  # the picture that is none
     for error in SHORTAGES if place == "load_image" else SHORTAGES[:2]:

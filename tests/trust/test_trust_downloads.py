@@ -526,7 +526,7 @@ LOADERS = ("load", "loads", "load_url", "load_state_dict_from_url", "Unpickler")
 def test_the_package_has_one_call_that_unpickles():
     """And none of the ways around it: pickle, torch.hub, torch.jit, NumPy's allow_pickle."""
     calls = Counter()
-    for module in Path(maskseg_nb.__file__).parent.glob("*.py"):
+    for module in Path(maskseg_nb.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
