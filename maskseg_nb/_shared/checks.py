@@ -37,7 +37,9 @@ def check_model(model: nn.Module) -> MaskRCNN:
     first = next(model.parameters())
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError('model is on the device "meta", which holds no numbers; load it on "cpu"')
-    casts = any(module._forward_pre_hooks for module in model.backbone.modules())  # as precision.py adds
+    casts = any(
+        module._forward_pre_hooks for module in model.backbone.modules()
+    )  # as models/bfloat16.py adds
     if first.dtype != torch.float32 and not casts:
         raise ValueError(
             f"model must have float32 weights, got {first.dtype}; call model.float(), or load_model() "

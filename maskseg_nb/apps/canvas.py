@@ -52,7 +52,7 @@ class Canvas:
         self.panel_size = (BLOCK, BLOCK)
 
     def draw(self, pictures: Sequence[np.ndarray], titles: Sequence[str]) -> None:
-        """Draw the whole figure anew: frame, titles and pictures of one size, uint8 (H, W, 3) RGB."""
+        """Draw the whole figure: frame, titles and pictures of one size, uint8 (H, W, 3) RGB."""
         height, width = self._fit(pictures[0].shape)
         step = self._limits[1] + BLOCK
         left = BLOCK + (self._limits[1] - width) // 2 // BLOCK * BLOCK

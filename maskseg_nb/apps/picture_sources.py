@@ -108,7 +108,7 @@ class PictureSources:
         while label in self._uploads:
             label, number = f"{short} {number} (upload)", number + 1
         self._upload_names = {**self._upload_names, label: plain}
-        self._uploads = {**self._uploads, label: data}  # anew: another thread may be reading the labels
+        self._uploads = {**self._uploads, label: data}  # a new dict: another thread may be reading the labels
         return label
 
     def _inside(self, path: Path) -> Path | None:

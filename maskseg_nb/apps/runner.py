@@ -99,7 +99,7 @@ class Runner:
         """Read a picture and run the network, unless it ran for the same choice last.
 
         Args:
-            choice: Picture, model and input size. Another thread may choose anew meanwhile.
+            choice: Picture, model and input size. Another thread may choose others meanwhile.
 
         Returns:
             The model, the image that it saw, uint8 (H, W, 3) RGB, and what it said.

@@ -16,7 +16,7 @@ from .checked_dataset import category_names
 from .coco import CocoDataset
 from .codec import encoded
 from .datasets import Dataset
-from .rle import encode_masks
+from .rle import as_json, encode_masks, x_y_sides
 from .truth import Truth
 
 
@@ -61,14 +61,14 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
 
 def coco_annotations(truth: Truth) -> Iterator[dict[str, Any]]:
     """An image's ground truth as entries of COCO's list of annotations, all but `id` and `image_id`."""
+    boxes = x_y_sides(truth.boxes).tolist()
     for row, rle in enumerate(encode_masks(truth.masks)):
-        x1, y1, x2, y2 = truth.boxes[row].tolist()
         yield {
             "category_id": int(truth.labels[row]),
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "bbox": boxes[row],
             "area": float(truth.areas[row]),
             "iscrowd": int(truth.crowd[row]),
-            "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+            "segmentation": as_json(rle),
         }
 
 

@@ -1,4 +1,4 @@
-"""Masks as COCO's run lengths, and back."""
+"""COCO's notation: masks as run lengths, and back; boxes as a corner and two sides."""
 
 import re
 from collections.abc import Sequence
@@ -24,6 +24,17 @@ def decode_masks(encoded: Sequence[dict[str, Any]], image_size: tuple[int, int])
     if not encoded:
         return np.zeros((0, *image_size), bool)
     return np.ascontiguousarray(coco_mask.decode(list(encoded)).transpose(2, 0, 1)).astype(bool)
+
+
+def as_json(rle: dict[str, Any]) -> dict[str, Any]:
+    """One of `encode_masks` as JSON holds it: the counts are text."""
+    return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+
+
+def x_y_sides(boxes: np.ndarray) -> np.ndarray:
+    """Boxes x1 y1 x2 y2, (N, 4), as COCO's x, y, width, height: float64 (N, 4)."""
+    corners = np.asarray(boxes, np.float64)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
 def decoded_runs(coded: str) -> np.ndarray | None:

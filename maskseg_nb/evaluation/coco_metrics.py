@@ -10,6 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from ..data.coco_writer import coco_annotations, coco_categories
+from ..data.rle import x_y_sides
 from ..data.truth import Truth
 from .detections import EncodedDetections
 
@@ -42,14 +43,14 @@ class CocoMetrics:
         self._images.append({"id": truth.image_id, "height": height, "width": width})
         for entry in coco_annotations(truth):
             self._true.append({"id": len(self._true) + 1, "image_id": truth.image_id, **entry})
-        for box, label, score, rle in zip(found.boxes, found.labels, found.scores, found.rles, strict=True):
-            x1, y1, x2, y2 = box.tolist()
+        boxes = x_y_sides(found.boxes).tolist()
+        for box, label, score, rle in zip(boxes, found.labels, found.scores, found.rles, strict=True):
             self._found.append(
                 {
                     "image_id": truth.image_id,
                     "category_id": int(label),
                     "score": float(score),
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "bbox": box,
                     "segmentation": rle,
                 }
             )

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from torchvision.models.detection import MaskRCNN
 
-from ..data.rle import decode_masks
+from ..data.rle import as_json, decode_masks
 from ..errors import DatasetError, cannot_write
 from ..mask_rcnn.instances import Instances, instance_rles
 from ..mask_rcnn.predict import predict_at_own_size
@@ -63,7 +63,7 @@ class EncodedDetections:
             instances.boxes.astype(np.float64),
             labels_by_name(instances.labels, categories_of(model), categories),
             instances.scores.astype(np.float64),
-            [{**rle, "counts": rle["counts"].decode("ascii")} for rle in instance_rles(instances)],
+            list(map(as_json, instance_rles(instances))),
             picture_key(image),
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from .._shared.checks import check_fraction
-from ..data.rle import encode_masks
+from ..data.rle import encode_masks, x_y_sides
 from ..data.truth import Truth
 from ..errors import quoted
 from ..mask_rcnn.instances import Instances, instance_rles
@@ -133,7 +133,7 @@ def overlaps(found: list[dict[str, Any]] | np.ndarray, truth: Truth) -> np.ndarr
         return np.zeros((len(found), len(truth)))
     crowd = truth.crowd.astype(np.uint8)
     if isinstance(found, np.ndarray):
-        return np.asarray(coco_mask.iou(_x_y_sides(found), _x_y_sides(truth.boxes), crowd))
+        return np.asarray(coco_mask.iou(x_y_sides(found), x_y_sides(truth.boxes), crowd))
     return np.asarray(coco_mask.iou(found, encode_masks(truth.masks), crowd))
 
 
@@ -190,9 +190,3 @@ def _best(ious: np.ndarray, allowed: np.ndarray, least: float) -> int:
     if not len(candidates):
         return -1
     return int(candidates[np.flatnonzero(ious[candidates] == ious[candidates].max())[-1]])
-
-
-def _x_y_sides(boxes: np.ndarray) -> np.ndarray:
-    """Boxes x1 y1 x2 y2 as COCO's x, y, width, height, float64."""
-    corners = np.asarray(boxes, np.float64)
-    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)

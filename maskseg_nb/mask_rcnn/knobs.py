@@ -1,6 +1,6 @@
 """The eight knobs of torchvision's Mask R-CNN that decide what is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import inf
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from torchvision.models.detection import MaskRCNN
 
 from .._shared.checks import is_number, is_whole
-from ..errors import shortened
+from ..errors import quoted, shortened
 
 # What a knob must be: in words, its check, its least and its most; and the knobs that must be so.
 _KINDS: tuple[tuple[str, Callable[[object], bool], float, float, tuple[str, ...]], ...] = (
@@ -73,7 +73,7 @@ class Knobs:
             box_detections_per_img=heads.detections_per_img,
         )
 
-    def changed(self, **changes: Any) -> "Knobs":
+    def changed(self, changes: Mapping[str, Any]) -> "Knobs":
         """The same numbers, but for those that are given by name.
 
         Raises:
@@ -83,5 +83,5 @@ class Knobs:
         names = asdict(self)
         for name in changes:
             if name not in names:
-                raise TypeError(f"no knob {name!r}; there are {', '.join(names)}")
+                raise TypeError(f"no knob {quoted(name)}; there are {', '.join(names)}")
         return replace(self, **changes)

@@ -93,7 +93,7 @@ class Trace:
             TypeError: There is no such knob.
             ModelError: There is not enough memory.
         """
-        changed = self.knobs.changed(**knobs)
+        changed = self.knobs.changed(knobs)
         size = self.normalised.image_size
         return within_memory(lambda: _run(self.model, None, changed, self), _too_much(size, changed))
 
@@ -137,7 +137,7 @@ def trace(model: MaskRCNN, tensor: Tensor, **knobs: Any) -> Trace:
     """
     model = check_model(model)
     check_tensor(tensor)
-    chosen = Knobs.of(model).changed(**knobs)
+    chosen = Knobs.of(model).changed(knobs)
     return within_memory(lambda: _run(model, tensor, chosen), _too_much(tensor.shape[-2:], chosen))
 
 

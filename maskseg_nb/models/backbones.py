@@ -8,6 +8,8 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 
 from .street import LiteFPN
 
+BODY_PARTS = ("stem", "C2", "C3", "C4", "C5")  # as in Feature Pyramid Networks: C2 is at stride 4
+
 
 def has_pyramid(backbone: Any) -> bool:
     """Whether a backbone is a `body` and an `fpn` over it, and nothing more: no hook, no other forward."""
@@ -15,9 +17,6 @@ def has_pyramid(backbone: Any) -> bool:
         return False
     parts = (backbone, backbone.fpn)
     return not any(p._forward_hooks or p._forward_pre_hooks or "forward" in vars(p) for p in parts)
-
-
-BODY_PARTS = ("stem", "C2", "C3", "C4", "C5")  # as in Feature Pyramid Networks: C2 is at stride 4
 
 
 def parts(model: MaskRCNN) -> dict[str, list[nn.Module]]:

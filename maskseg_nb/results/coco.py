@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TextIO
 
 from ..data.coco_writer import coco_categories, coco_head
-from ..data.rle import decode_masks
+from ..data.rle import as_json, decode_masks, x_y_sides
 from ..mask_rcnn.instances import Instances, instance_rles
 from .polygons import rings_without_holes
 
@@ -59,16 +59,16 @@ def coco_entries(instances: Instances) -> list[dict[str, Any]]:
         pixels, `area` the mask's pixels, `segmentation` its run lengths; `score`, [0, 1], is added.
     """
     entries = []
+    boxes = x_y_sides(instances.boxes).tolist()
     for index, rle in enumerate(instance_rles(instances)):
-        x1, y1, x2, y2 = instances.boxes[index].tolist()
         entries.append(
             {
                 "category_id": int(instances.labels[index]),
                 "score": float(instances.scores[index]),
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "bbox": boxes[index],
                 "area": int(instances.areas[index]),
                 "iscrowd": 0,
-                "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+                "segmentation": as_json(rle),
             }
         )
     return entries

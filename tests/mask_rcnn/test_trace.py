@@ -115,4 +115,4 @@ def test_a_wrong_knob_is_refused(street, tensor, first, knobs, error, message):
 def test_every_knob_is_checked(first):
     for field in fields(Knobs):
         with pytest.raises(ValueError, match=f"{field.name} must be"):
-            first.knobs.changed(**{field.name: -1})
+            first.knobs.changed({field.name: -1})

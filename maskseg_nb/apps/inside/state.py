@@ -1,6 +1,6 @@
 """What the stage explorer shows, without a widget: a trace, the box that is followed, the stage on screen."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -120,10 +120,7 @@ class InsideState(Settings):
 
     @validate("knobs")
     def _check_knobs(self, proposal: dict[str, Any]) -> dict[str, Any]:
-        for name in proposal["value"]:
-            if name not in self.own_knobs:
-                raise TypeError(f"no knob {quoted(name)}; there are {', '.join(self.own_knobs)}")
-        replace(Knobs.of(self.model), **proposal["value"])  # raises
+        Knobs.of(self.model).changed(proposal["value"])  # raises
         return proposal["value"]
 
     @validate("shown")
@@ -246,7 +243,7 @@ class InsideState(Settings):
 
 
 def _best(run: Trace) -> Followed:
-    """The best detection; where there is none, the best proposal; and where none, the surest anchor."""
+    """The best detection; else the best proposal; else the anchor of the highest objectness."""
     found = run.detections
     if len(found.scores):
         return int(run.proposals.anchors[found.proposals[0]]), int(found.labels[0])
