@@ -1,48 +1,61 @@
-"""What the apps have in common: a state, controls bound to it, a canvas, and errors that are shown."""
+"""What the apps have in common: a state, controls bound to it, a picture, and errors that are shown."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
+from matplotlib.figure import Figure
 from torchvision.models.detection import MaskRCNN
 
 from .._shared.memory import is_out_of_memory
 from .._shared.text import as_html
+from ..drawing.figures import figure_png
 from ..errors import MasksegError
 from .binding import Binding
-from .canvas import Canvas
+from .history import History
+from .picture_view import PictureView
+from .runner import Cancelled
 from .settings import Settings
 from .widgets import error_line
 
 log = logging.getLogger(__name__)
-_RUNNING = "<b>Running the network ...</b>"
+RUNNING = "Running the network"
 
 
 class App:
     """A state and its controls, joined; a child draws what the state says.
 
     Widget callbacks may run beside a notebook's cells, in another thread: every drawing happens under the
-    state's lock, and no app uses pyplot, an Output widget or a timer.
+    state's lock, and no app uses pyplot, an Output widget or a timer. What a person has to wait for runs in a
+    thread of its own, so that the kernel hears of "Cancel".
 
     Attributes:
         state: The settings, as validated traits; setting one moves its control and the picture.
         binding: Ties controls to settings.
-        canvas: The pictures.
+        history: What `undo` goes back to.
+        canvas: The picture.
         message, status: Errors and news; what is shown and how long it took. HTML widgets.
         widget: The ipywidgets container of it all, to be put into an app of your own.
     """
 
     state: Settings
-    canvas: Canvas
     widget: widgets.Widget
 
     def __init__(self, state: Settings) -> None:
-        self.state = state
+        self.state, self.canvas = state, PictureView()
         self.message, self.status = widgets.HTML(), widgets.HTML()
-        self.binding = Binding(state, self.guarded)
+        self.message.add_class("maskseg-message")
+        self.status.add_class("maskseg-status")
+        self.line = widgets.HBox([self.message, self.status])
+        self.binding = Binding(state, self.act)
+        self.history = History(state)
+        self._acting: int | None = None  # the thread in which a person's action runs
+        self._threads: list[threading.Thread] = []  # which run the network, or wait to do so
+        self.binding.undo.on_click(lambda _: self.act(self.history.undo))
 
     @property
     def model(self) -> MaskRCNN:
@@ -54,6 +67,19 @@ class App:
         """The picture, uint8 (H, W, 3) RGB, at the size that the network saw."""
         return self.state.image
 
+    @property
+    def settings(self) -> str:
+        """All settings that are not at their defaults, as a short JSON text; set it to take others over.
+
+        Raises:
+            ValueError, TypeError: At setting, what is no such text; nothing is changed.
+        """
+        return self.state.text
+
+    @settings.setter
+    def settings(self, text: str) -> None:
+        self.state.take(text)
+
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         view = self.widget._repr_mimebundle_  # None where the widget has been closed
         bundle = dict(view(**kwargs) or {}) if view else {}
@@ -62,9 +88,13 @@ class App:
         bundle["text/plain"] = f"{type(self).__name__}: run this cell in JupyterLab to move its controls"
         return bundle
 
+    def figure(self) -> Figure:
+        """The same two panels as a plain matplotlib Figure."""
+        raise NotImplementedError
+
     def png(self) -> bytes:
-        """What is on screen as a PNG file, for places that show no widgets."""
-        return self.canvas.png()
+        """`figure` as a PNG file, for places that show no widgets."""
+        return figure_png(self.figure())
 
     def draw(self, started: float) -> None:
         """Show what the state says, in pictures and words; `started`: when this began, by perf_counter."""
@@ -72,33 +102,77 @@ class App:
 
     def open(self, wrong: str = "") -> None:
         """Follow the state from now on, show it all, and say what was wrong at the beginning."""
-        self.state.observe(lambda _: self.guarded(self.render), self.state.SETTINGS)
+        self.canvas.app_id = self.widget.model_id
+        self.canvas.on_cancel(self.state.cancel)
+        self.state.observe(self._changed, self.state.SETTINGS)
         self.render()
+        self.history.begin()
         if wrong:
             self.say_error(wrong)
 
+    def act(self, action: Callable[..., object], *arguments: object) -> None:
+        """Do what a person wants, from a control's callback: errors are said, and the kernel stays free."""
+        outer, self._acting = self._acting, threading.get_ident()
+        try:
+            self.guarded(action, *arguments)
+        finally:
+            self._acting = outer
+
     def render(self) -> None:
-        """Bring state and page up to date."""
+        """Bring state and page up to date; what was said before is of the past."""
+        self.message.value = ""
+        self._render()
+
+    def _render(self) -> None:
         with self.state.lock:
             started, slow = time.perf_counter(), self.state.needs_network
             if slow:
                 self.binding.busy(True)
-                self.status.value = _RUNNING
+                self.canvas.busy = RUNNING
+                self.state.watch(lambda stage: setattr(self.canvas, "busy", f"{RUNNING}: {stage}"))
             try:
                 self.state.update()
                 self.draw(started)
             finally:
                 if slow:
                     self.binding.busy(False)
-                    if self.status.value == _RUNNING:  # where it failed
-                        self.status.value = ""
-            self.message.value = ""
+                    self.canvas.busy = ""
+            self.history.keep()
             self.binding.sync()
+
+    def _changed(self, change: object) -> None:
+        """Follow a setting: at once, unless a person would wait for it, and for what waits already."""
+        if self.state.assigning:
+            return
+        if self._acting != threading.get_ident() or not (self._threads or self.state.needs_network):
+            self.guarded(self.render)
+            return
+        self.state.cancel(newer=True)
+        self.message.value, self.canvas.cancellable = "", True
+        thread = threading.Thread(target=self._render_later, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _render_later(self) -> None:
+        try:
+            self.guarded(self._render)
+        finally:
+            self._threads.remove(threading.current_thread())
+            self.canvas.cancellable = bool(self._threads)
+
+    def wait(self) -> None:
+        """Return when what was chosen by hand is on screen."""
+        for thread in self._threads.copy():
+            thread.join()
 
     def guarded(self, action: Callable[..., object], *arguments: object) -> None:
         """Run a callback; say an error in the app, because the front end shows none."""
         try:
             action(*arguments)
+        except Cancelled as news:
+            if not news.newer:
+                self.binding.sync()
+                self.say(str(news))
         except (MasksegError, ValueError, TypeError) as error:
             log.info("the app refused: %s", str(error))  # not the error: a log that keeps it keeps its frames
             self.say_error(str(error))

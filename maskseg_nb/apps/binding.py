@@ -31,22 +31,23 @@ class Binding:
 
     Args:
         state: The settings.
-        guarded: Called with a function and its arguments for all that a person does; says its errors.
+        act: Called with a function and its arguments for all that a person does; says its errors.
 
     Attributes:
         ties: Setting, or another name -> the controls that are tied to it.
-        reset: A button that sets every knob back.
+        reset, undo: Buttons that set every knob back, and what was changed last.
         lockable: The controls that `busy` locks.
     """
 
-    def __init__(self, state: Settings, guarded: Callable[..., None]) -> None:
-        self.state, self.guarded = state, guarded
+    def __init__(self, state: Settings, act: Callable[..., None]) -> None:
+        self.state, self.act = state, act
         self.ties: dict[str, Tie] = {}
-        self.lockable: list[widgets.Widget] = []
         self._shows: list[Callable[[], None]] = []
         self._syncing: int | None = None  # the thread that is in sync()
-        self.reset = button("Reset", "undo", "Every knob to its default")
-        self.reset.on_click(lambda _: guarded(state.reset))
+        self.reset = button("Reset", "refresh", "Every knob to its default")
+        self.undo = button("Undo", "undo", "Back to what was before the last change")
+        self.reset.on_click(lambda _: act(state.reset))
+        self.lockable: list[widgets.Widget] = [self.reset, self.undo]
 
     def tie(
         self,
@@ -101,4 +102,4 @@ class Binding:
         if isinstance(control, widgets.FloatSlider) and abs(new - read()) < control.step / 2:
             return
         # A browser's 0.5 on a scale that begins at 0.05 may be 0.49999999999999994.
-        self.guarded(write, round(new, 4) if isinstance(new, float) else new)
+        self.act(write, round(new, 4) if isinstance(new, float) else new)

@@ -8,7 +8,7 @@ import ipywidgets as widgets
 from .._shared.text import visible
 from ..errors import ImageError, quoted
 from .binding import Binding
-from .runner import INPUT_SIZES, Runner
+from .runner import AUTOMATIC, INPUT_SIZES, Runner
 from .widgets import button, wrapping_row
 
 UPLOAD_LIMIT = 10 * 2**20  # bytes; a stock Jupyter server drops larger messages without a word
@@ -33,7 +33,9 @@ class PictureChooser:
         auto = widgets.Layout(width="auto")
         self.picture = widgets.Dropdown(description="Picture", layout=auto)
         self.model = widgets.Dropdown(description="Model", options=models, layout=auto)
-        self.input_size = widgets.Dropdown(description="Input size", options=list(INPUT_SIZES), layout=auto)
+        sizes = {"automatic: samples 800 x 800, others in proportion": AUTOMATIC}
+        sizes |= {name: name for name in INPUT_SIZES}
+        self.input_size = widgets.Dropdown(description="Input size", options=list(sizes.items()), layout=auto)
         self.refresh = button("Refresh", "refresh", "Read the folder again")
         self.upload = widgets.FileUpload(
             accept="image/*",
@@ -45,14 +47,15 @@ class PictureChooser:
         binding.tie("picture", [self.picture], stays_open=True)
         binding.tie("model_name", [self.model], stays_open=True)
         binding.tie("input_size", [self.input_size], stays_open=True)
-        self.upload.observe(lambda change: binding.guarded(self._take_upload, change["new"]), "value")
-        self.refresh.on_click(lambda _: binding.guarded(self._refresh))
+        self.upload.observe(lambda change: binding.act(self._take_upload, change["new"]), "value")
+        self.refresh.on_click(lambda _: binding.act(self._refresh))
 
-    def column(self) -> list[widgets.Widget]:
-        """Picture, files, model and input size, one below the other."""
-        files = wrapping_row(self.refresh, self.upload, widgets.Label(f"at most {_LIMIT}"))
-        files.layout.margin = "0 0 0 114px"  # under the fields, not under their labels
-        return [self.picture, files, self.model, self.input_size]
+    def layout(self, *others: widgets.Widget) -> widgets.Widget:
+        """Picture, files, model, input size and an app's `others`, beside each other where there is room."""
+        files = widgets.HBox([self.refresh, self.upload, widgets.Label(f"at most {_LIMIT}")])
+        row = wrapping_row(self.picture, files, self.model, self.input_size, *others)
+        row.add_class("maskseg-choices")
+        return row
 
     def say_folder(self) -> None:
         """Say how many pictures are in the folder."""
@@ -69,17 +72,16 @@ class PictureChooser:
         if not files:
             return  # emptying the value below comes back here
         self.upload.value = ()
-        with self._runner.settings.lock:
-            taken, refused = [], []
-            for file in files:  # the front end gives one, as long as it is the front end
-                try:
-                    taken.append(self._add_upload(file))
-                except ImageError as error:
-                    refused.append(str(error))
-            if taken:
-                self._runner.settings.picture = taken[-1]
-            if refused:
-                raise ImageError(refused[0])
+        taken, refused = [], []
+        for file in files:  # the front end gives one, as long as it is the front end
+            try:
+                taken.append(self._add_upload(file))
+            except ImageError as error:
+                refused.append(str(error))
+        if taken:
+            self._runner.settings.picture = taken[-1]
+        if refused:
+            raise ImageError(refused[0])
 
     def _add_upload(self, file: dict[str, Any]) -> str:
         """Keep an uploaded file: what the browser says of its name, size and kind is not trusted."""

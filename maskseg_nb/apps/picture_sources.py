@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
@@ -75,6 +76,20 @@ class PictureSources:
             raise ImageError(f"no picture {quoted(label)} in the list; press Refresh and choose again")
         name = quoted(self._files[label].name)
         return decode_image(self._read(self._files[label], name), name)
+
+    def is_sample(self, label: str) -> bool:
+        """Whether a label is one of the package's own pictures."""
+        return label in self._samples
+
+    @property
+    def uploads(self) -> dict[str, tuple[str, bytes]]:
+        """Label -> file name and bytes of what was uploaded; set it to offer those."""
+        return {label: (self._upload_names[label], data) for label, data in self._uploads.items()}
+
+    @uploads.setter
+    def uploads(self, uploads: Mapping[str, tuple[str, bytes]]) -> None:
+        self._upload_names = {label: name for label, (name, _) in uploads.items()}
+        self._uploads = {label: data for label, (_, data) in uploads.items()}
 
     def code(self, label: str) -> str | None:
         """A Python expression for the same picture; None for an upload, which no file holds."""

@@ -1,15 +1,18 @@
 """Which picture goes through which model, at which size: the one place where the network runs for an app."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
 from ..data.images import preprocess
-from ..errors import ImageError
+from ..errors import ImageError, MasksegError
+from ..mask_rcnn.trace import STAGES
 from ..models.loading import load_model
 from ..models.zoo import MODELS
 from .link import Link
@@ -17,10 +20,31 @@ from .picture_sources import PictureSources
 from .settings import Settings
 
 CHOICES = ("picture", "model_name", "input_size")  # the settings whose change runs the network
+AUTOMATIC = "automatic"  # the documented size for the samples; a person's own pictures keep their proportions
 INPUT_SIZES: dict[str, tuple[int, int] | None] = {
     "800 x 800, as documented": (800, 800),
     "proportions kept": None,
 }
+
+# The network's modules -> the stage in which they run.
+_STAGE_OF = {
+    "backbone": "features",
+    "rpn": "anchors",
+    "roi_heads.box": "box_scores",
+    "roi_heads.mask": "masks",
+}
+
+
+class Cancelled(MasksegError):
+    """A person did not want to wait for the network.
+
+    Attributes:
+        newer: Whether that was because of another choice.
+    """
+
+    def __init__(self, newer: bool) -> None:
+        super().__init__("Cancelled; picture, model and input size are as before")
+        self.newer = newer
 
 
 class Runner:
@@ -37,6 +61,7 @@ class Runner:
         photo: uint8 (H, W, 3), RGB: the picture that ran last, at its own size.
         milliseconds: How long the network took.
         finished: When it had, on `time.perf_counter`.
+        running: Called with a stage's title when the network comes to it.
     """
 
     photo: np.ndarray
@@ -55,6 +80,8 @@ class Runner:
         settings.picture, settings.model_name, settings.model = pictures.labels[0], name, model
         self._models, self._network = {name: model}, network
         self._last = Link(self._run)
+        self.running: Callable[[str], None] = lambda stage: None
+        self._stop: Cancelled | None = None
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -83,7 +110,7 @@ class Runner:
             What is wrong with the first that cannot; empty where none was passed over.
         """
         wrong = ""
-        *others, last = self.pictures.labels
+        *others, last = dict.fromkeys([self.choice[0], *self.pictures.labels])
         for label in others:
             self.settings.picture = label
             try:
@@ -117,13 +144,55 @@ class Runner:
                         setattr(self.settings, name, value)
             raise
 
+    def size_name(self, picture: str, input_size: str) -> str:
+        """The name in `INPUT_SIZES` that a choice comes to."""
+        documented, kept = INPUT_SIZES
+        return (
+            input_size
+            if input_size != AUTOMATIC
+            else documented
+            if self.pictures.is_sample(picture)
+            else kept
+        )
+
+    def cancel(self, newer: bool = False) -> None:
+        """Let the `run` that is under way, in another thread, end with `Cancelled`."""
+        self._stop = Cancelled(newer)
+
+    @contextmanager
+    def _watched(self, model: MaskRCNN) -> Iterator[None]:
+        """Tell of the stages that run in this thread, and end them where that is wanted."""
+        this, told = threading.get_ident(), ""
+
+        def enter(stage: str) -> None:
+            nonlocal told
+            if threading.get_ident() != this:
+                return  # a cell's own run of the same model
+            if self._stop:
+                raise self._stop
+            if stage != told:
+                told = stage
+                self.running(STAGES[stage].title)
+
+        def hook(stage: str) -> Callable[[nn.Module, Any], None]:
+            return lambda module, inputs: enter(stage)
+
+        with ExitStack() as hooks:
+            for name, module in model.named_modules():
+                for part, stage in _STAGE_OF.items():
+                    if name.startswith(part):
+                        hooks.enter_context(module.register_forward_pre_hook(hook(stage)))
+            yield
+
     def _run(self, picture: str, model_name: str, input_size: str) -> tuple[MaskRCNN, np.ndarray, Any]:
+        self._stop = None
         if model_name not in self._models:
             self._models[model_name] = self.load_model(model_name)
         photo, model = self.pictures.image(picture), self._models[model_name]
-        tensor, image = preprocess(photo, INPUT_SIZES[input_size])
+        tensor, image = preprocess(photo, INPUT_SIZES[self.size_name(picture, input_size)])
         start = time.perf_counter()
-        output = self._network(model, tensor)
+        with self._watched(model):
+            output = self._network(model, tensor)
         self.finished = time.perf_counter()
         self.photo, self.milliseconds = photo, 1000 * (self.finished - start)
         return model, image, output

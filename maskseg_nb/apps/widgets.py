@@ -1,14 +1,15 @@
-"""What the apps have in common: their look, a slider with its number, a table of instances, an error line."""
+"""What the apps' controls are made of: a slider with its number, a button, a row, an error line."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 
-from .._shared.text import as_html, visible
+from .._shared.text import visible
 from ..errors import shortened
-from ..mask_rcnn.instances import Instances
+from .app_bar import AppBar
 
 STYLE_SHEET = f"<style>\n{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
 
@@ -31,8 +32,15 @@ def knob(
         layout=widgets.Layout(width="auto", flex="1 1 auto"),
         **common,
     )
-    number = number_class(tooltip=f"{name}, as a number", layout=widgets.Layout(width="72px"), **common)
+    number = number_class(tooltip=f"{name}, as a number", layout=widgets.Layout(width="5.5em"), **common)
     return slider, number
+
+
+def knob_row(*cells: widgets.Widget) -> widgets.HBox:
+    """A knob's widgets; several such rows share a line where there is room."""
+    row = widgets.HBox(cells)
+    row.add_class("maskseg-knob")
+    return row
 
 
 def button(description: str, icon: str, tooltip: str, kind: type = widgets.Button) -> widgets.DOMWidget:
@@ -41,9 +49,21 @@ def button(description: str, icon: str, tooltip: str, kind: type = widgets.Butto
     return kind(description=description, icon=icon, tooltip=tooltip, layout=layout)
 
 
-def page(*rows: widgets.Widget) -> widgets.VBox:
-    """A whole app: its rows, and how they look."""
-    app = widgets.VBox([widgets.HTML(STYLE_SHEET), *rows])
+def page(
+    folding: widgets.Widget, sliders: widgets.Widget, line: widgets.Widget, *below: widgets.Widget
+) -> widgets.VBox:
+    """A whole app and how it looks, all that a person needs above the picture.
+
+    Args:
+        folding: Controls that can be folded away.
+        sliders: Controls that stay, in the presenting layout as well.
+        line: Message and status.
+        below: The picture, and what can be scrolled to.
+    """
+    bar = widgets.HBox([AppBar(), line])
+    for widget, name in ((folding, "folding"), (sliders, "sliders"), (bar, "line")):
+        widget.add_class(f"maskseg-{name}")
+    app = widgets.VBox([widgets.HTML(STYLE_SHEET), folding, sliders, bar, *below])
     app.add_class("maskseg")
     return app
 
@@ -65,20 +85,18 @@ def error_line(text: str) -> str:
     return f'<span class="maskseg-error" role="alert">{line}</span>'
 
 
-def instances_table(instances: Instances, colors: Sequence[tuple[int, int, int]]) -> str:
-    """`instances.table()` as HTML with a colour swatch a row; empty for no instances."""
-    if not len(instances):
-        return ""
-    head = ("", "category", "score", "box: x1, y1, x2, y2", "pixels", "of the picture")
-    rows = ["".join(f"<th>{title}</th>" for title in head)]
-    for row, color in zip(instances.table(), colors, strict=True):
-        cells = (
-            swatch(color),
-            as_html(row["category"]),
-            f"{row['score']:.2f}",
-            ", ".join(map(str, row["box"])),
-            f"{row['area']:,}",
-            f"{row['percent']:.1f} %",
-        )
-        rows.append("".join(f"<td>{cell}</td>" for cell in cells))
-    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+def on_message(view: widgets.Widget, key: str, callback: Callable[[dict[str, Any]], None]) -> None:
+    """Call `callback(content)` for each message of a browser that has `key`. What it holds is not trusted."""
+
+    def receive(_: Any, content: Any, buffers: Any) -> None:
+        if isinstance(content, dict) and key in content:
+            callback(content)
+
+    view.on_msg(receive)
+
+
+def whole_number(value: Any) -> int:
+    """A number that a browser sent; a ValueError where it is none."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"an item must be named by its number, got {shortened(ascii(value), 80)}")
+    return value

@@ -152,13 +152,13 @@ def draw_tags(drawn: np.ndarray, instances: Instances, texts: Sequence[str], col
     size = max(13, round(max(drawn.shape) / 42))
     lowest = instances.boxes[:, 3].astype(int).tolist()
     tags = [
-        Tag(text, *_highest_point(instances, row), lowest[row], tuple(colors[row].tolist()))
+        Tag(text, *highest_point(instances, row), lowest[row], tuple(colors[row].tolist()))
         for row, text in enumerate(texts)
     ]
     paste_tags(drawn, tags, size, centred=True)
 
 
-def _highest_point(instances: Instances, index: int) -> tuple[int, int]:
+def highest_point(instances: Instances, index: int) -> tuple[int, int]:
     """The middle of the mask's first row, (x, y); of the box's where the mask is empty."""
     crop, (top, left) = instances.crops[index], instances.corners[index].tolist()
     rows = crop.any(axis=1)

@@ -84,6 +84,7 @@ class StagePicture:
         legend: What the colours mean.
         boxes: float32 (N, 4), those drawn, x1 y1 x2 y2 in pixels of the image.
         names: (anchor, label) of each, as `follow` takes them; label 0 is the most probable.
+        texts: What each is, and what became of it.
     """
 
     left: np.ndarray
@@ -93,3 +94,4 @@ class StagePicture:
     legend: tuple[tuple[Color, str], ...] = ()
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     names: tuple[tuple[int, int], ...] = ()
+    texts: tuple[str, ...] = ()

@@ -118,7 +118,10 @@ def _proposals(trace: Trace, image: np.ndarray, journey: Journey, view: View) ->
     rows = proposals.candidates[best].tolist() + proposals.anchors[: view.shown].tolist()
     names = tuple((row, 0) for row in rows)
     boxes = np.concatenate([before, after])
-    return StagePicture(left, right, titles, caption, _outcome_legend(outcomes), boxes, names)
+    scores = proposals.candidate_scores[best].tolist()
+    texts = [f"candidate, objectness {s:.3f}: {OUTCOMES[o]}" for s, o in zip(scores, outcomes, strict=True)]
+    texts += [f"proposal #{row}" for row in range(len(after))]
+    return StagePicture(left, right, titles, caption, _outcome_legend(outcomes), boxes, names, tuple(texts))
 
 
 def _box_scores(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -136,7 +139,8 @@ def _box_scores(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     legend = [(level_color(n), f"read from {trace.features.names[n]}") for n in sorted(set(levels))]
     titles = ("Proposals, by the level they are read from", "One proposal refined")
     names = tuple((row, 0) for row in trace.proposals.anchors[: view.shown].tolist())
-    return StagePicture(left, right, titles, caption, (*legend, (FOLLOWED, "followed")), boxes, names)
+    texts = tuple(f"proposal #{row}, read from {trace.features.names[n]}" for row, n in enumerate(levels))
+    return StagePicture(left, right, titles, caption, (*legend, (FOLLOWED, "followed")), boxes, names, texts)
 
 
 def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -164,7 +168,10 @@ def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     rows, labels = split_pairs(best, classes)
     names = (*_names(trace, found.proposals, found.labels)[: view.shown], *_names(trace, rows, labels))
     boxes = np.concatenate([prediction.boxes, refined])
-    return StagePicture(left, right, titles, caption, _outcome_legend(outcomes), boxes, names)
+    texts = [f"{tag}: kept" for _, tag, _ in _tags(prediction, len(prediction))]
+    ends = zip(labels.tolist(), scores[best].tolist(), outcomes, strict=True)
+    texts += [f"{prediction.categories[label]} {s:.2f}: {OUTCOMES[o]}" for label, s, o in ends]
+    return StagePicture(left, right, titles, caption, _outcome_legend(outcomes), boxes, names, tuple(texts))
 
 
 def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -187,7 +194,8 @@ def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
     )
     titles = (title, "Pasted into the picture")
     names = _names(trace, trace.detections.proposals, trace.detections.labels)
-    return StagePicture(left, right, titles, caption, (), trace.prediction.boxes, names)
+    texts = tuple(tag for _, tag, _ in _tags(trace.prediction, len(names)))
+    return StagePicture(left, right, titles, caption, (), trace.prediction.boxes, names, texts)
 
 
 def feature_pictures(*features: np.ndarray) -> list[np.ndarray]:
@@ -236,13 +244,13 @@ def _refined(trace: Trace, proposal: ProposalStep, found: DetectionStep) -> tupl
     return trace.on_image(trace.box_scores.boxes[proposal.verdict.row, labels]), tags
 
 
-def _tags(prediction: Prediction) -> list[tuple[np.ndarray, str, Color]]:
+def _tags(prediction: Prediction, count: int = TAGGED) -> list[tuple[np.ndarray, str, Color]]:
     """Box, text and colour of each of the first detections, for `tag_boxes`."""
     rows = zip(prediction.boxes, prediction.labels, prediction.scores, strict=True)
     return [
         (box, f"#{row} {prediction.categories[label]} {score:.2f}", OUTCOME_COLORS[KEPT])
         for row, (box, label, score) in enumerate(rows)
-    ][:TAGGED]
+    ][:count]
 
 
 def _names(trace: Trace, proposals: Tensor, labels: Tensor) -> tuple[tuple[int, int], ...]:

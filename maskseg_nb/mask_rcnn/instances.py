@@ -4,6 +4,7 @@ Float masks are the network's output; bool masks are a decision. No full-size ma
 array that fits its box, and is pasted into the image when somebody asks.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,6 +60,10 @@ class Instances:
         """At most `count` of them, those with the highest scores, as a raised score threshold leaves them."""
         return self._rows(np.arange(len(self))[:count])
 
+    def without(self, numbers: Collection[int]) -> "Instances":
+        """All but those of these `numbers`."""
+        return self._rows(np.flatnonzero(~np.isin(self.numbers, list(numbers))))
+
     def with_pixels(self) -> "Instances":
         """Those that have a pixel at all: a high mask threshold can leave some an empty mask."""
         return self._rows(np.flatnonzero(self.areas))
@@ -79,6 +84,11 @@ class Instances:
             for row in self.table()
         ]
         return "\n".join([repr(self), *lines])
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """int64 (M,), each one's number, from 1 on: the same in pictures, tables, files and label maps."""
+        return self.indices + 1
 
     @property
     def names(self) -> tuple[str, ...]:

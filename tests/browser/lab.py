@@ -21,7 +21,7 @@ import numpy as np
 from playwright.sync_api import Browser, Locator, Page, Playwright
 
 from maskseg_nb import load_image
-from maskseg_nb.apps.canvas import BLOCK, JPEG_QUALITY, TITLE_HEIGHT
+from maskseg_nb.apps.picture_view import JPEG_OPTIONS
 from maskseg_nb.data.codec import encoded
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -38,7 +38,6 @@ BROWSER_OPTIONS = (
 )
 VIEWPORT = {"width": 1280, "height": 900}
 MINUTE = 60_000  # milliseconds, as Playwright counts
-SIDE = 34 * BLOCK  # pixels of a picture of 800 x 800 in either app
 DECODERS = 0.2  # levels, on average: what the browser's JPEG decoder and Pillow's may differ
 
 
@@ -173,15 +172,12 @@ class AppInPage:
 
     Args:
         page: With the notebook that shows it.
-        picture: A CSS selector for the <img> with the two panels.
-        column: The width of a panel's place, in pixels of that picture.
     """
 
-    def __init__(self, page: Page, picture: str, column: int) -> None:
+    def __init__(self, page: Page) -> None:
         self.page = page
         self.root = page.locator(".maskseg")
-        self.picture = self.root.locator(picture)
-        self.lefts = BLOCK, BLOCK + column + BLOCK  # of the two panels
+        self.picture = self.root.locator(".maskseg-picture")
 
     def choice(self, label: str) -> Locator:
         return self.root.get_by_label(label, exact=True)
@@ -196,9 +192,19 @@ class AppInPage:
         return self.root.locator(f'.widget-text:has(label[title^="{label}"]) input')
 
     def panels(self) -> tuple[np.ndarray, np.ndarray]:
-        """Both panels of a square picture as the browser shows them, uint8 (SIDE, SIDE, 3), RGB."""
-        pixels = shown_pixels(self.picture)[TITLE_HEIGHT : TITLE_HEIGHT + SIDE]
-        left, right = (pixels[:, x : x + SIDE] for x in self.lefts)
+        """Both panels as the browser decoded them, uint8 (H, W, 3), RGB; before labels and zoom."""
+        addresses = self.picture.evaluate(
+            """async picture => {
+                while (picture.panels.some(panel => !panel)) await new Promise(requestAnimationFrame);
+                return picture.panels.map(panel => {
+                    const canvas = document.createElement('canvas');
+                    [canvas.width, canvas.height] = [panel.width, panel.height];
+                    canvas.getContext('2d').drawImage(panel, 0, 0);
+                    return canvas.toDataURL('image/png');
+                });
+            }"""
+        )
+        left, right = (from_address(address) for address in addresses)
         return left, right
 
     def wait_for_panels(self, *pictures: np.ndarray) -> None:
@@ -221,28 +227,15 @@ class AppInPage:
 
 
 def difference(panel: np.ndarray, picture: np.ndarray) -> float:
-    """Levels, on average, between a panel and a picture of any size that went through the same JPEG."""
-    scaled = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    sent = load_image(encoded(".jpg", scaled, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)))
+    """Levels, on average, between a panel and a picture that went through the same JPEG."""
+    if panel.shape != picture.shape:
+        return 255.0
+    sent = load_image(encoded(".jpg", picture, JPEG_OPTIONS))
     return float(np.abs(panel.astype(int) - sent).mean())
 
 
-def shown_pixels(picture: Locator) -> np.ndarray:
-    """What the browser decoded of an <img>, whatever its file says: uint8 (H, W, 3), RGB."""
-    address = picture.evaluate(
-        """async picture => {
-            for (let source; source !== picture.src; ) {
-                source = picture.src;
-                await picture.decode().catch(error => {
-                    if (source === picture.src) throw error;  // else another picture came while it decoded
-                });
-            }
-            const canvas = document.createElement('canvas');
-            [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
-            canvas.getContext('2d').drawImage(picture, 0, 0);
-            return canvas.toDataURL('image/png');
-        }"""
-    )
+def from_address(address: str) -> np.ndarray:
+    """The picture in a data URL, uint8 (H, W, 3), RGB."""
     data = np.frombuffer(base64.b64decode(address.split(",")[1]), np.uint8)
     return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
 

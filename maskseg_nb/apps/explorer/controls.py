@@ -7,7 +7,7 @@ import ipywidgets as widgets
 from ..._shared.text import visible
 from ..binding import Binding
 from ..picture_chooser import PictureChooser
-from ..widgets import button, knob, page, wrapping_row
+from ..widgets import button, knob, knob_row, wrapping_row
 from .save_panel import SavePanel
 from .state import STYLES, ExplorerState
 
@@ -44,19 +44,22 @@ class ExplorerControls:
         binding.show(self._show_chips)
         binding.lockable.append(self.save)
 
-    def layout(self, chooser: PictureChooser, *below: widgets.Widget) -> widgets.VBox:
-        """The whole app: two columns of controls, the buttons, the categories, then `below`."""
-        column = widgets.Layout(flex="1 1 380px", min_width="320px")
+    def sliders(self) -> widgets.Widget:
+        """The three thresholds and weights, beside each other where there is room."""
         pairs = (
             (self.score, self.score_number),
             (self.mask, self.mask_number),
             (self.alpha, self.alpha_number),
         )
-        knobs = widgets.VBox([*(widgets.HBox(pair) for pair in pairs), self.style], layout=column)
-        source = widgets.VBox(chooser.column(), layout=column)
-        columns = widgets.HBox([source, knobs], layout=widgets.Layout(flex_flow="row wrap"))
-        buttons = wrapping_row(self.labels, self._binding.reset, self.show_code, self.save_panel.opener)
-        return page(columns, buttons, self.save_panel.widget, self.chip_row, *below)
+        return wrapping_row(*(knob_row(*pair) for pair in pairs))
+
+    def folding(self, chooser: PictureChooser) -> widgets.Widget:
+        """All else above the picture: what it is of, how it is drawn, and what can be done with it."""
+        binding = self._binding
+        buttons = wrapping_row(
+            self.labels, binding.undo, binding.reset, self.show_code, self.save_panel.opener, self.chip_row
+        )
+        return widgets.VBox([chooser.layout(self.style), buttons, self.save_panel.widget])
 
     def _show_floor(self) -> None:
         for control in (self.score, self.score_number):

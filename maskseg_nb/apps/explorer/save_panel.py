@@ -30,7 +30,7 @@ class SavePanel:
 
     Attributes:
         opener: The button that opens and closes the panel.
-        save: The button that saves.
+        save, download: The buttons that write into the folder, and that send to the browser.
         widget: The panel, closed.
     """
 
@@ -45,7 +45,8 @@ class SavePanel:
             description="Folder", value=str(folder), layout=widgets.Layout(width="auto", flex="1 1 300px")
         )
         self.save = button("Save", "download", "Write the chosen files, in the photograph's own pixels")
-        row = widgets.HBox([self.folder, self.save])
+        self.download = button("Download", "download", "Let your browser save the chosen files")
+        row = widgets.HBox([self.folder, self.save, self.download])
         self.widget = widgets.VBox([wrapping_row(*self.boxes.values()), row])
         self.widget.layout.display = "none"
         self.opener.observe(self._open, "value")

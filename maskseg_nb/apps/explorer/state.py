@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from traitlets import Bool, Enum, Tuple, Unicode, validate
 
-from ...drawing.colors import instance_colors
+from ...drawing.colors import Color, instance_colors
 from ...drawing.overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask
 from ...errors import shortened
 from ...mask_rcnn.instances import Instances
@@ -18,7 +18,7 @@ from ...models.zoo import MODELS
 from ...results.label_maps import instance_map, semantic_map
 from ..link import Link
 from ..picture_sources import PictureSources
-from ..runner import CHOICES, INPUT_SIZES, Runner
+from ..runner import AUTOMATIC, CHOICES, INPUT_SIZES, Runner
 from ..settings import Fraction, Settings
 
 # Style -> (function of the public API, what it draws, options).
@@ -47,31 +47,38 @@ class ExplorerState(Settings):
     Attributes:
         runner: Runs the network.
         prediction: All that it said about the picture.
-        instances: What the thresholds keep.
-        blended: uint8 (H, W, 3), RGB: these, drawn on the image.
+        kept: What the thresholds keep.
+        instances: These, without the hidden ones.
+        drawn: uint8 (H, W, 3), RGB: these, drawn on the image without their labels.
     """
 
     picture = Unicode()
     model_name = Unicode()
-    input_size = Enum(list(INPUT_SIZES), next(iter(INPUT_SIZES)))
+    input_size = Enum([AUTOMATIC, *INPUT_SIZES], AUTOMATIC)
     score_threshold = Fraction(0.5)
     mask_threshold = Fraction(0.5)
     alpha = Fraction(0.5)
     style = Enum(list(STYLES), "colour per instance")
     labels = Bool(True)
     hidden_categories = Tuple()  # of names
+    hidden_instances = Tuple()  # of numbers; of this picture alone
 
-    KNOBS = ("score_threshold", "mask_threshold", "alpha", "style", "labels", "hidden_categories")
+    KNOBS = (
+        *("score_threshold", "mask_threshold", "alpha", "style", "labels"),
+        *("hidden_categories", "hidden_instances"),
+    )
     SETTINGS = CHOICES + KNOBS
 
     prediction: Prediction
+    kept: Instances
     instances: Instances
-    blended: np.ndarray
+    drawn: np.ndarray
 
     def __init__(self, pictures: PictureSources, model: MaskRCNN) -> None:
         super().__init__()
         self.runner = Runner(self, pictures, model, self._predict)
         self.run, self.select, self.draw = self.runner.run, Link(self._select), Link(self._draw)
+        self.hide, self.start, self.draw_labelled = Link(_without), Link(self._start), Link(self._draw)
 
     def update(self) -> None:
         """Bring the whole chain up to date, from the first link that a changed setting touches.
@@ -83,10 +90,17 @@ class ExplorerState(Settings):
         """
         with self.lock:  # only the first link is slow
             self.model, self.image, self.prediction = self.run(self.picture, self.model_name, self.input_size)
-            self.instances = self.select(
+            self.start(self.prediction)
+            self.kept = self.select(
                 self.prediction, self.score_threshold, self.mask_threshold, self.shown_categories
             )
-            self.blended = self.draw(self.image, self.instances, self.style, self.alpha, self.labels)
+            self.instances = self.hide(self.kept, self.hidden_instances)
+            self.drawn = self.draw(self.image, self.instances, self.style, self.alpha, False)
+
+    @property
+    def blended(self) -> np.ndarray:
+        """uint8 (H, W, 3), RGB: `drawn` with its labels, where wanted; on screen the view has them."""
+        return self.draw_labelled(self.image, self.instances, self.style, self.alpha, self.labels)
 
     def _predict(self, model: MaskRCNN, tensor: Tensor) -> Prediction:
         return predict(model, tensor)
@@ -106,9 +120,8 @@ class ExplorerState(Settings):
         """The photograph, uint8 (H, W, 3) RGB, and `instances` in its own pixels: the same rows."""
         photo = self.runner.photo
         thresholds = self.score_threshold, self.mask_threshold
-        return photo, self._select(
-            self.prediction.to_size(photo.shape[:2]), *thresholds, self.shown_categories
-        )
+        kept = self._select(self.prediction.to_size(photo.shape[:2]), *thresholds, self.shown_categories)
+        return photo, kept.without(self.hidden_instances)
 
     def blended_photo(self, photo: np.ndarray, instances: Instances) -> np.ndarray:
         """`blended` of what `on_photo` gives."""
@@ -117,6 +130,23 @@ class ExplorerState(Settings):
     @property
     def needs_network(self) -> bool:
         return self.runner.is_needed
+
+    def watch(self, running: Callable[[str], None]) -> None:
+        self.runner.running = running
+
+    def cancel(self, newer: bool = False) -> None:
+        self.runner.cancel(newer)
+
+    def _start(self, prediction: Prediction) -> None:
+        if self.start.arguments:  # the settings that the app began with are of its first picture
+            self.hidden_instances = ()
+
+    @validate("hidden_instances")
+    def _check_hidden_instances(self, proposal: dict[str, Any]) -> tuple[int, ...]:
+        for number in proposal["value"]:
+            if not isinstance(number, int) or isinstance(number, bool):
+                raise TypeError(f"hidden_instances must be numbers, got {shortened(ascii(number), 80)}")
+        return proposal["value"]
 
     @validate("hidden_categories")
     def _check_hidden_categories(self, proposal: dict[str, Any]) -> tuple[str, ...]:
@@ -154,6 +184,8 @@ class ExplorerState(Settings):
         """What to say on the picture where nothing is shown; empty where something is."""
         if len(self.instances):
             return ""
+        if len(self.kept):
+            return "Every instance is hidden."
         if not len(self.prediction):
             return f"The model found nothing of its {len(self.prediction.categories) - 1} categories here."
         best = self.prediction.scores[0]
@@ -162,13 +194,30 @@ class ExplorerState(Settings):
             return f"Every category found is hidden. The best score is {name} {best:.2f}."
         return f"Nothing scores {self.score_threshold:.2f} or more. The best rejected is {name} {best:.2f}."
 
-    def colors(self) -> list[tuple[int, int, int]]:
+    @property
+    def has_labels(self) -> bool:
+        """Whether the style can write labels."""
+        return STYLES[self.style][0] is draw_instances
+
+    def caption(self) -> str:
+        """The thresholds and the weight in short."""
+        return f"score {self.score_threshold:.2f}, mask {self.mask_threshold:.2f}, alpha {self.alpha:.2f}"
+
+    def description(self) -> str:
+        """What is on screen, in a sentence."""
+        counts: dict[str, int] = {}
+        for name in self.instances.names:
+            counts[name] = counts.get(name, 0) + 1
+        found = ", ".join(f"{count} x {name}" for name, count in counts.items()) or "nothing"
+        return f"The photograph {self.runner.ran[0]}, and beside it what is found in it: {found}."
+
+    def colors(self, instances: Instances) -> list[Color]:
         """The RGB colour in which the style draws each instance."""
         if self.style == "white, as documented":
-            return [(255, 255, 255)] * len(self.instances)
+            return [(255, 255, 255)] * len(instances)
         by_category = self.style in ("colour per category", "semantic map")
         return list(
-            map(tuple, instance_colors(self.instances, "category" if by_category else "instance").tolist())
+            map(tuple, instance_colors(instances, "category" if by_category else "instance").tolist())
         )
 
     def code(self) -> str:
@@ -185,8 +234,9 @@ class ExplorerState(Settings):
         names |= {"load_model"} if by_name else set()
         names |= {"sample_photo"} if source and source.startswith("sample_photo") else set()
         names |= {"semantic_map"} if drawn.startswith("semantic_map") else set()
-        size = INPUT_SIZES[input_size]
+        size = INPUT_SIZES[self.runner.size_name(picture, input_size)]
         categories = f", categories={self.shown_categories}" if self.shown_categories is not None else ""
+        without = f".without({self.hidden_instances})" if self.hidden_instances else ""
         return "\n".join(
             [
                 f"from maskseg_nb import {', '.join(sorted(names))}",
@@ -194,8 +244,12 @@ class ExplorerState(Settings):
                 f'model = load_model("{model_name}")' if by_name else "model = explorer.model",
                 f"tensor, image = preprocess({source or 'explorer.image'}, size={size})",
                 f"instances = predict(model, tensor).select(score_threshold={self.score_threshold}, "
-                f"mask_threshold={self.mask_threshold}{categories})",
+                f"mask_threshold={self.mask_threshold}{categories}){without}",
                 f"blended = {function.__name__}(image, {drawn}, {self.alpha}{options_code})",
                 "show_side_by_side(image, blended)",
             ]
         )
+
+
+def _without(instances: Instances, hidden: tuple[int, ...]) -> Instances:
+    return instances.without(hidden) if hidden else instances

@@ -1,5 +1,6 @@
 """The stage explorer: every stage of the network on screen, every knob live, one box followed all the way."""
 
+import base64
 import os
 import time
 
@@ -8,19 +9,22 @@ from matplotlib.figure import Figure
 from torchvision.models.detection import MaskRCNN
 
 from ..._shared.text import as_html, visible
+from ...data.codec import encoded
 from ...drawing.figures import show_side_by_side
-from ...drawing.film_strip import FRAMES, TILE
 from ...mask_rcnn.journey import Journey
 from ...mask_rcnn.trace import STAGES, Trace
 from ...models.loading import as_model
 from ..app import App
-from ..canvas import Canvas
-from ..clickable_image import ClickableImage
+from ..kept import Kept
 from ..picture_chooser import PictureChooser
 from ..picture_sources import PictureSources
-from ..widgets import swatch
+from ..picture_view import JPEG_OPTIONS, item
+from ..widgets import page, swatch
 from .controls import InsideControls
-from .state import InsideState
+from .state import ANCHOR_STAGES, InsideState
+
+# Of the stages where one panel shows no photograph: which of them do.
+MAPPED = {"normalised": (True, False), "features": (True, False), "masks": (False, True)}
 
 
 class Inside(App):
@@ -29,10 +33,13 @@ class Inside(App):
     Args:
         folder: Offer the pictures in this folder; None takes the notebook's own.
         model: A loaded MaskRCNN, or what `load_model` takes; None is its default model.
+        settings: What to begin with, a text as `Inside.settings` gives it.
+        keep: Where this cell has shown the same app before, take over its settings and uploads.
 
     Raises:
         MasksegError: No such folder, or the model cannot be had.
         TypeError: `model` has no mask head.
+        ValueError: `settings` is no such text.
     """
 
     state: InsideState
@@ -41,19 +48,26 @@ class Inside(App):
         self,
         folder: str | os.PathLike[str] | None = None,
         model: MaskRCNN | str | os.PathLike[str] | None = None,
+        *,
+        settings: str = "{}",
+        keep: bool = True,
     ) -> None:
-        state = InsideState(PictureSources(folder), as_model(model))
+        pictures = PictureSources(folder)
+        state = InsideState(pictures, as_model(model))
+        self._kept = Kept(("Inside", str(folder), state.model_name), state, pictures)
+        if keep:
+            self._kept.take_over()
+        state.take(settings)
         wrong = state.runner.begin()
         super().__init__(state)
         self.chooser = PictureChooser(state.runner, self.binding, self.say)
         self.controls = InsideControls(state, self.binding)
-        clickable = ClickableImage()
-        clickable.on_click(lambda x, y: self.guarded(self._follow_at, x, y))
-        self.canvas, self.film = Canvas(35, 34, clickable), Canvas(TILE // 16, TILE // 16)
+        self.canvas.on_click(lambda panel, x, y: self.act(self._follow_at, panel, x, y))
+        self.canvas.observe(lambda change: self.act(self._follow_item, change["new"]), "selected")
         self.caption, self.way = widgets.HTML(), widgets.HTML()
-        self.widget = self.controls.layout(
-            self.chooser, self.status, self.message, self.canvas.view, self.caption, self.film.view, self.way
-        )
+        folding, sliders = self.controls.folding(self.chooser), self.controls.sliders()
+        self.widget = page(folding, sliders, self.line, self.canvas, self.caption, self.way)
+        self.widget.add_class("maskseg-inside")
         self.open(wrong)
 
     @property
@@ -67,31 +81,34 @@ class Inside(App):
         return self.state.journey
 
     def figure(self) -> Figure:
-        """The stage's two panels as a plain matplotlib Figure."""
         with self.state.lock:
             pair = self.state.pair
             return show_side_by_side(pair.left, pair.right, titles=pair.titles)
 
-    def png(self) -> bytes:
-        return self.canvas.png(self.film)
-
-    def _follow_at(self, x: float, y: float) -> None:
-        with self.state.lock:
-            place = self.canvas.locate(x, y)
-            if place is None or (place[0] == 0 and self.state.stage == "masks"):
-                return  # beside the pictures, or on the enlarged mask
-            if place[0] == 1 and self.state.stage in ("normalised", "features"):
-                return  # no photograph
+    def _follow_at(self, panel: int, x: float, y: float) -> None:
+        if MAPPED.get(self.state.stage, (True, True))[panel]:
             height, width = self.state.image.shape[:2]
-            self.state.follow_at(place[1] * width, place[2] * height)
+            self.state.follow_at(x * width, y * height)
+
+    def _follow_item(self, number: int) -> None:
+        names = self.state.pair.names
+        if 0 < number <= len(names) and names[number - 1] != self.state.following:
+            self.state.followed = names[number - 1]
 
     def draw(self, started: float) -> None:
         state, pair = self.state, self.state.pair
-        self.canvas.show([pair.left, pair.right], pair.titles)
-        self.film.show([frame.picture for frame in state.frames], FRAMES)
-        self.canvas.view.description = visible(f"{', '.join(pair.titles)}. {pair.caption}")
-        self.canvas.send()
-        self.film.send()
+        texts = zip(pair.boxes, pair.texts, strict=True)
+        self.canvas.show(
+            pair.left,
+            pair.right,
+            pair.titles,
+            items=[item(number, box, text) for number, (box, text) in enumerate(texts, 1)],
+            selected=pair.names.index(state.following) + 1 if state.following in pair.names else 0,
+            mapped=MAPPED.get(state.stage, (True, True)),
+            clickable=state.stage in ANCHOR_STAGES,
+            caption=STAGES[state.stage].title,
+            description=visible(f"{', '.join(pair.titles)}. {pair.caption}"),
+        )
         update_ms = 1000 * (time.perf_counter() - started)
         run = state.trace
         ran = [STAGES[stage].title for stage in run.rerun_stages]
@@ -106,13 +123,17 @@ class Inside(App):
         legend = " &nbsp; ".join(f"{swatch(color)} {as_html(text)}" for color, text in pair.legend)
         self.caption.value = f"{as_html(pair.caption)}<br>{legend}"
         self.way.value = _way(state)
+        self._kept.keep()
 
 
 def _way(state: InsideState) -> str:
     """What happened to the followed box, under each small picture; then its scores as bars."""
-    frames = "".join(
-        f"<div>{'<br>'.join(as_html(line) for line in frame.lines)}</div>" for frame in state.frames
-    )
+    frames = ""
+    for frame in state.frames:
+        data = base64.b64encode(encoded(".jpg", frame.picture, JPEG_OPTIONS)).decode()
+        lines = "<br>".join(as_html(line) for line in frame.lines)
+        picture = f'<img src="data:image/jpeg;base64,{data}" alt="{frame.title} of the followed box">'
+        frames += f"<div><b>{frame.title}</b>{picture}{lines}</div>"
     film = f'<div class="maskseg-film">{frames}</div>'
     found = state.journey.detection
     if found is None:

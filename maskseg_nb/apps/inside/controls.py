@@ -8,7 +8,7 @@ from ..._shared.text import visible
 from ...mask_rcnn.trace import STAGES
 from ..binding import Binding
 from ..picture_chooser import PictureChooser
-from ..widgets import knob, page
+from ..widgets import knob, knob_row, wrapping_row
 from .state import InsideState
 
 # Knob of the network -> the range of its slider.
@@ -40,13 +40,13 @@ class InsideControls:
     def __init__(self, state: InsideState, binding: Binding) -> None:
         self._state, self._binding = state, binding
         self.follow = widgets.Dropdown(description="Follow")
-        self.level = widgets.Dropdown(description="level", layout={"width": "260px"})
+        self.level = widgets.Dropdown(description="level", layout={"width": "16em"})
         self.channel = widgets.BoundedIntText(
-            description="channel", min=-1, tooltip="-1: the strongest", layout={"width": "260px"}
+            description="channel", min=-1, tooltip="-1: the strongest", layout={"width": "16em"}
         )
         self.rows = {
-            "level": widgets.HBox([self.level]),
-            "channel": widgets.HBox([self.channel, widgets.Label("-1: the strongest")]),
+            "level": knob_row(self.level),
+            "channel": knob_row(self.channel, widgets.Label("-1: the strongest")),
         }
         self.defaults: dict[str, widgets.Label] = {}
         self.strip: dict[str, widgets.ToggleButton] = {}
@@ -59,8 +59,8 @@ class InsideControls:
         for name, (least, most) in RANGES.items():
             pair = knob(name, state.knob_values[name], least, most)
             tie(name, pair, partial(self._knob, name), partial(self._set_knob, name))
-            self.defaults[name] = widgets.Label(layout={"width": "94px"})
-            self.rows[name] = widgets.HBox([*pair, self.defaults[name]])
+            self.defaults[name] = widgets.Label(layout={"width": "7em"})
+            self.rows[name] = knob_row(*pair, self.defaults[name])
         for setting, name, least, most in (
             ("shown", "boxes drawn", 1, 300),
             ("score_threshold", "score_threshold", 0.0, 1.0),
@@ -68,7 +68,7 @@ class InsideControls:
         ):
             pair = knob(name, getattr(state, setting), least, most)
             binding.tie(setting, pair)
-            self.rows[setting] = widgets.HBox(pair)
+            self.rows[setting] = knob_row(*pair)
         for stage in STAGES:
             button = widgets.ToggleButton(layout={"height": "auto", "flex": "1 1 0", "min_width": "0"})
             button.add_class("maskseg-stage")
@@ -76,17 +76,13 @@ class InsideControls:
             self.strip[stage] = button
         binding.show(self._show_stages)
 
-    def layout(self, chooser: PictureChooser, *below: widgets.Widget) -> widgets.VBox:
-        """The whole app: two columns of controls, the strip, then `below`."""
-        self.follow.layout = {"width": "auto", "flex": "1 1 0", "min_width": "0"}  # its names may be long
-        follow = widgets.HBox([self.follow, self._binding.reset])
-        source = widgets.VBox([*chooser.column(), follow], layout={"flex": "1 1 320px"})
-        # Six rows high: the pictures below stay where they are at every stage.
-        knobs = widgets.VBox(list(self.rows.values()), layout={"flex": "2 1 440px", "min_height": "200px"})
-        columns = widgets.HBox([source, knobs], layout={"flex_flow": "row wrap"})
-        app = page(columns, widgets.HBox(list(self.strip.values())), *below)
-        app.add_class("maskseg-inside")
-        return app
+    def folding(self, chooser: PictureChooser) -> widgets.Widget:
+        """What the run is of, and which box is followed."""
+        return chooser.layout(self.follow, self._binding.undo, self._binding.reset)
+
+    def sliders(self) -> widgets.Widget:
+        """The stages, and below them the knobs of the one on screen."""
+        return widgets.VBox([widgets.HBox(list(self.strip.values())), wrapping_row(*self.rows.values())])
 
     def _show_choices(self) -> None:
         """What the three choices offer; a followed box that is not among the best comes first."""

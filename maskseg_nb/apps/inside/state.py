@@ -1,9 +1,9 @@
 """What the stage explorer shows, without a widget: a trace, the box that is followed, the stage on screen."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 from traitlets import Dict, Enum, Int, Tuple, Unicode, validate
@@ -18,9 +18,10 @@ from ...mask_rcnn.knobs import Knobs
 from ...mask_rcnn.trace import STAGES, Trace, trace
 from ..link import Link
 from ..picture_sources import PictureSources
-from ..runner import CHOICES, INPUT_SIZES, Runner
+from ..runner import AUTOMATIC, CHOICES, INPUT_SIZES, Runner
 from ..settings import Fraction, Settings
 
+ANCHOR_STAGES = ("normalised", "features", "anchors")  # before there are boxes to choose from
 Followed = tuple[int, int]  # a row of Anchors, and a category: 0 is the most probable one
 
 
@@ -39,7 +40,7 @@ class InsideState(Settings):
 
     picture = Unicode()
     model_name = Unicode()
-    input_size = Enum(list(INPUT_SIZES), next(iter(INPUT_SIZES)))
+    input_size = Enum([AUTOMATIC, *INPUT_SIZES], AUTOMATIC)
     stage = Enum(list(STAGES), "detections")
     followed = Tuple()
     knobs = Dict()
@@ -102,6 +103,12 @@ class InsideState(Settings):
     @property
     def needs_network(self) -> bool:
         return self.runner.is_needed
+
+    def watch(self, running: Callable[[str], None]) -> None:
+        self.runner.running = running
+
+    def cancel(self, newer: bool = False) -> None:
+        self.runner.cancel(newer)
 
     @property
     def own_knobs(self) -> dict[str, Any]:
@@ -213,23 +220,17 @@ class InsideState(Settings):
         return offers
 
     def follow_at(self, x: float, y: float) -> None:
-        """Follow what the stage on screen shows at a place of the picture.
+        """Follow the most promising anchor of the level on screen at a place of the picture.
 
         Args:
             x, y: In pixels of the picture.
 
         Raises:
-            ValueError: The stage shows no box there.
+            ValueError: The stage on screen shows boxes: one of those can be followed.
         """
-        if self.stage in ("normalised", "features", "anchors"):
-            self.followed = self._anchor_at(x, y)
-            return
-        boxes = self.pair.boxes
-        hit = (boxes[:, :2] <= (x, y)).all(axis=1) & (boxes[:, 2:] >= (x, y)).all(axis=1)
-        if not hit.any():
+        if self.stage not in ANCHOR_STAGES:
             raise ValueError("no box is drawn there; click inside one")
-        areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-        self.followed = self.pair.names[int(np.where(hit, areas, np.inf).argmin())]  # the smallest
+        self.followed = self._anchor_at(x, y)
 
     def _anchor_at(self, x: float, y: float) -> Followed:
         """The most promising anchor of those of the level that stand nearest."""

@@ -21,12 +21,14 @@ from ...evaluation.precision_recall import Curve
 from ...models.loading import as_model
 from ..app import App
 from ..binding import Binding
-from ..canvas import DPI, Canvas
+from ..kept import Kept
 from ..link import Link
-from ..widgets import knob, page, swatch, wrapping_row
+from ..picture_view import item
+from ..widgets import knob, knob_row, page, swatch, wrapping_row
 from .state import LEAST_IOU, ThresholdState
 
-PANEL = (560, 544)  # height and width of the curve, in pixels, at most
+PANEL = (800, 800)  # height and width of the curve, in pixels, at most
+DPI = 140
 TITLES = ("The model against the truth", "Precision and recall, all thresholds")
 DOT, DOT_EDGE = (204, 51, 17), (255, 255, 255)
 
@@ -35,7 +37,7 @@ class ThresholdControls:
     """Picture and thresholds."""
 
     def __init__(self, state: ThresholdState, binding: Binding) -> None:
-        self._several, self._reset = len(state.dataset) > 1, binding.reset
+        self._several, self._back = len(state.dataset) > 1, (binding.undo, binding.reset)
         options = [(f"picture {index}", index) for index in range(len(state.dataset))]
         self.picture = widgets.Dropdown(description="Picture", options=options)
         self.score, self.score_number = knob("Score threshold", state.score_threshold, state.score_floor)
@@ -44,14 +46,14 @@ class ThresholdControls:
         binding.tie("score_threshold", [self.score, self.score_number])
         binding.tie("iou", [self.iou, self.iou_number])
 
-    def layout(self, *below: widgets.Widget) -> widgets.VBox:
-        """The whole app: the thresholds in a row, then `below`."""
-        column = widgets.Layout(flex="1 1 380px", min_width="320px")
+    def folding(self) -> widgets.Widget:
+        """Which picture, and the way back."""
+        return wrapping_row(*([self.picture] if self._several else []), *self._back)
+
+    def sliders(self) -> widgets.Widget:
+        """The thresholds in a row."""
         pairs = (self.score, self.score_number), (self.iou, self.iou_number)
-        rows = [widgets.HBox(pair, layout=column) for pair in pairs]
-        first = [self.picture] if self._several else []
-        knobs = widgets.HBox(rows, layout=widgets.Layout(flex_flow="row wrap"))
-        return page(knobs, wrapping_row(*first, self._reset), *below)
+        return wrapping_row(*(knob_row(*pair) for pair in pairs))
 
 
 class ThresholdExplorer(App):
@@ -60,29 +62,41 @@ class ThresholdExplorer(App):
     Args:
         model: A loaded MaskRCNN, or what `load_model` takes; None is its default model.
         dataset: Pictures with truth; None takes the VOC photograph.
+        settings: What to begin with, a text as `ThresholdExplorer.settings` gives it.
+        keep: Where this cell has shown the same app before, take over its settings.
 
     Raises:
         DatasetError: Model and dataset have no category in common, or there is no picture.
         TypeError: `model` has no mask head.
+        ValueError: `settings` is no such text.
     """
 
     state: ThresholdState
 
     def __init__(
-        self, model: MaskRCNN | str | os.PathLike[str] | None = None, dataset: Dataset | None = None
+        self,
+        model: MaskRCNN | str | os.PathLike[str] | None = None,
+        dataset: Dataset | None = None,
+        *,
+        settings: str = "{}",
+        keep: bool = True,
     ) -> None:
         state = ThresholdState(as_model(model), voc_photograph() if dataset is None else dataset)
         if not len(state.dataset) or not state.judged:
             raise DatasetError("the dataset has no picture, or no category that the model knows")
+        self._kept = Kept(("ThresholdExplorer", len(state.dataset)), state)
+        if keep:
+            self._kept.take_over()
+        state.take(settings)
         state.update()
         super().__init__(state)
         self.controls = ThresholdControls(state, self.binding)
-        self.canvas, self._plot = Canvas(), Link(_draw_plot)
-        self.widget = self.controls.layout(self.canvas.view, self.message, self.status)
+        self._plot = Link(_draw_plot)
+        folding, sliders = self.controls.folding(), self.controls.sliders()
+        self.widget = page(folding, sliders, self.line, self.canvas)
         self.open()
 
     def figure(self) -> Figure:
-        """The same two panels as a plain matplotlib Figure."""
         with self.state.lock:
             return show_side_by_side(self.state.drawn, self.plot_with_dot(), titles=TITLES)
 
@@ -101,8 +115,17 @@ class ThresholdExplorer(App):
         return plot
 
     def draw(self, started: float) -> None:
-        self.canvas.show([self.state.drawn, self.plot_with_dot()], TITLES)
-        self.canvas.send()
+        state = self.state
+        texts = zip(state.instances.boxes, state.texts(), strict=True)
+        self.canvas.show(
+            state.drawn,
+            self.plot_with_dot(),
+            TITLES,
+            items=[item(number, box, text) for number, (box, text) in enumerate(texts, 1)],
+            mapped=(True, False),
+            fixed=(False, True),
+            caption=f"score {state.score_threshold:.2f}, IoU {state.iou:.2f}",
+        )
         redraw_ms = 1000 * (time.perf_counter() - started)
         match = self.state.match
         right, wrong = match.count(Outcome.TRUE_POSITIVE), match.false_positives

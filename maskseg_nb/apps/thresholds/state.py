@@ -86,6 +86,12 @@ class ThresholdState(Settings):
         instances, first = found.first(kept), matched.first(kept)
         return instances, first, draw_match(image, instances, truth, first)
 
+    def texts(self) -> list[str]:
+        """What is said of each instance under the pointer."""
+        return [
+            f"{tag}: {outcome}" for tag, outcome in zip(self.instances.tags, self.match.outcomes, strict=True)
+        ]
+
     @validate("index")
     def _check_index(self, proposal: dict[str, Any]) -> int:
         if not 0 <= proposal["value"] < len(self.dataset):
