@@ -24,6 +24,7 @@ from .widgets import error_line
 
 log = logging.getLogger(__name__)
 RUNNING = "Running the network"
+THREAD = "maskseg_nb app"  # what runs the network for a person is called
 
 
 class App:
@@ -149,7 +150,7 @@ class App:
             return
         self.state.cancel(newer=True)
         self.message.value, self.canvas.cancellable = "", True
-        thread = threading.Thread(target=self._render_later, daemon=True)
+        thread = threading.Thread(target=self._render_later, name=THREAD, daemon=True)
         self._threads.append(thread)
         thread.start()
 

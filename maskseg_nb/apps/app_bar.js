@@ -17,7 +17,7 @@ export default {
       document.fullscreenElement ? document.exitFullscreen() : app().requestFullscreen().catch(() => toggle("maskseg-presenting")));
     const lost = Object.assign(document.createElement("span"), { className: "maskseg-error", hidden: true });
     lost.setAttribute("role", "alert");
-    lost.textContent = "The kernel was restarted: run this cell again";
+    lost.textContent = "The kernel is gone: run this cell again";
     el.append(lost);
 
     function toggle(name) {

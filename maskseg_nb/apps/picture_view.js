@@ -371,7 +371,7 @@ export default () => {
       // The rows above may grow, and are in the page only after this.
       requestAnimationFrame(() => { const app = el.closest(".maskseg"); if (app) observer.observe(app); });
       window.addEventListener("resize", resize);
-      canvas.panels = bitmaps;  // for whoever looks on from outside
+      Object.assign(canvas, { panels: bitmaps, frames: () => frames });  // for whoever looks on from outside
       describe();
       busy();
       resize();

@@ -100,7 +100,9 @@ def test_hiding_and_showing_a_category_by_its_chip(explorer):
 def test_the_table_and_the_status_agree_with_the_instances(explorer):
     explorer.state.score_threshold = 0.1
     rows = [row["cells"][:3] for row in explorer.table.rows]
-    numbers = zip(explorer.instances.numbers, explorer.instances.names, explorer.instances.scores, strict=True)
+    numbers = zip(
+        explorer.instances.numbers, explorer.instances.names, explorer.instances.scores, strict=True
+    )
     assert rows == [[str(number), name, f"{score:.2f}"] for number, name, score in numbers]
     shown, found = len(explorer.instances), len(explorer.prediction)
     assert f"<b>{shown} of {found}</b>" in explorer.status.value

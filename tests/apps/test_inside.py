@@ -1,5 +1,6 @@
 """The stage explorer as its users drive it: knobs, stages, clicks, errors, threads, hostile names."""
 
+import base64
 import html
 import inspect
 import re
@@ -12,10 +13,10 @@ import torch
 from torchvision.models.detection import MaskRCNN, fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn
 
 from maskseg_nb import ImageError, Inside, load_model, sample_photo
-from maskseg_nb.apps.canvas import BLOCK, Canvas
 from maskseg_nb.apps.inside.controls import ROWS
-from maskseg_nb.drawing.film_strip import FRAMES, TILE
-from maskseg_nb.mask_rcnn.follow import cell_of
+from maskseg_nb.drawing.figures import figure_png
+from maskseg_nb.drawing.film_strip import FRAMES
+from maskseg_nb.mask_rcnn.follow import cell_of, follow
 from maskseg_nb.mask_rcnn.knobs import Knobs
 from maskseg_nb.mask_rcnn.outcomes import SUPPRESSED
 from maskseg_nb.mask_rcnn.trace import STAGES
@@ -33,7 +34,7 @@ def make(tmp_path, street, street_trace, monkeypatch):
     def build(model=street):
         with monkeypatch.context() as patch:
             patch.setattr("maskseg_nb.apps.inside.state.trace", lambda model, tensor: street_trace)
-            return Inside(tmp_path, model)
+            return Inside(tmp_path, model, settings='{"input_size": "800 x 800, as documented"}')
 
     return build
 
@@ -45,12 +46,21 @@ def app(make, tmp_path):
 
 
 def sent(app):
-    """The picture as the browser decodes it, RGB."""
-    return cv2.imdecode(np.frombuffer(app.canvas.view.value, np.uint8), cv2.IMREAD_COLOR_RGB)
+    """Both panels as the browser decodes them, RGB."""
+    return np.hstack([decoded(app.canvas.left), decoded(app.canvas.right)])
+
+
+def decoded(data):
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 def sent_film(app):
-    return cv2.imdecode(np.frombuffer(app.film.view.value, np.uint8), cv2.IMREAD_COLOR_RGB)
+    """The film strip's pictures as the browser decodes them, RGB."""
+    pictures = re.findall(
+        r'src="data:image/jpeg;base64,([^"]*)" alt="(\w[\w ]*) of the followed box"', app.way.value
+    )
+    assert [name for _, name in pictures] == list(FRAMES)
+    return np.hstack([decoded(base64.b64decode(data)) for data, _ in pictures])
 
 
 def message(widget, content):
@@ -59,12 +69,25 @@ def message(widget, content):
 
 
 def click(app, panel, x, y):
-    """Click at a pixel of the picture in a panel."""
-    (top, left), (height, width) = app.canvas.corners[panel], app.canvas.panel_size
-    rows, columns = app.canvas.pixels.shape[:2]
-    down, across = app.image.shape[:2]
-    place = {"x": (left + x * width / across) / columns, "y": (top + y * height / down) / rows}
-    message(app.canvas.view, place)
+    """What the browser does at a click: it selects the smallest box there, or tells the place."""
+    items = (
+        [item for item in app.canvas.items if inside(item["box"], x, y)] if app.canvas.mapped[panel] else []
+    )
+    rows, columns = app.image.shape[:2]
+    if items:
+        app.canvas.selected = min(items, key=lambda item: area(item["box"]))["id"]
+    elif app.canvas.clickable:
+        message(app.canvas, {"panel": panel, "x": x / columns, "y": y / rows})
+    else:
+        app.canvas.selected = 0
+
+
+def inside(box, x, y):
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
+
+
+def area(box):
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def text_of(widget):
@@ -225,7 +248,7 @@ def test_each_button_of_the_strip_shows_its_stage_with_its_count_and_time(app):
         assert count == app.state.counts()[stage] and re.fullmatch(r"\d+\.\d ms", time)
         assert float(time.split()[0]) == pytest.approx(app.trace.milliseconds[stage], abs=0.051)
         assert (sent(app) != before).any() == changed
-        assert app.canvas.view.description.startswith(", ".join(app.state.pair.titles))
+        assert app.canvas.description.startswith(", ".join(app.state.pair.titles))
         assert app.state.pair.caption in text_of(app.caption)
         assert all(name in text_of(app.caption) for _, name in app.state.pair.legend)
 
@@ -241,15 +264,30 @@ def test_the_stage_on_screen_cannot_be_switched_off(app):
     np.testing.assert_array_equal(sent(app), before)
 
 
-def test_a_replaced_panel_is_what_drawing_anew_gives(app):
+def test_the_panels_and_the_film_are_the_states_as_far_as_a_jpeg_can(app):
     app.controls.strip["proposals"].value = True
     app.binding.ties["rpn_nms_threshold"].controls[0].value = 0.3
-    on_screen, film = app.canvas.pixels.copy(), app.film.pixels.copy()
-    pair, canvas, small = app.state.pair, Canvas(35, 34), Canvas(TILE // BLOCK, TILE // BLOCK)
-    canvas.draw([pair.left, pair.right], pair.titles)
-    small.draw([frame.picture for frame in app.state.frames], FRAMES)
-    np.testing.assert_array_equal(canvas.pixels, on_screen)
-    np.testing.assert_array_equal(small.pixels, film)
+    pair = app.state.pair
+    assert np.abs(sent(app).astype(int) - np.hstack([pair.left, pair.right])).mean() < 3
+    film = np.hstack([frame.picture for frame in app.state.frames])
+    assert np.abs(sent_film(app).astype(int) - film).mean() < 3
+
+
+def test_each_box_on_screen_says_what_it_is_and_what_became_of_it(app):
+    """Against the verdicts of `follow`, box by box."""
+    for stage, most in (("proposals", 30), ("detections", 30)):
+        app.controls.strip[stage].value = True
+        assert 0 < len(app.canvas.items) <= most
+        for item, (anchor, label) in zip(app.canvas.items, app.state.pair.names, strict=True):
+            journey = follow(app.trace, anchor=anchor, label=label or None)
+            step = journey.detection if stage == "detections" else journey.proposal
+            np.testing.assert_allclose(item["box"], step.box, atol=0.051)
+            ending = (
+                f"proposal #{step.verdict.row}"
+                if item["text"].startswith("proposal")
+                else step.verdict.outcome
+            )
+            assert item["text"].endswith(ending)
 
 
 # The followed box.
@@ -268,8 +306,7 @@ def test_the_text_under_the_film_tells_the_journey_and_its_scores(app):
         assert float(width) == pytest.approx(100 * score, abs=0.006)
         assert float(number) == pytest.approx(score, abs=0.0006)
     assert sum(float(width) for _, width, _ in bars) == pytest.approx(100, abs=0.1)
-    height, width = sent_film(app).shape[:2]
-    assert width == BLOCK + len(FRAMES) * (176 + BLOCK)
+    assert sent_film(app).shape[:2] == (176, len(FRAMES) * 176)
 
 
 def test_the_dropdown_offers_detections_and_lost_ones_and_follows_what_is_chosen(app):
@@ -339,11 +376,11 @@ def test_a_click_follows_what_the_stage_shows_there(app):
         assert set(followed) <= {(a, n) for a, n in app.state.pair.names}
 
 
-def test_a_click_beside_every_box_says_so_and_changes_nothing(app):
+def test_a_click_beside_every_box_changes_nothing(app):
     app.state.shown = 1
     before, followed = sent(app), app.state.followed
     click(app, 1, 799, 10)
-    assert "no box is drawn there; click inside one" in app.message.value
+    assert app.message.value == ""
     assert app.state.followed == followed and (sent(app) == before).all()
 
 
@@ -355,20 +392,14 @@ def test_a_click_on_what_is_no_photograph_does_nothing(app, stage, panel):
     assert app.journey is before and app.message.value == ""
 
 
-def test_a_click_between_the_pictures_does_nothing(app):
-    before = app.journey
-    for x, y in ((0, 0), (1, 1), (0.5, 0.01), (0.4999, 0.5), (0.5, 0.999)):
-        message(app.canvas.view, {"x": x, "y": y})
-        assert app.journey is before and app.message.value == ""
-
-
 NAN = float("nan")
 
 
 def test_a_hostile_click_changes_nothing_and_the_next_one_is_heard(app):
     before, journey = sent(app), app.journey
-    for content in ({"x": NAN, "y": NAN}, {"x": "0.3", "y": "0.5"}, {"x": 0.3}, {"y": None}, {}, None):
-        message(app.canvas.view, content)
+    places = ({"x": NAN, "y": NAN}, {"x": "0.3", "y": "0.5"}, {"x": 0.3}, {"y": None}, {"x": 0.5, "y": 0.5})
+    for content in (*places, {"x": 0.5, "y": 0.5, "panel": [2]}, {}, None):
+        message(app.canvas, content)
         assert app.journey is journey and (sent(app) == before).all(), content
         assert app.message.value == "", content
     click(app, 1, 700, 300)
@@ -424,6 +455,7 @@ def test_a_fault_of_our_own_is_said_and_the_controls_come_back(app, monkeypatch)
     before = sent(app)
     monkeypatch.setattr("maskseg_nb.apps.inside.state.trace", fail)
     app.chooser.picture.value = "cat (sample)"
+    app.wait()
     assert "unexpected RuntimeError: out of &lt;b&gt;luck" in app.message.value
     assert app.chooser.picture.value == "a.jpg" and (sent(app) == before).all()
     assert not app.binding.ties["shown"].controls[0].disabled
@@ -432,11 +464,12 @@ def test_a_fault_of_our_own_is_said_and_the_controls_come_back(app, monkeypatch)
 def test_the_controls_say_so_while_the_network_runs(app):
     seen = []
     hook = app.model.backbone.register_forward_pre_hook(
-        lambda *_: seen.append((app.binding.ties["shown"].controls[0].disabled, app.status.value))
+        lambda *_: seen.append((app.binding.ties["shown"].controls[0].disabled, app.canvas.busy))
     )
     app.chooser.picture.value = "cat (sample)"
+    app.wait()
     hook.remove()
-    assert seen == [(True, "<b>Running the network ...</b>")]
+    assert seen == [(True, "Running the network")]
     assert not app.binding.ties["shown"].controls[0].disabled
     assert app.status.value.startswith("<b>all stages</b> ran in ")
 
@@ -474,10 +507,7 @@ def test_an_app_of_no_folder_says_so(tmp_path, street):
 def test_it_shows_itself_with_a_picture_for_places_without_widgets(app, make):
     bundle = app._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == app.widget.model_id
-    shown = cv2.imdecode(np.frombuffer(bundle["image/png"], np.uint8), cv2.IMREAD_COLOR_RGB)
-    whole = np.vstack([app.canvas.pixels, app.film.pixels])
-    half = cv2.resize(whole, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    np.testing.assert_array_equal(shown, half)
+    assert bundle["image/png"] == figure_png(app.figure())
     assert bundle["text/plain"] == "Inside: run this cell in JupyterLab to move its controls"
     app.controls.strip["anchors"].value = True
     later = app._repr_mimebundle_()

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import supervision
 import torch
+from maskseg_nb.apps.canvas import JPEG_QUALITY
 from torchvision.utils import draw_segmentation_masks
 
 from maskseg_nb import (
@@ -15,7 +16,6 @@ from maskseg_nb import (
     preprocess,
     sample_photo,
 )
-from maskseg_nb.apps.canvas import JPEG_QUALITY
 from maskseg_nb.data.codec import encoded
 
 from .measure import PHOTO, RUNS, Target, median_ms

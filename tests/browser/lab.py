@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import nbformat
 import numpy as np
 from playwright.sync_api import Browser, Locator, Page, Playwright
 
@@ -132,6 +133,14 @@ def _wait_for_answer(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> No
     raise RuntimeError(f"JupyterLab does not answer; its log ends\n{log.read_text()[-2000:]}")
 
 
+def write_notebook(lab: Lab, name: str, *codes: str) -> str:
+    """Put a notebook of these code cells into the lab's folder; returns its name."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code.strip()) for code in codes])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, lab.folder / name)
+    return name
+
+
 def open_and_run(page: Page, lab: Lab, notebook: str) -> None:
     """Open a notebook and run all of it from the menu; return when the kernel has nothing left to do."""
     page.goto(lab.url(notebook))
@@ -216,6 +225,27 @@ class AppInPage:
                 return
             assert time.monotonic() < deadline, f"the panels are {levels} levels from what they should be"
             time.sleep(0.05)
+
+    def wait_for_another_picture(self, former: np.ndarray, panel: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Wait until a panel shows another picture than the former; returns both panels."""
+        deadline = time.monotonic() + MINUTE / 2000
+        while np.array_equal((panels := self.panels())[panel], former):
+            assert time.monotonic() < deadline, "the picture stays as it is"
+            time.sleep(0.05)
+        return panels
+
+    def place(self, panel: int, x: float, y: float) -> tuple[float, float]:
+        """Where on the page a place in a panel is, in [0, 1] from its upper left corner, at zoom 1."""
+        frame, frames = self.picture.bounding_box(), self.picture.evaluate("picture => picture.frames()")
+        assert frame is not None
+        return (
+            frame["x"] + frames[panel]["x"] + x * frames[panel]["w"],
+            frame["y"] + frames[panel]["y"] + y * frames[panel]["h"],
+        )
+
+    def click_at(self, panel: int, x: float, y: float) -> None:
+        self.picture.scroll_into_view_if_needed()
+        self.page.mouse.click(*self.place(panel, x, y))
 
     def screenshot(self, name: str, height: int = VIEWPORT["height"]) -> None:
         """Write what a window of this height shows from the app's upper edge on into `build`."""

@@ -3,11 +3,10 @@
 import shutil
 from collections.abc import Callable
 
-import nbformat
 import pytest
 from playwright.sync_api import Page, expect
 
-from lab import Lab
+from lab import Lab, write_notebook
 from maskseg_nb import sample_photo
 
 CODE = """from maskseg_nb import {app}
@@ -25,10 +24,7 @@ def test_a_file_name_with_a_script_is_text(
     folder.mkdir(exist_ok=True)
     shutil.copy(sample_photo("coffee"), folder / f"{SCRIPT}.png")
     (folder / f"{SCRIPT} damaged.png").write_bytes(b"no picture")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CODE.format(app=app))])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, lab.folder / f"hostile_{app}.ipynb")
-    page = open_notebook(f"hostile_{app}.ipynb")
+    page = open_notebook(write_notebook(lab, f"hostile_{app}.ipynb", CODE.format(app=app)))
 
     root = page.locator(".maskseg")
     picture = root.get_by_label("Picture", exact=True)

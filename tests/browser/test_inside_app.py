@@ -6,18 +6,16 @@ What is asserted is what the browser decoded and wrote, against what the same se
 import re
 from collections.abc import Callable, Iterator
 
-import nbformat
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from lab import AppInPage, Lab, choose_theme, contrast, shown_pixels, too_wide
+from lab import AppInPage, Lab, choose_theme, contrast, too_wide, write_notebook
 from maskseg_nb import load_model
-from maskseg_nb.apps.canvas import BLOCK
 from maskseg_nb.apps.inside.state import InsideState
 from maskseg_nb.apps.picture_sources import PictureSources
 from street_levels import PROPOSALS
 
-NOTEBOOK = "inside.ipynb"
 CELL = 'from maskseg_nb import Inside\n\ninside = Inside(model="street")\ninside'
 RESTAURANT = "restaurant (sample)"
 
@@ -26,10 +24,9 @@ class App(AppInPage):
     """The stage explorer in an open page."""
 
     def __init__(self, page: Page) -> None:
-        super().__init__(page, "img.maskseg-picture", 35 * BLOCK)
+        super().__init__(page)
         self.strip = self.root.locator(".maskseg-stage")
         self.way = self.root.locator(".maskseg-film")
-        self.film = self.root.locator("img.widget-image")
         self.status = self.root.get_by_text(re.compile(r"ran in \d+ ms"))
 
     def stage(self, title: str):
@@ -48,16 +45,13 @@ class App(AppInPage):
         for frame in state.frames:
             for line in frame.lines:
                 expect(self.way).to_contain_text(line)
-        expect(self.picture).to_have_attribute("alt", f"{', '.join(state.pair.titles)}. {caption}")
+        expect(self.picture).to_have_attribute("aria-label", f"{', '.join(state.pair.titles)}. {caption}")
         self.wait_for_panels(state.pair.left, state.pair.right)
 
 
 @pytest.fixture(scope="module")
 def page(open_notebook: Callable[[str], Page], lab: Lab) -> Page:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, lab.folder / NOTEBOOK)
-    return open_notebook(NOTEBOOK)
+    return open_notebook(write_notebook(lab, "inside.ipynb", CELL))
 
 
 @pytest.fixture
@@ -93,9 +87,9 @@ def test_each_stage_has_its_button_with_its_count(app: App, state: InsideState):
 
 def test_a_stages_button_changes_picture_and_caption(app: App, state: InsideState):
     for title, stage in (("Anchors", "anchors"), ("Proposals", "proposals"), ("Masks", "masks")):
-        source = app.picture.get_attribute("src")
+        _, right = app.panels()
         app.show_stage(title)
-        expect(app.picture).not_to_have_attribute("src", source)
+        app.wait_for_another_picture(right)
         state.stage = stage
         app.must_show(state)
         expect(app.root.locator(".maskseg-stage.mod-active")).to_have_text(re.compile(f"^{title}"))
@@ -132,18 +126,16 @@ def test_a_knob_of_the_region_proposals_runs_four_stages(app: App, state: Inside
 
 
 def test_a_click_into_the_picture_follows_the_box_there(app: App, state: InsideState):
-    film = shown_pixels(app.film)
+    film = app.way.locator("img").evaluate_all("pictures => pictures.map(picture => picture.src)")
     box = state.trace.prediction.boxes[1]
     x, y = ((box[:2] + box[2:]) / 2).tolist()
-    rows, columns = shown_pixels(app.picture).shape[:2]
-    frame = app.picture.bounding_box()
-    assert frame is not None
-    across, down = app.lefts[1] + x * 544 / 800, 32 + y * 544 / 800
-    app.picture.click(position={"x": across * frame["width"] / columns, "y": down * frame["height"] / rows})
-    state.follow_at(x, y)
+    area = (state.pair.boxes[:, 2:] - state.pair.boxes[:, :2]).prod(axis=1)
+    hit = ((state.pair.boxes[:, :2] <= (x, y)) & (state.pair.boxes[:, 2:] >= (x, y))).all(axis=1)
+    app.click_at(1, x / 800, y / 800)
+    state.followed = state.pair.names[int(np.where(hit, area, np.inf).argmin())]  # the smallest
     app.must_show(state)
     assert state.journey.detection.verdict.row != 0
-    assert (shown_pixels(app.film) != film).any()
+    assert app.way.locator("img").evaluate_all("pictures => pictures.map(picture => picture.src)") != film
 
 
 def test_a_lost_box_says_which_detection_suppressed_it(app: App, state: InsideState):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from front_end import click, file, png, same, screen, send, send_custom, settings, tree, upload
+from front_end import click, file, png, same, screen, send, send_custom, settings, settle, tree, upload
 from ipywidgets import Dropdown, FileUpload, FloatSlider
 from ipywidgets.widgets.widget import _instances
 from traitlets import TraitError
@@ -74,13 +74,12 @@ def still_usable(app):
     """A knob that is moved is followed by state, twin and picture, and the old message goes."""
     click(app.binding.reset)
     slider, number = app.binding.ties["mask_threshold"].controls
-    pixels = app.canvas.pixels.copy()
     if isinstance(app, Inside):
         app.controls.strip["masks"].value = True
-        pixels = app.canvas.pixels.copy()
+    picture = app.canvas.right
     send(slider, value=0.12)
     assert app.state.mask_threshold == slider.value == number.value == 0.12
-    assert app.message.value == "" and (app.canvas.pixels != pixels).any()
+    assert app.message.value == "" and app.canvas.right != picture
 
 
 # Whatever the front end sends.
@@ -274,9 +273,11 @@ def test_of_several_pictures_chosen_while_the_network_is_busy_the_last_one_wins_
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive()
+    settle()
     assert gate.runs == 2  # cat, a.png: coffee and rocket were overtaken
     assert app.state.picture == app.chooser.picture.value == "a.png" and (app.image == 90).all()
-    assert app.message.value == "" and "Running" not in app.status.value
+    settle()
+    assert app.message.value == "" and app.canvas.busy == ""
     assert not app.binding.ties["mask_threshold"].controls[0].disabled
 
 
@@ -302,7 +303,8 @@ def actions(app, chance):
         control.value = chance.random() < 0.5
 
     def click_at(picture):
-        send_custom(picture, {"x": chance.random(), "y": chance.random()})
+        send_custom(picture, {"panel": chance.randrange(2), "x": chance.random(), "y": chance.random()})
+        send(picture, selected=chance.randrange(40))
 
     def choose(control, *labels):
         send(control, index=control.options.index(chance.choice(labels)))
@@ -327,7 +329,7 @@ def actions(app, chance):
         moves["code"] = lambda: toggle(shown.show_code)
         moves["chip"] = lambda: toggle(chance.choice([*shown.chips.values(), shown.show_code]))
         return moves
-    moves["click"] = lambda: click_at(app.canvas.view)
+    moves["click"] = lambda: click_at(app.canvas)
     return moves
 
 
@@ -362,7 +364,7 @@ def test_two_threads_on_every_control_end_in_what_a_fresh_app_shows(app_class, f
         assert not thread.is_alive(), "a deadlock"
     assert not failures
     assert app.message.value.count("<") in (0, 2)  # nothing or a piece of news, or an error in its element
-    assert "unexpected" not in app.message.value and "Running" not in app.status.value
+    assert "unexpected" not in app.message.value and app.canvas.busy == ""
     app.render()  # the message of the last refusal goes
     fresh = app_class(folder, street)
     fresh.state.runner.pictures = app.state.runner.pictures
@@ -506,7 +508,7 @@ def test_an_interrupt_passes_through_the_app_which_then_works_on(app, fail_at):
     before, kept = screen(app), settings(app)
     failing = fail_at("roi_heads.box_head", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        app.chooser.picture.value = "astronaut (sample)"
+        app.state.picture = "astronaut (sample)"
     failing.stop()
     assert settings(app) == kept and same(before, screen(app))
     still_usable(app)
@@ -532,6 +534,7 @@ def test_no_memory_for_the_network_is_said_with_what_to_lower_and_all_of_it_is_f
     before, kept = screen(app), settings(app)
     failing = fail_at("roi_heads.mask_head", error)
     app.chooser.picture.value = "astronaut (sample)"
+    app.wait()
     failing.stop()
     assert LOWER in app.message.value and f"rpn_post_nms_top_n (now {PROPOSALS})" in app.message.value
     got(app.message.value)
@@ -601,8 +604,9 @@ def test_no_memory_for_the_drawing_is_said_and_the_status_does_not_stay_at_runni
     with monkeypatch.context() as patch:
         patch.setattr(app.state, "draw", fail)
         app.chooser.picture.value = "astronaut (sample)"
+        app.wait()
         assert "not enough memory; choose a smaller picture, input size or model" in app.message.value
-        assert app.status.value == "" and not app.binding.ties["mask_threshold"].controls[0].disabled
+        assert app.canvas.busy == "" and not app.binding.ties["mask_threshold"].controls[0].disabled
     still_usable(app)
 
 
@@ -639,9 +643,11 @@ def test_a_cell_that_is_run_again_doubles_no_observer(app_class, folder, street,
 
 def test_pictures_that_come_and_go_leave_no_widgets_behind(app):
     app.chooser.picture.value = "a.png"  # with other categories than the restaurant
+    app.wait()
     count = len(_instances)
     for label in ("restaurant (sample)", "a.png"):
         app.chooser.picture.value = label
+        app.wait()
         assert len(_instances) == count
 
 
@@ -669,6 +675,7 @@ def test_an_app_that_is_closed_while_the_network_runs_ends_in_peace(
         widget.close()
     gate.opened.set()
     running.join(60)
+    settle()
     assert not running.is_alive() and not failures and app.message.value == ""
     assert app.state.picture == "restaurant (sample)" and not app.state.needs_network
     app.state.mask_threshold = 0.3  # the state works on without a page
