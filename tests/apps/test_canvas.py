@@ -16,16 +16,16 @@ SHAPES = [(800, 800), (375, 500), (1333, 400), (60, 900), (3, 3)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_replacing_a_panel_gives_the_figure_that_drawing_anew_gives(shape):
+def test_replacing_a_panel_gives_the_figure_that_a_full_redraw_gives(shape):
     first, second = picture(*shape), picture(*shape, seed=1)
-    canvas, anew = Canvas(), Canvas()
+    canvas, fresh = Canvas(), Canvas()
     canvas.draw([first, first], ["Original", "Segmented"])
     canvas.replace(1, second)
-    anew.draw([first, second], ["Original", "Segmented"])
-    np.testing.assert_array_equal(canvas.pixels, anew.pixels)
+    fresh.draw([first, second], ["Original", "Segmented"])
+    np.testing.assert_array_equal(canvas.pixels, fresh.pixels)
 
 
-def test_showing_pictures_one_after_the_other_gives_what_drawing_each_anew_gives():
+def test_showing_images_one_after_the_other_gives_what_a_full_redraw_of_each_gives():
     titles = ["Original", "Segmented"]
     left, right, other = (picture(375, 500, seed) for seed in range(3))
     canvas = Canvas()
@@ -37,9 +37,9 @@ def test_showing_pictures_one_after_the_other_gives_what_drawing_each_anew_gives
         ([left, right], titles),
     ):
         canvas.show(pictures, names)
-        anew = Canvas()
-        anew.draw(pictures, names)
-        np.testing.assert_array_equal(canvas.pixels, anew.pixels)
+        fresh = Canvas()
+        fresh.draw(pictures, names)
+        np.testing.assert_array_equal(canvas.pixels, fresh.pixels)
         canvas.annotate(1, "Nothing scores 0.90 or more.")  # gone at the next picture
 
 

@@ -30,7 +30,7 @@ HOSTILE = [
 
 
 def send(picture, content):
-    """A custom message, where the kernel takes it in."""
+    """A custom message, as the kernel receives it."""
     picture._handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
 
 
@@ -53,14 +53,14 @@ def test_a_click_is_passed_on_as_two_floats(picture, clicks):
     assert all(isinstance(number, float) for click in clicks for number in click)
 
 
-def test_every_callback_hears_a_click(picture, clicks):
+def test_every_callback_gets_a_click(picture, clicks):
     picture.on_click(lambda x, y: clicks.append("second"))
     send(picture, {"x": 0.5, "y": 0.5})
     assert clicks == [(0.5, 0.5), "second"]
 
 
 @pytest.mark.parametrize("content", HOSTILE, ids=str)
-def test_what_is_no_click_is_not_passed_on_and_the_next_click_is(picture, clicks, content):
+def test_what_is_not_a_click_is_not_passed_on_and_the_next_click_is(picture, clicks, content):
     send(picture, content)
     assert clicks == []
     send(picture, {"x": 0.5, "y": 0.5})

@@ -80,7 +80,7 @@ def test_the_score_slider_begins_at_the_models_own_floor(tmp_path):
 
 def test_hiding_and_showing_a_category_by_its_chip(explorer):
     shown = len(explorer.instances)
-    explorer.state.score_threshold = 0.1  # low enough for something that is called otherwise
+    explorer.state.score_threshold = 0.1  # low enough for something of another category
     names, chips = explorer.instances.names, explorer.controls.chips
     other, *_ = found = sorted(set(names), key="person".__eq__)
     assert found[-1] == "person" != other
@@ -104,7 +104,7 @@ def test_the_table_and_the_status_agree_with_the_instances(explorer):
     assert "street on cpu" in explorer.status.value
 
 
-def test_nothing_above_the_threshold_is_said_on_the_picture(explorer):
+def test_the_picture_says_so_where_nothing_is_above_the_threshold(explorer):
     explorer.state.alpha = 0.0
     with_something = sent(explorer)
     explorer.state.score_threshold = 1.0
@@ -153,7 +153,7 @@ def test_the_code_for_a_model_of_ones_own_starts_from_the_explorers_model(tmp_pa
     np.testing.assert_array_equal(namespace["blended"], explorer.blended)
 
 
-def test_a_fault_of_our_own_is_said_and_the_controls_come_back(explorer, monkeypatch):
+def test_an_error_of_our_own_is_shown_and_the_controls_come_back(explorer, monkeypatch):
     def fail(*_):
         raise RuntimeError("out of <b>luck</b>")
 
@@ -192,7 +192,7 @@ def test_an_explorer_of_no_folder_says_so(tmp_path):
 
 
 def on_the_photograph(explorer, photo):
-    """What is on screen, by hand, in the pixels of `photo`."""
+    """What is on screen, computed by hand in the pixels of `photo`."""
     state = explorer.state
     return explorer.prediction.to_size(photo.shape[:2]).select(
         score_threshold=state.score_threshold,
@@ -235,7 +235,7 @@ def test_the_picture_is_saved_in_the_style_on_screen(explorer, tmp_path, style):
 
 @pytest.mark.parametrize("input_size", INPUT_SIZES)
 def test_every_file_lies_on_the_photograph_turned_as_its_exif_says(tmp_path, street, input_size):
-    """A phone's photograph, stored lying down: 371 wide and 250 high on the disk, upright 250 x 371."""
+    """A phone's photograph, stored on its side: 371 wide and 250 high on the disk, upright 250 x 371."""
     upright = Image.open(sample_photo("motorcycle")).convert("RGB").resize((250, 371))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
@@ -261,7 +261,7 @@ def test_every_file_lies_on_the_photograph_turned_as_its_exif_says(tmp_path, str
         assert np.array_equal(cut[cut[..., 3] > 0][:, :3], photo[mask])
     for kind in ("coco.json", "coco-polygons.json"):
         (tmp_path / "found.json").write_bytes(paths[kind].read_bytes())
-        image, truth = CocoDataset(tmp_path, paths[kind])[0]  # by the file name that it says
+        image, truth = CocoDataset(tmp_path, paths[kind])[0]  # found by the file name in it
         assert np.array_equal(image, photo) and np.array_equal(truth.masks, found.masks)
         np.testing.assert_allclose(truth.boxes, found.boxes, atol=1e-3)
     rows = list(csv.DictReader(io.StringIO(paths["csv"].read_text())))
@@ -343,7 +343,7 @@ def test_chosen_formats_go_into_the_chosen_folder_and_overwrite_nothing(explorer
     np.testing.assert_array_equal(written, instance_map(found))
 
 
-def test_nothing_chosen_and_a_folder_that_cannot_be_are_said(explorer, tmp_path):
+def test_nothing_chosen_and_an_impossible_folder_are_reported(explorer, tmp_path):
     panel = explorer.controls.save_panel
     panel.boxes["picture"].value = False
     explorer.controls.save.click()
@@ -357,7 +357,7 @@ def test_nothing_chosen_and_a_folder_that_cannot_be_are_said(explorer, tmp_path)
         explorer.save(["jpeg"])
 
 
-def test_an_empty_folder_is_said_and_the_samples_are_offered(tmp_path, street):
+def test_an_empty_folder_is_reported_and_the_samples_are_offered(tmp_path, street):
     explorer = Explorer(tmp_path, street)
     assert "No pictures in" in explorer.message.value
     assert explorer.state.picture == "restaurant (sample)"
@@ -382,7 +382,7 @@ def test_figure_shows_the_same_two_panels(explorer):
     np.testing.assert_array_equal(right.images[0].get_array(), explorer.blended)
 
 
-def test_an_explorer_without_a_folder_offers_the_working_one(tmp_path, monkeypatch):
+def test_an_explorer_without_a_folder_offers_the_working_folder(tmp_path, monkeypatch):
     cv2.imwrite(str(tmp_path / "here.png"), np.zeros((9, 9, 3), np.uint8))
     monkeypatch.chdir(tmp_path)
     explorer = Explorer(model="street")

@@ -27,7 +27,7 @@ BEHIND_RPN = "Proposals, Box scores, Detections, Masks"
 
 @pytest.fixture
 def make(tmp_path, street, street_trace, monkeypatch):
-    """A function that builds the app for the restaurant, with the run that other tests have, too."""
+    """A function that builds the app for the restaurant, with a run that other tests share."""
     shutil.copy(sample_photo("restaurant"), tmp_path / "a.jpg")
 
     def build(model=street):
@@ -54,7 +54,7 @@ def sent_film(app):
 
 
 def message(widget, content):
-    """What the front end sends: a custom message, where the kernel takes it in."""
+    """What the front end sends: a custom message, as the kernel receives it."""
     widget._handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
 
 
@@ -124,7 +124,7 @@ def test_a_knobs_control_moves_state_twin_and_picture_and_the_strip_says_what_ra
         ("features", "channel", 3),
     ],
 )
-def test_a_control_of_what_is_looked_at_moves_the_picture_and_nothing_runs(app, stage, setting, value):
+def test_a_control_of_the_view_changes_the_picture_and_nothing_runs(app, stage, setting, value):
     app.controls.strip[stage].value = True
     before, run = sent(app), app.trace
     app.binding.ties[setting].controls[0].value = value
@@ -156,7 +156,7 @@ def test_a_stage_shows_the_controls_that_are_of_use_there(app):
         }.get(stage, set())
 
 
-def test_beside_each_knob_stands_the_models_own_number(app):
+def test_each_knob_shows_the_models_own_value_beside_it(app):
     own = {name: label.value for name, label in app.controls.defaults.items()}
     assert own == {
         "rpn_pre_nms_top_n": f"default {PER_LEVEL}",
@@ -207,7 +207,7 @@ def test_a_front_end_that_rounds_a_knob_to_its_steps_changes_nothing(app):
     app.binding.ties["box_score_threshold"].controls[0].set_state({"value": 0.060000000000000005})
     assert app.state.knobs == {"box_score_threshold": 0.06}
     assert slider.value == 0.001
-    number.set_state({"value": 0.0})  # a field rounds nothing: what stands there was typed
+    number.set_state({"value": 0.0})  # a field rounds nothing: its value was typed
     assert app.state.knobs["rpn_min_size"] == slider.value == 0.0
 
 
@@ -241,7 +241,7 @@ def test_the_stage_on_screen_cannot_be_switched_off(app):
     np.testing.assert_array_equal(sent(app), before)
 
 
-def test_a_replaced_panel_is_what_drawing_anew_gives(app):
+def test_a_replaced_panel_is_what_a_full_redraw_gives(app):
     app.controls.strip["proposals"].value = True
     app.binding.ties["rpn_nms_threshold"].controls[0].value = 0.3
     on_screen, film = app.canvas.pixels.copy(), app.film.pixels.copy()
@@ -287,7 +287,7 @@ def test_the_dropdown_offers_detections_and_lost_ones_and_follows_what_is_chosen
     assert f"kept: detection #3 of {found}" in text_of(app.way)
 
 
-def test_what_is_followed_and_not_offered_is_added_to_the_dropdown(app):
+def test_a_followed_box_that_is_not_offered_is_added_to_the_dropdown(app):
     proposals = app.trace.proposals
     dropped = int(proposals.candidates[proposals.outcomes == SUPPRESSED][0])
     app.state.followed = (dropped, 0)
@@ -339,7 +339,7 @@ def test_a_click_follows_what_the_stage_shows_there(app):
         assert set(followed) <= {(a, n) for a, n in app.state.pair.names}
 
 
-def test_a_click_beside_every_box_says_so_and_changes_nothing(app):
+def test_a_click_outside_every_box_says_so_and_changes_nothing(app):
     app.state.shown = 1
     before, followed = sent(app), app.state.followed
     click(app, 1, 799, 10)
@@ -348,7 +348,7 @@ def test_a_click_beside_every_box_says_so_and_changes_nothing(app):
 
 
 @pytest.mark.parametrize(("stage", "panel"), [("normalised", 1), ("features", 1), ("masks", 0)])
-def test_a_click_on_what_is_no_photograph_does_nothing(app, stage, panel):
+def test_a_click_on_a_panel_without_the_photograph_does_nothing(app, stage, panel):
     app.controls.strip[stage].value = True
     before = app.journey
     click(app, panel, 300, 300)
@@ -396,7 +396,7 @@ def test_a_hostile_click_changes_nothing_and_the_next_one_is_heard(app):
     ],
     ids=repr,
 )
-def test_an_error_is_one_escaped_line_and_the_app_goes_on(app, setting, value, said):
+def test_an_error_is_one_escaped_line_and_the_app_keeps_working(app, setting, value, said):
     before, kept = sent(app), {name: getattr(app.state, name) for name in app.state.SETTINGS}
     app.guarded(setattr, app.state, setting, value)
     assert said in text_of(app.message)
@@ -409,7 +409,7 @@ def test_an_error_is_one_escaped_line_and_the_app_goes_on(app, setting, value, s
 
 
 @pytest.mark.parametrize("name", ["box_nms_threshold", "rpn_min_size"])
-def test_a_number_that_is_none_is_refused_and_the_control_goes_back(app, name):
+def test_what_is_not_a_number_is_refused_and_the_control_goes_back(app, name):
     slider, twin = app.binding.ties[name].controls
     slider.value = NAN
     assert f"{name} must be a number" in text_of(app.message)
@@ -417,7 +417,7 @@ def test_a_number_that_is_none_is_refused_and_the_control_goes_back(app, name):
     assert app.state.knobs == {}
 
 
-def test_a_fault_of_our_own_is_said_and_the_controls_come_back(app, monkeypatch):
+def test_an_error_of_our_own_is_shown_and_the_controls_come_back(app, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("out of <b>luck</b>")
 
@@ -454,7 +454,7 @@ def test_the_controls_say_so_while_the_network_runs(app):
         (lambda: load_model("street").train(), ValueError, r"in training mode; call model.eval\(\) first"),
     ],
 )
-def test_what_is_no_mask_rcnn_cannot_be_looked_into(tmp_path, build, error, message):
+def test_what_is_not_a_mask_rcnn_cannot_be_inspected(tmp_path, build, error, message):
     with pytest.raises(error, match=message):
         Inside(tmp_path, build())
 

@@ -1,4 +1,4 @@
-"""How many pictures a second a folder run makes, against the network alone on the same pictures."""
+"""How many pictures per second a folder run segments, against the network alone on the same pictures."""
 
 import multiprocessing
 import tempfile
@@ -20,7 +20,7 @@ FORMATS = ("overlay", "coco", "csv")
 
 
 def bench_folder() -> list[Target]:
-    """Print pictures a second, on `street`; return the targets."""
+    """Print pictures per second, on `street`; return the targets."""
     model = load_model("street")
     with tempfile.TemporaryDirectory() as temporary:
         photos = Path(temporary) / "photos"

@@ -1,4 +1,4 @@
-"""The explorer as a person meets it: notebook 00 in a real JupyterLab, its controls moved by hand.
+"""The explorer as a user meets it: notebook 00 in a real JupyterLab, its controls moved by hand.
 
 What is asserted is what the browser decoded: each panel against what the public API makes in this process.
 """
@@ -74,7 +74,7 @@ class App(AppInPage):
 
     @contextmanager
     def redraws_the_right_panel_only(self) -> Iterator[None]:
-        """What the block does must bring another picture, of which the left panel is the same to the bit."""
+        """The block must change the picture, but not its left panel, to the bit."""
         source, (left, right) = self.picture.get_attribute("src"), self.panels()
         yield
         expect(self.picture).not_to_have_attribute("src", source or "")
@@ -83,7 +83,7 @@ class App(AppInPage):
         assert not np.array_equal(right, new_right)
 
     def must_show(self, photo: Path | bytes, instances: Instances, blended: np.ndarray | None = None) -> None:
-        """Wait for the count and both panels; the right one is `draw_instances`' where nothing is given."""
+        """Wait for the count and both panels; the right one is from `draw_instances` unless given."""
         image, prediction = predicted(photo)
         blended = draw_instances(image, instances) if blended is None else blended
         expect(self.status).to_contain_text(f"{len(instances)} of {len(prediction)} detections shown")
@@ -109,7 +109,7 @@ def app(page: Page, complaints: list[str]) -> Iterator[App]:
 
 
 def several(app: App) -> Instances:
-    """Lower the score threshold until the astronaut has company that is called otherwise."""
+    """Lower the score threshold until a detection of another category joins the astronaut."""
     app.number("Score threshold").fill("0.2")
     app.number("Score threshold").press("Enter")
     instances = kept(ASTRONAUT, 0.2)
@@ -275,5 +275,5 @@ def test_text_is_readable_in_either_theme(app: App, theme: str):
     choose_theme(app.page, f"JupyterLab {theme}")
     score = f"{kept(RESTAURANT).scores[0]:.2f}"
     for text in (app.status, app.root.get_by_role("cell", name=score).first):
-        assert contrast(text) > 4.5  # the least that WCAG asks for
+        assert contrast(text) > 4.5  # WCAG's minimum
     app.screenshot(f"explorer-{theme.lower()}.png", height=1100)  # the whole table is to be on it

@@ -57,7 +57,7 @@ def fast():
         return load_model("street", device="cpu", precision="bfloat16")
 
 
-def test_bfloat16_finds_the_same_people_a_little_elsewhere(fast, street, restaurant):
+def test_bfloat16_finds_the_same_people_in_slightly_different_places(fast, street, restaurant):
     expected, got = predict(street, restaurant[0]), predict(fast, restaurant[0])
     sure = expected.scores >= 0.5
     overlap = box_iou(torch.tensor(expected.boxes[sure]), torch.tensor(got.boxes)).numpy()
@@ -86,7 +86,7 @@ def test_a_model_in_bfloat16_can_be_copied_and_sent_to_another_process(fast, res
         np.testing.assert_array_equal(predict(twin, restaurant[0]).boxes, expected.boxes)
 
 
-def test_nothing_found_stays_nothing(fast, nothing):
+def test_where_nothing_is_found_nothing_is_found_in_bfloat16(fast, nothing):
     assert len(predict(fast, nothing[0])) == 0
 
 

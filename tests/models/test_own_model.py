@@ -37,7 +37,7 @@ def tuned():
 
 
 def loaded(path, **told):
-    """The model, and what was said of it."""
+    """The model, and the warnings about it."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = load_model(path, **told)
@@ -190,7 +190,7 @@ def test_a_training_loops_bundle(key, legacy, tuned, tmp_path):
     model, said = loaded(tmp_path / "last.pth.tar", categories=["cat", "dog"])
     assert equal(model, tuned) and model.categories == ("__background__", "cat", "dog")
     assert len(said) == 1 and ASSUMED in said[0]
-    assert set(torch.serialization.get_safe_globals()) == set(allowed)  # nothing more, for good
+    assert set(torch.serialization.get_safe_globals()) == set(allowed)  # nothing was added for good
 
 
 def test_a_bundle_in_a_bundle_with_a_prefix(tuned, tmp_path):
