@@ -42,12 +42,12 @@ def bench_folder() -> list[Target]:
 
         threads = torch.get_num_threads()
         print(f"\nA folder of {len(tensors)} pictures, {', '.join(FORMATS)}, {load()}")
-        print(f"{'pictures a second':<44}{'':>8}")
+        print(f"{'pictures per second':<44}{'':>8}")
         print(f"{f'predict alone, {threads} threads in the network':<44}{alone:8.2f}")
         spawn = multiprocessing.get_context("spawn")
         ways: dict[str, Callable[[], AbstractContextManager[Executor | None]]] = {
             f"segment_folder, {threads} pictures at a time": lambda: nullcontext(None),
-            f"the same in {threads} processes, their start included": lambda: ProcessPoolExecutor(
+            f"the same in {threads} processes, including their start": lambda: ProcessPoolExecutor(
                 threads, mp_context=spawn
             ),
         }

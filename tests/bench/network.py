@@ -136,7 +136,7 @@ def bfloat16_target(share: float, native: bool) -> Target:
 def print_drift() -> None:
     """How far bfloat16 moves the results of a trained network."""
     exact, half = load_model("street"), load_model("street", precision="bfloat16")
-    print("\nDrift of bfloat16, street, all samples: instances scored 0.5 or more, each with its double")
+    print("\nDrift of bfloat16, street, all samples: instances scored 0.5 or more, each with its counterpart")
     print(f"  {'':<14}{'instances':>10}{'found again':>13}{'score':>9}{'box IoU':>9}{'mask IoU':>9}")
     for photo in SAMPLES:
         tensor, _ = preprocess(sample_photo(photo))
@@ -148,7 +148,7 @@ def print_drift() -> None:
         else:
             figures = ""
         print(f"  {photo:<14}{int((found.scores >= 0.5).sum()):>10}{len(rows):>13}{figures}")
-    print("  score: how far the farthest moves; IoU: the least of all")
+    print("  score: the largest change; IoU: the smallest")
 
 
 def drift(found: Prediction, again: Prediction) -> np.ndarray:
@@ -170,7 +170,7 @@ def peak_memory(way: str) -> int:
     environment = {
         **os.environ,
         "MALLOC_MMAP_THRESHOLD_": "1000000",
-    }  # else the C library keeps some, or more
+    }  # else the C library keeps what was freed
     child = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return int(child.stdout)
 

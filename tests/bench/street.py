@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
     model = load_model("street")
     own = (model.transform.min_size[0], model.transform.max_size, model.rpn._post_nms_top_n["testing"])
     print_machine()
-    print(f"street on {len(held_out)} photographs that were held out: AP50 of masks, seconds a photograph")
+    print(f"street on {len(held_out)} photographs of the validation set: mask AP50, seconds per photograph")
     names = (*model.categories[1:], "mean", "boxes", "seconds")
     print(f"{'input, proposals':<20}", *(f"{name:>11}" for name in names))
     result = print_row(model, held_out, own)
@@ -55,7 +55,7 @@ def print_sureness(result: Evaluation) -> None:
     """The share of true positives (mask IoU 0.5) among instances with such a score: ideally, the score."""
     curve = result.curve()
     right = np.diff(curve.recall * curve.objects, prepend=0)  # 1 where one more object is found
-    print("instances of that score, how many there are, their mean score, the part that is right")
+    print("score of the instances, how many there are, their mean score, the share of true positives")
     for least, below in pairwise((0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 1.01)):
         rows = (curve.scores >= least) & (curve.scores < below)
         print(f"  from {least:.2f}{rows.sum():>8}{curve.scores[rows].mean():>8.2f}{right[rows].mean():>8.2f}")

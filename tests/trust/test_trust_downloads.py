@@ -369,7 +369,7 @@ def test_a_bad_file_that_another_process_has_just_set_aside_is_no_error(publish,
         assert fetch(download) == published()[0]
 
 
-@pytest.mark.expects("the next try succeeds; what the dead one left is deleted once it is surely dead")
+@pytest.mark.expects("the next try succeeds; what the dead one left is deleted once it is certainly dead")
 def test_a_download_killed_in_the_middle_then_again(publish, cache):
     half_sent = threading.Event()
 
@@ -433,7 +433,7 @@ CACHED = {
 }
 
 
-@pytest.mark.expects("set aside as *.bad, unopened, and fetched once more")
+@pytest.mark.expects("set aside as *.bad, unopened, and downloaded once more")
 @pytest.mark.parametrize("kind", CACHED)
 def test_a_bad_cached_file(kind, publish, cache, tmp_path, monkeypatch):
     canary, loaded = tmp_path / "canary", []
