@@ -155,7 +155,7 @@ def tree(folder):
         (["shots [1]"], ["shots [1]/f.png"]),
         (["./*.png", "a.png"], ["[ab].png", "a.png", "b.png", "a.png"]),
         (["**/e.png"], ["day2/e.png"]),
-        (["*.gif"], ["*.gif"]),  # as a shell leaves it, to be told as missing
+        (["*.gif"], ["*.gif"]),  # as a shell leaves it, to be reported as missing
     ],
 )
 def test_wildcards_are_expanded_as_by_a_shell(tree, given, expected):

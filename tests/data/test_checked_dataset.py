@@ -250,7 +250,7 @@ def test_where_none_can_be_read_it_is_an_error():
         checked()
 
 
-def test_a_mistake_in_somebodys_dataset_comes_through_and_names_the_picture():
+def test_an_exception_in_a_users_dataset_comes_through_and_names_the_picture():
     for mistake in (KeyError("x"), IndexError("y"), RuntimeError("z")):
         with pytest.raises(type(mistake)) as caught:
             checked((IMAGE, TRUTH), mistake)

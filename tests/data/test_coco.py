@@ -617,7 +617,7 @@ def test_run_lengths_that_do_not_add_up_are_left_out_when_they_are_decoded(load,
         UserWarning, match="image 5 is read without them. Left out: run lengths that do not deco"
     ):
         assert dataset[1][1].ids.tolist() == [105]
-    assert dataset[1][1].ids.tolist() == [105] and dataset.counts()["cat"] == 1  # told once
+    assert dataset[1][1].ids.tolist() == [105] and dataset.counts()["cat"] == 1  # reported once
     refused(lambda: load(content, strict=True), "run lengths that do not decode: 1 (first: annotation 104)")
 
 
@@ -705,7 +705,7 @@ def test_an_area_that_makes_no_sense_is_replaced_by_the_masks(load, value):
     ]
     + [(None, False), (math.nan, False), ("", False), ([], False)],
 )
-def test_a_crowd_is_told_by_any_one(load, value, crowd):
+def test_a_crowd_is_marked_by_a_1_however_it_is_written(load, value, crowd):
     assert load(changed("annotations", 0, "iscrowd", to=value)).truth(0).crowd.tolist()[0] == crowd
 
 

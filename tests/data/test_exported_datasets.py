@@ -418,7 +418,7 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_file_is_found_by_the_name_that_a_tool_gives_it(opened, expected, name):
     content = with_rows(lambda row: {"file_name": name.format(row["file_name"])}, "images")
-    if name.startswith("JPEG"):  # another folder than the one that was given
+    if name.startswith("JPEG"):  # a folder other than the one given
         with pytest.warns(
             UserWarning, match="found by name alone: 2 .first: image 1, 'JPEGImages/a.png' as 'a.png'"
         ):

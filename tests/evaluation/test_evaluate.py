@@ -200,7 +200,7 @@ def of_truth(image, truth, score=0.9):
 # Curves, confusion, the worst
 
 
-def test_confusion_counts_every_object_once_and_every_judged_instance_once(guesser, shape_model):
+def test_confusion_counts_every_object_once_and_every_evaluated_instance_once(guesser, shape_model):
     dataset = shapes()
     guesser(nearly_right(dataset))
     evaluation = evaluate(shape_model, dataset, progress=False)
@@ -250,7 +250,7 @@ def matrix_errors(evaluation, threshold):
     return int(off.sum() + off[:-1, :-1].sum())
 
 
-def test_a_category_that_was_not_judged_has_no_curve(street, photographs):
+def test_a_category_that_was_not_evaluated_has_no_curve(street, photographs):
     evaluation = evaluate(street, photographs, progress=False)
     with pytest.raises(
         ValueError, match="category must be one of bicycle, car, motorcycle, person, got 'dog'"

@@ -222,7 +222,7 @@ def outcomes_of(boxes, scores, groups, dropped, nms_threshold, limit):
     return outcomes, survivors[:limit]
 
 
-def test_every_candidate_of_the_region_proposals_is_told_its_true_outcome(strict):
+def test_every_candidate_of_the_region_proposals_gets_its_true_outcome(strict):
     run, reference = strict
     candidates, first = [], 0
     for level in reference.objectness:
@@ -266,7 +266,7 @@ def test_every_candidate_of_the_region_proposals_is_told_its_true_outcome(strict
     assert by_the_lost > 10
 
 
-def test_an_anchor_that_is_no_candidate_is_told_its_rank(strict):
+def test_an_anchor_that_is_not_a_candidate_gets_its_rank(strict):
     run, reference = strict
     random = np.random.default_rng(0)
     others = np.setdiff1d(np.arange(len(run.anchors.boxes)), run.proposals.candidates)
@@ -283,7 +283,7 @@ def test_an_anchor_that_is_no_candidate_is_told_its_rank(strict):
         assert journey.detection is None and journey.mask is None
 
 
-def test_every_pair_of_proposal_and_category_is_told_its_true_outcome(strict, monkeypatch):
+def test_every_pair_of_proposal_and_category_gets_its_true_outcome(strict, monkeypatch):
     run, reference = strict
     # Only boxes without any area are too small for torchvision; here more of them are.
     monkeypatch.setattr(stages, "SMALLEST_DETECTION", 20.0)

@@ -95,7 +95,7 @@ def test_another_precision_is_refused():
         load_model("street", precision="float16")
 
 
-def test_a_processor_without_bfloat16_is_told_so(monkeypatch):
+def test_a_processor_without_bfloat16_is_reported(monkeypatch):
     monkeypatch.setattr("maskseg_nb.models.loading.has_native_bfloat16", lambda device: False)
     with pytest.warns(UserWarning, match="no bfloat16 instructions: float32 is faster here"):
         load_model("street", precision="bfloat16")

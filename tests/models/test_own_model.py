@@ -327,9 +327,7 @@ MANY = AnchorGenerator(((8, 12), (16, 24), (32, 48), (64, 96), (128, 192)), ((0.
     "trained_with, told",
     [(SMALL, (8, 16, 32, 64, 128)), (SMALL, [[8], [16], [32], [64], [128]]), (SMALL, SMALL), (MANY, MANY)],
 )
-def test_what_is_said_of_input_size_and_anchors_gives_what_the_trained_model_gives(
-    trained_with, told, tmp_path
-):
+def test_the_stated_input_size_and_anchors_give_what_the_trained_model_gives(trained_with, told, tmp_path):
     options = {"min_size": 96, "max_size": 128, "rpn_anchor_generator": trained_with}
     original = frozen_resnet(0.0, **options)
     torch.save(original.state_dict(), tmp_path / "cells.pth")

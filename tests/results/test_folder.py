@@ -347,7 +347,7 @@ def test_what_is_done_is_not_done_again_until_something_changes(photos, whole, s
 # What can go wrong
 
 
-def test_a_full_disk_stops_the_run_and_is_no_picture_s_fault(photos, street, tmp_path, monkeypatch):
+def test_a_full_disk_stops_the_run_and_is_not_a_picture_s_failure(photos, street, tmp_path, monkeypatch):
     written = []
 
     def full(handle):

@@ -251,7 +251,7 @@ def deep() -> Iterator[tuple[str, Case]]:
 
 
 def half_deep() -> Iterator[tuple[str, Case]]:
-    """Fewer bits in 16, whose upper 8 would be nearly black: stretched, and said."""
+    """Fewer bits in 16, whose upper 8 would be nearly black: stretched, with a warning."""
     for bits in (1, 8, 10, 12, 14):
         levels = np.random.default_rng(0).integers(0, 2**bits, (20, 30, 4), dtype=np.uint16)
         levels[0, 0] = 2**bits - 1
