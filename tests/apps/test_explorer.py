@@ -186,7 +186,7 @@ def test_refresh_finds_a_new_picture_and_survives_a_lost_one(explorer, tmp_path)
     assert explorer.state.picture == explorer.chooser.picture.value == "restaurant (sample)"
 
 
-def test_an_explorer_of_no_folder_says_so(tmp_path):
+def test_an_explorer_of_a_missing_folder_says_so(tmp_path):
     with pytest.raises(ImageError, match="'.*missing' is not a folder"):
         Explorer(tmp_path / "missing", model="street")
 

@@ -466,7 +466,7 @@ def test_a_model_whose_mask_head_was_taken_away_is_refused(tmp_path):
         Inside(tmp_path, model)
 
 
-def test_an_app_of_no_folder_says_so(tmp_path, street):
+def test_an_app_of_a_missing_folder_says_so(tmp_path, street):
     with pytest.raises(ImageError, match="'.*missing' is not a folder"):
         Inside(tmp_path / "missing", street)
 
