@@ -27,7 +27,7 @@ def rectangle(top, left, bottom, right):
 
 
 def instances(masks, labels, categories=CATEGORIES, scores=None):
-    """As `select` makes them: highest score first, each mask cropped to its box."""
+    """As `select` makes them: highest score first, each mask cut to its box."""
     boxes = boxes_of(np.array(masks, bool).reshape(-1, *SIZE))
     corners = boxes[:, 1::-1].astype(np.int64)
     crops = [
@@ -240,7 +240,7 @@ def as_pycocotools_sees_it(found, truth, iou, kind):
 
 @pytest.mark.parametrize("kind", ["mask", "box"])
 @pytest.mark.parametrize("iou", [0.3, 0.5, 0.75, 1.0])
-def test_two_hundred_random_pictures_are_matched_as_pycocotools_matches_them(kind, iou):
+def test_two_hundred_random_images_are_matched_as_pycocotools_matches_them(kind, iou):
     random = np.random.default_rng(int(iou * 100))
     seen = []
     for _ in range(200):

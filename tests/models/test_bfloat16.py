@@ -57,7 +57,7 @@ def fast():
         return load_model("street", device="cpu", precision="bfloat16")
 
 
-def test_bfloat16_finds_the_same_people_in_slightly_different_places(fast, street, restaurant):
+def test_bfloat16_finds_the_same_people_a_little_elsewhere(fast, street, restaurant):
     expected, got = predict(street, restaurant[0]), predict(fast, restaurant[0])
     sure = expected.scores >= 0.5
     overlap = box_iou(torch.tensor(expected.boxes[sure]), torch.tensor(got.boxes)).numpy()

@@ -242,8 +242,8 @@ def test_it_comes_back_as_a_dataset_of_this_package_and_of_supervision(found, tm
     assert [other.classes[label] for label in detections.class_id] == list(instances.names)
 
 
-def test_a_model_finds_its_own_export_again(found, tmp_path):
-    """The same model with its own detections as ground truth: the confident ones are true positives."""
+def test_a_model_evaluated_on_its_own_export_has_an_average_precision_of_one(found, tmp_path):
+    """Its own detections as the ground truth: all of them are right."""
     image, _ = found
     model = load_model("street")
     from maskseg_nb import predict, preprocess
@@ -262,7 +262,7 @@ def test_a_model_finds_its_own_export_again(found, tmp_path):
 # Label maps
 
 
-def test_the_overlap_rule_decides_which_instance_is_on_top():
+def test_the_overlap_rule_decides_which_is_on_top():
     large, small = rectangle(10, 10, 50, 60), rectangle(20, 20, 30, 30)
     found = instances_of([small, large], labels=[1, 2])  # the small one has the higher score
     both = small & large

@@ -148,7 +148,7 @@ def test_weights_decide_how_often_a_picture_is_taken():
     assert 0.65 < np.mean(np.array(labels) == 2) < 0.85
 
 
-def test_crowds_are_painted_grey_and_are_not_targets():
+def test_crowds_are_painted_grey_and_not_learned():
     image, truth = painted(1, crowd=True)[0]
     hidden = without_crowds(image, truth)
     assert (hidden[truth.masks[2]] == GREY).all()
@@ -193,7 +193,7 @@ def test_rare_categories_are_taken_more_often():
     assert factors.tolist() == pytest.approx([1, 1, 1, 2, 1, 1, 1, 0.25])  # 2 is in 1 of 8: sqrt(0.5 / 0.125)
 
 
-def test_the_random_state_is_restored():
+def test_the_generator_is_put_back_after_seeded():
     torch.manual_seed(5)
     expected = [torch.rand(()) for _ in range(2)]
     torch.manual_seed(5)

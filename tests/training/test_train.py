@@ -229,7 +229,7 @@ def test_without_a_watcher_there_is_a_bar(street, tmp_path, capfd):
 
 
 def test_equal_trainings_give_equal_files_to_the_byte(street, tmp_path, whole):
-    """With a validation set or without, and resumed: all but the model card is the same."""
+    """With a validation set or without, and resumed: all but the model card says the same."""
 
     def interrupt(progress):
         if progress.step == 3:
@@ -267,7 +267,7 @@ def test_workers_change_nothing(street, tmp_path, whole):
     assert np.array_equal(run(street, tmp_path, workers=1).losses, whole.losses)
 
 
-# Interrupted, and resumed
+# Interrupted and resumed
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
@@ -287,7 +287,7 @@ def test_an_interrupted_training_resumes_to_the_same_losses(street, tmp_path, wh
     assert states_equal(resumed.model, whole.model)
 
 
-def test_after_an_interrupt_in_the_middle_of_a_step_it_resumes_to_the_same_losses(
+def test_an_interrupt_in_the_middle_of_a_step_resumes_to_the_same_losses(
     street, tmp_path, whole, monkeypatch
 ):
     """Between the new weights and their average: the worst moment."""
