@@ -1,6 +1,6 @@
 # make lab | demo | check | test | torture | bench | verify-models: each sets up .venv first, where it is missing or pyproject.toml has changed.
 PYTHON ?= python3
-# On small shared machines threads that spin while they wait cost more than they save: seconds a picture.
+# On small shared machines threads that spin while they wait cost more than they save: seconds per picture.
 export OMP_WAIT_POLICY ?= PASSIVE
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # A file's name as it was given, with any quotes, spaces and "$" (or make's own "$$"): never make's or the shell's.

@@ -21,7 +21,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def street() -> MaskRCNN:
-    """Do not change it: every test has the same one."""
+    """Do not change it: all tests share it."""
     return load_model("street")
 
 

@@ -1,4 +1,4 @@
-"""Predictions without a network, for the tests of everything behind it."""
+"""Predictions without a network, for the tests of everything after it."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ CATEGORIES = ("__background__", "person", "bicycle", "car")
 
 
 def made_up(count: int, size: tuple[int, int] = (120, 90), seed: int = 0) -> Prediction:
-    """Detections anywhere, over the edges too, by falling score; the scores are 1, 1 - 1 / count, ..."""
+    """Random detections, also at the edges, highest score first: 1, 1 - 1 / count, ..."""
     random = np.random.default_rng(seed)
     height, width = size
     corners = random.uniform((-20, -20), (width + 20, height + 20), (count, 2, 2))

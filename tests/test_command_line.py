@@ -92,7 +92,7 @@ def test_the_options_reach_the_result():
     assert np.array_equal(nothing, image)
     assert not np.array_equal(found, nothing) and not np.array_equal(found, faint)
     assert main([photo, "--mask-threshold", "1", "--out", "masks", "--quiet"]) == 0
-    assert len(Path("masks/instances.csv").read_text().splitlines()) == 1  # no pixel is surer than 1
+    assert len(Path("masks/instances.csv").read_text().splitlines()) == 1  # no probability is greater than 1
 
 
 def test_only_the_named_categories_are_kept_and_spaces_around_them_are_nothing():
@@ -155,7 +155,7 @@ def tree(folder):
         (["shots [1]"], ["shots [1]/f.png"]),
         (["./*.png", "a.png"], ["[ab].png", "a.png", "b.png", "a.png"]),
         (["**/e.png"], ["day2/e.png"]),
-        (["*.gif"], ["*.gif"]),  # as a shell leaves it, to be told as missing
+        (["*.gif"], ["*.gif"]),  # as a shell leaves it, to be reported as missing
     ],
 )
 def test_wildcards_are_expanded_as_by_a_shell(tree, given, expected):
@@ -251,7 +251,7 @@ def test_pictures_that_fail_are_named_the_others_are_done_and_the_status_is_1(fo
         (["--out", "a"], "'a' is neither empty nor of an earlier run"),
     ],
 )
-def test_what_the_user_can_mend_is_one_line_and_status_1(arguments, message, folder, capsys):
+def test_what_the_user_can_fix_is_one_line_and_status_1(arguments, message, folder, capsys):
     (folder / "text.png").write_text("no picture\n")
     (folder / "empty").mkdir()
     for name in ("a", "b"):
@@ -289,7 +289,7 @@ def test_wrong_use_is_status_2(arguments, message, capsys):
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_help_has_examples_that_are_no_wrong_use(capsys):
+def test_help_has_examples_that_work(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0

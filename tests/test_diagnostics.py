@@ -98,7 +98,7 @@ def only_opencv(monkeypatch, *packages: str, version: str = "5.0.0.93") -> None:
     "package",
     ["opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"],
 )
-def test_any_of_opencv_s_packages_will_do_and_an_old_one_is_told_to_be_newer_not_another(
+def test_any_of_opencv_s_packages_will_do_and_an_old_one_needs_an_update_not_another_one(
     monkeypatch, package
 ):
     with monkeypatch.context() as patch:
@@ -129,12 +129,12 @@ def test_a_missing_front_end_is_named(monkeypatch, tmp_path):
     [(None, "make lab"), (SimpleNamespace(kernel_info={"supported_features": []}), "ipykernel>=7")],
     ids=["no kernel", "no subshells"],
 )
-def test_a_kernel_without_subshells_or_none_at_all_is_told(monkeypatch, kernel, remedy):
+def test_a_kernel_without_subshells_or_none_at_all_is_reported(monkeypatch, kernel, remedy):
     monkeypatch.setattr(MODULE, "_running_kernel", lambda: kernel)
     assert remedy in remedies()["kernel"]
 
 
-def test_a_gpu_that_torch_cannot_use_is_told(monkeypatch):
+def test_a_gpu_that_torch_cannot_use_is_reported(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.version.cuda", "13.0")
     assert "device" not in remedies()
@@ -142,25 +142,25 @@ def test_a_gpu_that_torch_cannot_use_is_told(monkeypatch):
     assert "driver" in remedies()["device"]
 
 
-def test_more_threads_than_processors_are_told(monkeypatch):
+def test_more_threads_than_processors_are_reported(monkeypatch):
     monkeypatch.setattr("torch.get_num_threads", lambda: 8)
     monkeypatch.setattr(MODULE, "_processors", lambda: 2)
     assert remedies()["threads"] == "call: torch.set_num_threads(2)"
 
 
-def test_little_memory_and_little_disk_are_told(monkeypatch):
+def test_little_memory_and_little_disk_are_reported(monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=10**9))
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10**8))
     found = remedies()
     assert "street" in found["free memory"] and "TORCH_HOME" in found["free disk"]
 
 
-def test_a_default_model_that_does_not_exist_is_told(monkeypatch):
+def test_a_default_model_that_does_not_exist_is_reported(monkeypatch):
     monkeypatch.setenv(MODEL_VARIABLE, "yolo")
     assert remedies()[MODEL_VARIABLE] == "set it to one of coco, coco_v2, street"
 
 
-def test_missing_shipped_weights_are_told(monkeypatch, tmp_path):
+def test_missing_shipped_weights_are_reported(monkeypatch, tmp_path):
     monkeypatch.setattr(MODULE, "shipped_weights", lambda name: tmp_path / "none")
     assert "reinstall" in remedies()["weights of street"]
 

@@ -1,4 +1,4 @@
-"""What commit 4efb143 left half-done, when all modules still lay in one folder, is finished today.
+"""What commit 4efb143 left half done, when all modules still lay in one folder, can be finished today.
 
 `former/` holds what it wrote with `small_models`: a folder run that was stopped after one of two pictures,
 an evaluation's cache after two of four, and a training's checkpoint after two of four steps.
@@ -65,7 +65,7 @@ def test_a_folder_that_was_stopped_half_way_ends_as_one_that_never_was(former):
     assert coco.keys() == same.keys() and coco["images"] == same["images"]
 
 
-def test_an_evaluation_asks_the_network_for_what_is_not_in_the_cache_alone(former, monkeypatch):
+def test_an_evaluation_runs_the_network_only_for_what_is_not_in_the_cache(former, monkeypatch):
     from maskseg_nb.evaluation import detections
 
     asked = []
@@ -106,7 +106,7 @@ def checkpoint(former):
 
 
 @pytest.mark.usefixtures("one_thread")  # nearly all scores are equal: their order depends on the threads
-def test_a_training_goes_on_behind_the_checkpoint_to_the_same_losses(checkpoint, tmp_path, monkeypatch):
+def test_a_training_resumes_after_the_checkpoint_to_the_same_losses(checkpoint, tmp_path, monkeypatch):
     resumed, steps = trained(checkpoint.parent, monkeypatch)
     whole, all_steps = trained(tmp_path / "whole", monkeypatch)
     assert (steps, all_steps) == ([3, 4], [1, 2, 3, 4])

@@ -1,4 +1,4 @@
-"""The files around the package: they parse, and what they say of each other holds."""
+"""The files around the package: they parse, and what they say about each other holds."""
 
 import re
 import subprocess

@@ -1,8 +1,8 @@
 """The published COCO weights, for a machine that can download them: `make verify-models`.
 
 Loads `coco` and `coco_v2`, compares them with torchvision's own loading to the bit on every sample
-photograph, prints what each finds with its scores, and checks the plainest facts. Exit status 0: all of it
-holds; 1: something does not; 2: the weights cannot be had here.
+photograph, prints what each finds with its scores, and checks that it finds the most obvious things.
+Exit status 0: all of it holds; 1: something does not; 2: the weights are not available here.
 """
 
 import sys
@@ -15,7 +15,7 @@ from maskseg_nb.data.samples import SAMPLES
 from maskseg_nb.models.download import fetch
 
 OFFICIAL = {"coco": maskrcnn_resnet50_fpn, "coco_v2": maskrcnn_resnet50_fpn_v2}
-# Sample -> category. The least score is a guess, made without the weights: the scores are printed.
+# Sample -> category. The lowest score allowed is a guess, made without the weights: the scores are printed.
 FACTS = {"cat": "cat", "astronaut": "person", "motorcycle": "motorcycle", "coffee": "cup"}
 LEAST = 0.9
 

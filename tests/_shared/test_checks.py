@@ -1,4 +1,4 @@
-"""What counts as a number, what an array is called in messages, and what is said of files that fail."""
+"""What counts as a number, what an array is called in messages, and what is said about files that fail."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ def test_a_whole_number_is_pythons_or_numpys(value):
 
 
 @pytest.mark.parametrize("value", [True, np.True_, "1", None, 1j, [1], torch.tensor(1), np.array(1)])
-def test_what_only_looks_like_a_number_is_none(value):
+def test_what_only_looks_like_a_number_is_not_one(value):
     assert not is_whole(value) and not is_number(value)
 
 
@@ -31,7 +31,7 @@ def test_a_strip_is_longer_than_five_hundred_times_its_width():
     assert is_strip(501, 1) and is_strip(1, 501)
 
 
-def test_a_wrong_argument_is_called_by_its_dtype_or_else_its_type():
+def test_a_wrong_argument_is_described_by_its_dtype_or_else_its_type():
     assert str(kind_of(np.zeros(3, np.int16))) == "int16"
     assert kind_of([1]) == "list" and kind_of(torch.zeros(1)) == "Tensor"
 

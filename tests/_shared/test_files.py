@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, also where a file cannot have two names."""
+"""Files that appear whole or not at all, even where a file cannot have two names."""
 
 import errno
 import os
@@ -75,7 +75,7 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path):
 
 @pytest.fixture
 def no_links(monkeypatch):
-    """A file system without second names, such as FAT."""
+    """A file system without hard links, such as FAT."""
 
     def refuse(*arguments):
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
@@ -135,7 +135,7 @@ def test_a_folder_is_made_and_held_against_other_processes_until_the_holder_is_k
 
 
 def test_a_hundred_that_want_a_folder_hold_it_one_after_the_other(tmp_path):
-    """The file that stands for the folder comes and goes meanwhile."""
+    """The folder's lock file comes and goes meanwhile."""
     inside, most, held, refused = [], [], [], []
 
     def try_it():
@@ -167,8 +167,8 @@ def test_a_lock_that_was_left_behind_holds_nobody_up(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="flock is POSIX")
 @pytest.mark.parametrize("error", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 @pytest.mark.parametrize("left", ["", "23695\nanother-machine\n4597275237967222713936072169270603911758\n"])
-def test_nor_does_it_where_a_file_system_knows_no_locks(tmp_path, monkeypatch, recwarn, error, left):
-    """A file that holds by being there, filelock's own way out, would stay when its holder is killed."""
+def test_nor_does_it_where_a_file_system_has_no_locks(tmp_path, monkeypatch, recwarn, error, left):
+    """A lock that holds by existing, filelock's own fallback, would stay when its holder is killed."""
     import fcntl
 
     def refuse(*arguments):
@@ -202,7 +202,7 @@ def test_a_folder_is_held_against_other_threads_and_the_same_one(tmp_path):
     assert len(refused) == 2
 
 
-def test_a_folder_is_let_go_of_when_its_block_fails(tmp_path):
+def test_a_folder_is_released_when_its_block_fails(tmp_path):
     for _ in range(2):
         with pytest.raises(RuntimeError):
             with locked(tmp_path, "training", TrainingError):

@@ -105,7 +105,7 @@ def test_an_unknown_style_is_refused(state):
 
 
 @pytest.mark.parametrize("wrong", ["broken.png", "no such picture"])
-def test_a_picture_that_cannot_be_had_leaves_everything_as_it_was(state, wrong):
+def test_a_picture_that_cannot_be_read_leaves_everything_as_it_was(state, wrong):
     before = state.blended
     state.picture = wrong
     with pytest.raises(ImageError):

@@ -42,7 +42,7 @@ def state(tmp_path, street, street_trace, monkeypatch):
     cv2.imwrite(str(tmp_path / "small.png"), np.full((40, 60, 3), 90, np.uint8))
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no more")
     state = InsideState(PictureSources(tmp_path), street)
-    with monkeypatch.context() as patch:  # its first run is the one that other tests have, too
+    with monkeypatch.context() as patch:  # its first run is shared with other tests
         patch.setattr("maskseg_nb.apps.inside.state.trace", lambda model, tensor: street_trace)
         state.update()
     state.calls = []
@@ -56,13 +56,13 @@ def state(tmp_path, street, street_trace, monkeypatch):
 
 
 def shown(state):
-    """Everything that is on screen, as one row of bytes."""
+    """The pixels of everything on screen, as bytes."""
     pictures = [state.pair.left, state.pair.right, *(frame.picture for frame in state.frames)]
     return b"".join(picture.tobytes() for picture in pictures)
 
 
 def changed(state, **settings):
-    """Set, update, and say whether anything on screen is another; every update draws anew."""
+    """Set, update, and return whether anything on screen changed; every update redraws it all."""
     before = shown(state)
     for name, value in settings.items():
         setattr(state, name, value)
@@ -86,7 +86,7 @@ def changed(state, **settings):
         ("box_detections_per_img", 3, PARTS[3:]),
     ],
 )
-def test_a_knob_runs_only_what_lies_behind_it(state, knob, value, parts):
+def test_a_knob_runs_only_what_depends_on_it(state, knob, value, parts):
     before = state.trace
     state.stage = "proposals" if knob.startswith("rpn") else "detections"
     assert changed(state, knobs={knob: value})
@@ -115,7 +115,7 @@ def test_a_knob_runs_only_what_lies_behind_it(state, knob, value, parts):
         ("detections", "followed", (30_000, 0)),
     ],
 )
-def test_what_is_looked_at_runs_no_part_of_the_network(state, stage, setting, value):
+def test_changing_the_view_runs_no_part_of_the_network(state, stage, setting, value):
     state.stage = stage
     state.update()
     before = state.trace
@@ -236,7 +236,7 @@ def test_a_followed_box_is_forgotten_where_there_are_other_anchors(state, choice
     assert state.journey.anchor.row != 30_000
 
 
-def test_where_nothing_is_found_the_best_proposal_is_followed_and_without_one_the_surest_anchor(state):
+def test_where_nothing_is_found_the_best_proposal_is_followed_and_without_one_the_best_anchor(state):
     state.picture = "small.png"
     state.update()
     assert len(state.trace.prediction) == 0
@@ -259,7 +259,7 @@ def test_every_stage_is_shown_where_nothing_is_found(state):
 
 @pytest.mark.parametrize("stage", ["normalised", "features", "anchors"])
 @pytest.mark.parametrize("level", [0, 2, 3])
-def test_a_place_before_the_proposals_is_the_surest_anchor_that_stands_nearest(state, stage, level):
+def test_a_place_before_the_proposals_is_the_best_of_the_nearest_anchors(state, stage, level):
     state.stage, state.level = stage, level
     state.update()
     stride = (4, 8, 16, 32)[level] * 800 / SIDE
@@ -476,7 +476,7 @@ def test_a_wrong_setting_is_refused_and_the_old_one_stays(state, setting, value,
 
 
 @pytest.mark.parametrize("wrong", ["broken.png", "no such picture"])
-def test_a_picture_that_cannot_be_had_leaves_everything_as_it_was(state, wrong):
+def test_a_picture_that_cannot_be_read_leaves_everything_as_it_was(state, wrong):
     state.knobs = {"box_nms_threshold": 0.3}
     state.update()
     run, on_screen = state.trace, shown(state)

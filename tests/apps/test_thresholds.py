@@ -1,4 +1,4 @@
-"""The reference is `match` on what `select` keeps at each threshold: what a person would do by hand."""
+"""The reference is `match` on what `select` keeps at each threshold: what one would do by hand."""
 
 import re
 
@@ -38,7 +38,7 @@ def two_pictures():
 
 
 def numbers(app):
-    """right, wrong, missed, precision and recall, as the app says them."""
+    """True and false positives, false negatives, precision and recall, as the app shows them."""
     words = re.sub("<[^>]+>", " ", app.status.value).split(" redraw ")[0]
     return [float(word) for word in re.findall(r"[\d.]+", words)]
 

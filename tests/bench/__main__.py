@@ -1,4 +1,4 @@
-"""`make bench`: how fast masks are drawn, the network and a folder run, and the explorer follows a key."""
+"""`make bench`: the speed of drawing, of the network, of a folder run and of the explorer."""
 
 from .drawing import bench_drawing
 from .explorer import bench_explorer

@@ -1,4 +1,4 @@
-"""How fast masks are drawn, here and elsewhere."""
+"""How fast masks are drawn, by this package and by others."""
 
 import cv2
 import numpy as np
@@ -54,7 +54,7 @@ def bench_drawing() -> list[Target]:
 
 
 def with_rows(found: Prediction, count: int) -> Prediction:
-    """The model's own detections, from the best on and again from the front, each moved a little.
+    """The model's own detections, best first and then over again, each moved a little.
 
     All score 0.5 or more, so that the default threshold keeps every one.
     """
@@ -67,7 +67,7 @@ def with_rows(found: Prediction, count: int) -> Prediction:
 
 
 def drawing_times(image: np.ndarray, prediction: Prediction) -> dict[str, float]:
-    """What is measured -> median milliseconds. Each drawer gets masks in the form that it takes."""
+    """What is measured -> median milliseconds. Each function gets masks in the form it takes."""
     instances = prediction.select()
     assert len(instances) == len(prediction)
     masks = instances.masks  # bool (N, H, W)
@@ -89,6 +89,6 @@ def drawing_times(image: np.ndarray, prediction: Prediction) -> dict[str, float]
         "torchvision draw_segmentation_masks": median_ms(
             lambda: draw_segmentation_masks(image_tensor, masks_tensor, alpha=0.5)
         ),
-        # It draws into the picture that it is given; all the others return a new one.
+        # It draws into the image that it is given; all the others return a new one.
         "supervision MaskAnnotator": median_ms(lambda: annotator.annotate(image.copy(), detections)),
     }

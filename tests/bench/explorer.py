@@ -19,7 +19,7 @@ EXPLORER = f"""from maskseg_nb import Explorer
 explorer = Explorer()
 explorer.state.picture = "{PHOTO} (sample)"
 explorer"""
-# What one writes without this package, and a figure of the explorer's size: 1136 x 592 pixels.
+# What one would write without this package, with a figure of the explorer's size: 1136 x 592 pixels.
 TWIN = f"""%matplotlib inline
 import matplotlib.pyplot as plt
 from ipywidgets import FloatSlider, VBox, interactive_output
@@ -39,7 +39,7 @@ sliders = dict(score_threshold=FloatSlider(0.5, max=1, step=0.01, description="S
                alpha=FloatSlider(0.5, max=1, step=0.01, description="Blend alpha"))
 VBox([*sliders.values(), interactive_output(show, sliders)])"""
 
-# Milliseconds from a key's press to another picture in the cell's output.
+# Milliseconds from a key press to the next picture in the cell's output.
 PRESS_TO_PICTURE = """handle => new Promise(done => {
     const output = handle.closest('.jp-OutputArea');
     const source = () => output.querySelector('img')?.src;
@@ -56,7 +56,7 @@ PRESS_TO_PICTURE = """handle => new Promise(done => {
 
 
 def bench_explorer() -> list[Target]:
-    """Print the table of a key's press to the next picture; return the targets."""
+    """Print the table of times from a key press to the next picture; return the targets."""
     executable = find_chromium()
     if executable is None:
         return [Target(name, None, "the PATH lacks a Chromium") for name in TARGETS]
@@ -95,11 +95,11 @@ def write_notebook(path: Path, code: str) -> None:
 
 
 def press_times(page: Page) -> list[float]:
-    """Milliseconds of each press, after two that nobody counts."""
+    """Milliseconds of each press, after two warm-up presses."""
     page.locator(".jp-OutputArea img").first.wait_for()
     handle = page.locator(".widget-slider", has_text="Blend alpha").locator(".noUi-handle")
     times = []
     for _ in range(2 + PRESSES):
-        page.wait_for_timeout(150)  # let everything of the press before arrive
+        page.wait_for_timeout(150)  # let everything from the previous press arrive
         times.append(handle.evaluate(PRESS_TO_PICTURE))
     return times[2:]

@@ -1,4 +1,4 @@
-"""How many pictures a second a folder run makes, against the network alone on the same pictures."""
+"""How many pictures per second a folder run segments, against the network alone on the same pictures."""
 
 import multiprocessing
 import tempfile
@@ -20,7 +20,7 @@ FORMATS = ("overlay", "coco", "csv")
 
 
 def bench_folder() -> list[Target]:
-    """Print pictures a second, on `street`; return the targets."""
+    """Print pictures per second, on `street`; return the targets."""
     model = load_model("street")
     with tempfile.TemporaryDirectory() as temporary:
         photos = Path(temporary) / "photos"
@@ -42,12 +42,12 @@ def bench_folder() -> list[Target]:
 
         threads = torch.get_num_threads()
         print(f"\nA folder of {len(tensors)} pictures, {', '.join(FORMATS)}, {load()}")
-        print(f"{'pictures a second':<44}{'':>8}")
+        print(f"{'pictures per second':<44}{'':>8}")
         print(f"{f'predict alone, {threads} threads in the network':<44}{alone:8.2f}")
         spawn = multiprocessing.get_context("spawn")
         ways: dict[str, Callable[[], AbstractContextManager[Executor | None]]] = {
             f"segment_folder, {threads} pictures at a time": lambda: nullcontext(None),
-            f"the same in {threads} processes, their start included": lambda: ProcessPoolExecutor(
+            f"the same in {threads} processes, including their start": lambda: ProcessPoolExecutor(
                 threads, mp_context=spawn
             ),
         }

@@ -1,4 +1,4 @@
-"""What the benches share: how a median is taken, what a target is, and on what machine it all ran."""
+"""What the benchmarks share: how a median is taken, what a target is, and on what machine it all ran."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ RUNS = 15
 
 
 class Target(NamedTuple):
-    """What is to be reached, whether it was, and what was measured.
+    """A target, whether it was reached, and what was measured.
 
     Where the machine cannot try it, `reached` is None, and `measured` says what is lacking.
     """
@@ -35,7 +35,7 @@ class Target(NamedTuple):
 
 
 def median_ms(action: Callable[[], object], runs: int = RUNS) -> float:
-    """How long an action takes, in the middle of so many runs."""
+    """The median time of so many runs of an action."""
     for _ in range(2):  # the first runs fill caches
         action()
     times = []
@@ -47,7 +47,7 @@ def median_ms(action: Callable[[], object], runs: int = RUNS) -> float:
 
 
 def print_machine() -> None:
-    """What the numbers below were measured on, and with what."""
+    """Print the machine and the versions that the numbers below were measured with."""
     print(f"{datetime.now():%Y-%m-%d %H:%M}, {cpu_model()}, {os.cpu_count()} cores, {load()}")
     print(
         f"Python {platform.python_version()}, torch {torch.__version__}, torchvision "
@@ -56,7 +56,7 @@ def print_machine() -> None:
 
 
 def cpu_model() -> str:
-    """The processor's name, where the system tells one."""
+    """The processor's name, if the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -65,5 +65,5 @@ def cpu_model() -> str:
 
 
 def load() -> str:
-    """How busy the machine is with everything."""
+    """The machine's load average."""
     return f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"

@@ -21,7 +21,7 @@ from maskseg_nb.models.zoo import MODELS
 
 from .measure import PHOTO, Target, load
 
-ROUNDS = 7  # each measures everything once, so that a slow moment hits all alike
+ROUNDS = 7  # each measures everything once, so that a slow moment affects all equally
 PASTED = 100 * 800 * 800 * 4  # bytes of 100 float32 masks of 800 x 800
 
 
@@ -35,7 +35,7 @@ def bench_network() -> list[Target]:
 
 
 def random_resnet() -> MaskRCNN:
-    """`coco` without its weights, and with a score floor of 0: so that there are 100 detections."""
+    """`coco` without its weights, and with a score floor of 0, so that there are 100 detections."""
     torch.manual_seed(0)
     known = MODELS["coco"]
     model = known.build(len(known.categories)).eval()
@@ -44,7 +44,7 @@ def random_resnet() -> MaskRCNN:
 
 
 def times_of(actions: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Milliseconds of each action, `ROUNDS` times in turn; one run before that nobody counts."""
+    """Milliseconds of each action, `ROUNDS` times in turn, after one warm-up run."""
     times: dict[str, list[float]] = {name: [] for name in actions}
     for number in range(ROUNDS + 1):
         for name, action in actions.items():
@@ -56,7 +56,7 @@ def times_of(actions: dict[str, Callable[[], object]]) -> dict[str, list[float]]
 
 
 def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
-    """The median of what a round's first takes by its second."""
+    """The median over the rounds of the first action's time divided by the second's."""
     return median(a / b for a, b in zip(times[name], times[other], strict=True))
 
 
@@ -105,7 +105,7 @@ def bench_chain(model: MaskRCNN, tensor: Tensor) -> list[Target]:
 
 
 def bench_precision(model: MaskRCNN, tensor: Tensor) -> list[Target]:
-    """What folding, channels last and bfloat16 give, each on top of the one before."""
+    """What folding, channels last and bfloat16 gain, each on top of the one before."""
     folded = copy.deepcopy(model)
     fold_batch_norms(folded)
     last = copy.deepcopy(folded).to(memory_format=torch.channels_last)
@@ -126,7 +126,7 @@ def bench_precision(model: MaskRCNN, tensor: Tensor) -> list[Target]:
 
 
 def bfloat16_target(share: float, native: bool) -> Target:
-    """`share`: of float32's time; a processor that has to emulate bfloat16 has nothing to reach."""
+    """`share`: of float32's time; a processor that has to emulate bfloat16 has no target."""
     name = "bfloat16 in at most 0.55 of float32"
     if not native:
         return Target(name, None, "this processor lacks bfloat16 instructions")
@@ -136,7 +136,7 @@ def bfloat16_target(share: float, native: bool) -> Target:
 def print_drift() -> None:
     """How far bfloat16 moves the results of a trained network."""
     exact, half = load_model("street"), load_model("street", precision="bfloat16")
-    print("\nDrift of bfloat16, street, all samples: instances scored 0.5 or more, each with its double")
+    print("\nDrift of bfloat16, street, all samples: instances scored 0.5 or more, each with its counterpart")
     print(f"  {'':<14}{'instances':>10}{'found again':>13}{'score':>9}{'box IoU':>9}{'mask IoU':>9}")
     for photo in SAMPLES:
         tensor, _ = preprocess(sample_photo(photo))
@@ -148,11 +148,11 @@ def print_drift() -> None:
         else:
             figures = ""
         print(f"  {photo:<14}{int((found.scores >= 0.5).sum()):>10}{len(rows):>13}{figures}")
-    print("  score: how far the farthest moves; IoU: the least of all")
+    print("  score: the largest change; IoU: the smallest")
 
 
 def drift(found: Prediction, again: Prediction) -> np.ndarray:
-    """For each detection that has a double: score difference, box IoU, mask IoU; (N, 3)."""
+    """For each detection that has a counterpart: score difference, box IoU, mask IoU; (N, 3)."""
     if not len(found) or not len(again):
         return np.zeros((0, 3))
     ious, doubles = box_iou(torch.from_numpy(found.boxes), torch.from_numpy(again.boxes)).max(dim=1)
@@ -170,13 +170,13 @@ def peak_memory(way: str) -> int:
     environment = {
         **os.environ,
         "MALLOC_MMAP_THRESHOLD_": "1000000",
-    }  # else the C library keeps some, or more
+    }  # else the C library keeps what was freed
     child = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return int(child.stdout)
 
 
 def bench_memory() -> list[Target]:
-    """The peak above the model's own of one prediction, in a process of its own each."""
+    """The peak memory of one prediction above the model's own, each in its own process."""
     name = "predict's peak at most torchvision's minus its masks"
     if not Path("/proc/self/clear_refs").exists():
         return [Target(name, None, "this system lacks /proc/self/clear_refs, which Linux has")]

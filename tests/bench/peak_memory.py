@@ -1,6 +1,6 @@
 """Print the bytes that one prediction needs at its peak, above what the model needs; Linux only.
 
-Run in a process of its own, with "torchvision" or "predict" for whose chain is to run.
+Run it in a process of its own, with "torchvision" or "predict" for the chain that is to run.
 """
 
 import ctypes
@@ -24,11 +24,11 @@ def kilobytes(name: str) -> int:
 tensor, _ = preprocess(sample_photo(PHOTO))
 model = random_resnet()
 with torch.no_grad():
-    predict(model, tensor[:, :, ::8, ::8].contiguous())  # what torch sets up once is not the picture's
+    predict(model, tensor[:, :, ::8, ::8].contiguous())  # torch's one-time set-up does not count
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed does not count as the model's
     before = kilobytes("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
     found = model([tensor[0]])[0]["scores"] if sys.argv[1] == "torchvision" else predict(model, tensor).scores
 assert len(found) == 100
 print(1024 * (kilobytes("VmHWM") - before))

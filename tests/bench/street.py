@@ -1,6 +1,6 @@
 """`python -m bench.street FOLDER`: how good and how fast the shipped model is at several input sizes.
 
-The folder is the one that it was trained on; the 86 pictures that its recipe holds out are evaluated.
+The folder is the one that it was trained on; the 86 pictures of its validation set are evaluated.
 """
 
 import sys
@@ -24,12 +24,12 @@ INPUTS = ((512, 832, 300), (544, 884, 300), (576, 936, 200), (576, 936, 300), (6
 
 
 def main(folder: Path) -> None:
-    """Print a row for what the model has been set to, and one for each of `INPUTS`; then all of the first."""
+    """Print a row for the model's own settings and one for each of `INPUTS`; then the first in full."""
     _, held_out = learned_and_held_out(folder, HELD_OUT)
     model = load_model("street")
     own = (model.transform.min_size[0], model.transform.max_size, model.rpn._post_nms_top_n["testing"])
     print_machine()
-    print(f"street on {len(held_out)} photographs that were held out: AP50 of masks, seconds a photograph")
+    print(f"street on {len(held_out)} photographs of the validation set: mask AP50, seconds per photograph")
     names = (*model.categories[1:], "mean", "boxes", "seconds")
     print(f"{'input, proposals':<20}", *(f"{name:>11}" for name in names))
     result = print_row(model, held_out, own)
@@ -52,24 +52,24 @@ def print_row(model: MaskRCNN, pictures: Part, inputs: tuple[int, int, int]) -> 
 
 
 def print_sureness(result: Evaluation) -> None:
-    """How many of the instances with such a score are right, masks, IoU 0.5: at best as many as it says."""
+    """The share of true positives (mask IoU 0.5) among instances with such a score: ideally, the score."""
     curve = result.curve()
-    right = np.diff(curve.recall * curve.objects, prepend=0)  # one where an object more is found
-    print("instances of that score, how many there are, their mean score, the part that is right")
+    right = np.diff(curve.recall * curve.objects, prepend=0)  # 1 where one more object is found
+    print("score of the instances, how many there are, their mean score, the share of true positives")
     for least, below in pairwise((0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 1.01)):
         rows = (curve.scores >= least) & (curve.scores < below)
         print(f"  from {least:.2f}{rows.sum():>8}{curve.scores[rows].mean():>8.2f}{right[rows].mean():>8.2f}")
 
 
 def set_inputs(model: MaskRCNN, short: int, longest: int, proposals: int) -> None:
-    """Let a model resize its pictures so, and look at so many proposals, of twice the candidates a map."""
+    """Set a model's input size, and its number of proposals, out of twice as many candidates per level."""
     model.transform.min_size, model.transform.max_size = (short,), longest
     model.rpn._pre_nms_top_n["testing"] = 2 * proposals
     model.rpn._post_nms_top_n["testing"] = proposals
 
 
 def seconds_a_picture(model: MaskRCNN, pictures: Part) -> float:
-    """What `predict` takes, the median of some pictures, each at its own size."""
+    """The median time of `predict` over some pictures, each at its own size."""
     tensors = cycle([preprocess(pictures[index][0], None)[0] for index in range(TIMED)])
     return median_ms(lambda: predict(model, next(tensors)), TIMED) / 1000
 

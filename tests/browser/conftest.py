@@ -1,4 +1,4 @@
-"""One JupyterLab for all browser tests, one Chromium a test file, and `open_notebook` to use them."""
+"""One JupyterLab for all browser tests, one Chromium per test file, and `open_notebook` to use them."""
 
 import os
 import shutil
@@ -42,7 +42,7 @@ def chromium() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    expect.set_options(timeout=MINUTE / 2)  # a busy machine is slow, and not wrong
+    expect.set_options(timeout=MINUTE / 2)  # a busy machine is slow, not wrong
     with sync_playwright() as playwright:
         browser = launch_chromium(playwright, executable)
         yield browser
@@ -57,7 +57,7 @@ def complaints() -> list[str]:
 
 @pytest.fixture(scope="module")
 def open_notebook(chromium: Browser, request: pytest.FixtureRequest, complaints: list[str]) -> OpenNotebook:
-    """A function: the name of a notebook in, a page in which all of it has run out."""
+    """A function that takes a notebook's name and returns a page in which all of it has run."""
     lab = request.getfixturevalue("lab")  # after the browser: without one, no server need start
 
     def listen(message: ConsoleMessage) -> None:

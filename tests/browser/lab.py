@@ -1,4 +1,4 @@
-"""A JupyterLab of its own and a Chromium to look at it with: for the browser tests and for the bench."""
+"""A JupyterLab of its own and a Chromium to look at it with: for the browser tests and the benchmarks."""
 
 import base64
 import os
@@ -28,7 +28,7 @@ from maskseg_nb.data.codec import encoded
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 BUILD = Path(__file__).parents[2] / "build"
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
-# No sandbox: it does not start as root. The others keep the browser from the network and from questions.
+# No sandbox: with one it does not start as root. The others keep it off the network and from asking.
 BROWSER_OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -67,7 +67,7 @@ class Lab:
     folder: Path
 
     def url(self, notebook: str) -> str:
-        """Where a notebook opens alone, whatever was open before."""
+        """The address where a notebook opens alone, whatever was open before."""
         name = Path(notebook).stem
         return f"{self.address}/lab/workspaces/{name}/tree/{notebook}?reset&token={self.token}"
 
@@ -248,7 +248,7 @@ class AppInPage:
         self.page.mouse.click(*self.place(panel, x, y))
 
     def screenshot(self, name: str, height: int = VIEWPORT["height"]) -> None:
-        """Write what a window of this height shows from the app's upper edge on into `build`."""
+        """Save to `build` what a window of this height shows, from the app's upper edge down."""
         self.page.set_viewport_size({**VIEWPORT, "height": height})
         self.root.evaluate("root => root.scrollIntoView()")
         BUILD.mkdir(exist_ok=True)
@@ -285,7 +285,7 @@ def name_of_the_focused(page: Page) -> str:
 
 
 def too_wide(app: Locator) -> list[str]:
-    """Whatever in an app, or around it up to the page, holds more than its width: it scrolls sideways."""
+    """What scrolls sideways, in an app or around it up to the page: its content is wider than itself."""
     return app.evaluate(
         """app => {
             const around = [];
@@ -299,7 +299,7 @@ def too_wide(app: Locator) -> list[str]:
 
 
 def contrast(text: Locator) -> float:
-    """WCAG's ratio between a text's colour and the first ground behind it that is not transparent."""
+    """WCAG's ratio between a text's colour and the first opaque background behind it."""
     ink, ground = text.evaluate(
         """text => {
             let behind = text;

@@ -1,4 +1,4 @@
-"""The stage explorer as a person meets it: a notebook of one cell in a real JupyterLab.
+"""The stage explorer as a user meets it: a notebook of one cell in a real JupyterLab.
 
 What is asserted is what the browser decoded and wrote, against what the same settings give in this process.
 """
@@ -38,7 +38,7 @@ class App(AppInPage):
         self.stage(title).click()
 
     def must_show(self, state: InsideState) -> None:
-        """Wait for the panels, the caption and the followed box's way of a state in this process."""
+        """Wait for the panels, the caption and the followed box's path of a state in this process."""
         state.update()
         caption = state.pair.caption
         expect(self.root.get_by_text(caption)).to_be_visible()
@@ -97,7 +97,7 @@ def test_a_stages_button_changes_picture_and_caption(app: App, state: InsideStat
     expect(app.root.locator(".maskseg-stage.mod-active")).to_have_text(re.compile("^Masks"))
 
 
-def test_keys_on_a_knob_run_what_lies_behind_it_and_move_the_picture(app: App, state: InsideState):
+def test_keys_on_a_knob_run_what_depends_on_it_and_change_the_picture(app: App, state: InsideState):
     left, right = app.panels()
     for _ in range(20):
         app.handle("box_nms_threshold").press("ArrowRight")
@@ -166,5 +166,5 @@ def test_text_is_readable_in_either_theme(app: App, theme: str, state: InsideSta
     app.must_show(state)
     choose_theme(app.page, f"JupyterLab {theme}")
     for text in (app.status.locator("b"), app.way, app.stage("Proposals"), app.stage("Masks")):
-        assert contrast(text) > 4.5  # the least that WCAG asks for
+        assert contrast(text) > 4.5  # WCAG's minimum
     app.screenshot(f"inside-{theme.lower()}.png", height=1400)

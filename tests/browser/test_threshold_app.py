@@ -42,7 +42,7 @@ trained = ms.train(model, ms.ShapesDataset(4), folder, settings, watch=chart.upd
 
 
 def by_hand(score: float, iou: float) -> str:
-    """What the app has to say, from `match` on what `select` keeps."""
+    """What the app has to show, from `match` on what `select` keeps."""
     model = load_model("street")
     image, truth = voc_photograph()[0]
     tensor, _ = preprocess(image, size=(image.shape[0], image.shape[1]))
@@ -87,7 +87,7 @@ def test_keys_on_the_score_threshold_move_numbers_picture_and_dot(app: AppInPage
     must_say(app, by_hand(0.95, 0.5))
     app.wait_for_another_picture(left, panel=0)
     new_x, new_y = dot(app)
-    assert new_x < x and new_y < y  # less recall, more precision: to the left and up
+    assert new_x < x and new_y < y  # lower recall, higher precision: to the left and up
     for _ in range(3):
         app.handle("Score threshold").press("ArrowLeft")
     expect(app.number("Score threshold")).to_have_value("0.92")
@@ -122,7 +122,7 @@ def test_every_control_is_reached_with_the_tab_key_and_has_a_name(app: AppInPage
 def test_it_fits_and_is_readable_in_either_theme(app: AppInPage, theme: str):
     assert too_wide(app.root) == []
     choose_theme(app.page, f"JupyterLab {theme}")
-    assert contrast(app.root.get_by_text("precision")) > 4.5  # the least that WCAG asks for
+    assert contrast(app.root.get_by_text("precision")) > 4.5  # WCAG's minimum
     app.screenshot(f"thresholds-{theme.lower()}.png", height=760)
 
 

@@ -43,7 +43,7 @@ def checked(*items, **options):
     return CheckedDataset(Made(*items, **options), progress=False)
 
 
-def test_what_is_as_it_should_be_comes_as_it_is():
+def test_valid_pictures_come_unchanged():
     dataset = checked((IMAGE, TRUTH), (IMAGE, truth(image_id=4)))
     assert len(dataset) == 2 and dataset.categories == CATEGORIES
     for image, told in dataset:
@@ -96,7 +96,7 @@ def test_other_pictures_become_rgb_as_load_image_makes_them(other):
         (IMAGE.transpose(1, 0, 2), DatasetError, "has 64 x 96 pixels, its masks 96 x 64"),
     ],
 )
-def test_what_is_no_picture_of_its_masks_is_an_error_that_names_the_index(image, error, said):
+def test_an_image_that_does_not_fit_its_masks_is_an_error_that_names_the_index(image, error, said):
     with pytest.raises(error, match=f"picture 1:? .*{said}"):
         checked((IMAGE, TRUTH), (image, TRUTH))
 
@@ -148,7 +148,7 @@ def test_an_instance_without_pixels_may_have_any_box():
         ({"image": IMAGE}, "dict"),
     ],
 )
-def test_what_is_no_pair_is_a_type_error_that_names_the_index(pair, got):
+def test_what_is_not_a_pair_is_a_type_error_that_names_the_index(pair, got):
     with pytest.raises(TypeError) as caught:
         checked((IMAGE, TRUTH), pair)
     assert f"picture 1: dataset[i] must be (image, Truth), got {got}; Truth.from_masks" in str(caught.value)
@@ -180,7 +180,7 @@ def test_categories_must_be_names_that_differ():
             checked((IMAGE, TRUTH), categories=names)
 
 
-# What a person cannot read, or no label show; the last has 101 letters.
+# What nobody can read, or no label can show; the last has 101 letters.
 @pytest.mark.parametrize(
     "name",
     ["", " ", "a\nb", "a\tb", "a\0b", "a\u00a0b", "a\u200bb", "\u202eb", "\ud800", "\ue000", "x" * 101],
@@ -209,7 +209,7 @@ def test_categories_must_be_as_few_as_a_checkpoint_can_hold(count, letters):
         checked((IMAGE, truth(categories=names)), categories=names)
 
 
-def test_what_is_no_dataset_is_a_type_error():
+def test_what_is_not_a_dataset_is_a_type_error():
     for nothing in ([(IMAGE, TRUTH)], None, "folder"):
         with pytest.raises(TypeError, match="dataset must have categories, len.* got (list|NoneType|str)"):
             CheckedDataset(nothing, progress=False)
@@ -250,17 +250,17 @@ def test_where_none_can_be_read_it_is_an_error():
         checked()
 
 
-def test_a_mistake_in_somebodys_dataset_comes_through_and_names_the_picture():
+def test_an_exception_in_a_users_dataset_comes_through_and_names_the_picture():
     for mistake in (KeyError("x"), IndexError("y"), RuntimeError("z")):
         with pytest.raises(type(mistake)) as caught:
             checked((IMAGE, TRUTH), mistake)
         assert caught.value.__notes__ == ["while picture 1 of the dataset was read"]
 
 
-# What a model can be judged by
+# What a model can be evaluated on
 
 
-def test_a_model_is_judged_by_what_both_know():
+def test_a_model_is_evaluated_on_the_categories_that_both_know():
     judged, pictures = to_judge(
         Made((IMAGE, TRUTH)), ("__background__", "dog", *CATEGORIES[:0:-1]), progress=False
     )
@@ -277,7 +277,7 @@ def test_a_model_is_judged_by_what_both_know():
         ([(IMAGE, TRUTH.only([]))], CATEGORIES, "nothing in the dataset counts"),
     ],
 )
-def test_what_nothing_can_be_judged_by_is_one_clear_error(items, known, said):
+def test_where_nothing_can_be_evaluated_it_is_one_clear_error(items, known, said):
     with pytest.raises(DatasetError, match=said):
         to_judge(Made(*items), known, progress=False)
 
@@ -303,7 +303,7 @@ def test_a_damaged_file_in_a_folder_is_left_out_of_an_evaluation(street, tmp_pat
     for name in ("a.png", "b.png"):
         Image.fromarray(IMAGE).save(tmp_path / name)
     data = (tmp_path / "b.png").read_bytes()
-    (tmp_path / "b.png").write_bytes(data[: len(data) // 2])  # its head is sound
+    (tmp_path / "b.png").write_bytes(data[: len(data) // 2])  # its header is intact
     polygon = [10, 10, 40, 10, 40, 40, 10, 40]
     content = {
         "images": [{"id": n, "file_name": f"{'ab'[n]}.png", "height": 64, "width": 96} for n in (0, 1)],

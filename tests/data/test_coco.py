@@ -26,7 +26,7 @@ NOT_NUMBERS = [None, "4", [4], {}, True, math.nan]
 
 
 def picture(name):
-    """Noise, another for each name."""
+    """Noise, different for each name."""
     random = np.random.default_rng(len(name))
     return random.integers(0, 256, (*SIZES[name], 3), dtype=np.uint8)
 
@@ -113,7 +113,7 @@ def valid():
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """The folder with the pictures, and one file that is none."""
+    """The folder with the pictures, and one file that is not a picture."""
     folder = tmp_path_factory.mktemp("folder") / "pictures"
     (folder / "deep" / "er").mkdir(parents=True)
     for name in SIZES:
@@ -210,7 +210,7 @@ def test_a_polygon_around_one_pixel_gives_this_pixel(load):
     assert np.argwhere(load(content).truth(0).masks[0]).tolist() == [[2, 6]]
 
 
-def test_the_rest_of_the_truth_is_what_the_annotations_say(load):
+def test_the_rest_of_the_ground_truth_is_what_the_annotations_say(load):
     (_, street), (_, yard), (_, bare) = load(valid())
     assert street.boxes.tolist() == [[4, 3, 12, 9], [1.5, 2.25, 22, 20.25], [2, 5, 4, 29]]
     assert street.labels.tolist() == [1, 2, 2]
@@ -232,7 +232,7 @@ def test_a_picture_without_annotations_has_no_instances_and_its_own_size(load):
     assert len(truth) == 0 and truth.image_size == (12, 16)
 
 
-def test_the_truth_is_to_be_had_without_the_picture(load):
+def test_the_ground_truth_can_be_read_without_the_picture(load):
     dataset = load(valid())
     whole, alone = dataset[0][1], dataset.truth(0)
     assert np.array_equal(whole.masks, alone.masks) and np.array_equal(whole.boxes, alone.boxes)
@@ -301,13 +301,13 @@ def test_a_file_that_is_not_json_is_refused(load, text):
     refused(lambda: load(text), "'labels.json' is not JSON", "export it again")
 
 
-def test_bytes_that_are_no_text_are_refused(pictures, tmp_path):
+def test_bytes_that_are_not_text_are_refused(pictures, tmp_path):
     (tmp_path / "labels.json").write_bytes(b'{"images": "\xff\xfe\xfa"}')
     refused(lambda: CocoDataset(pictures, tmp_path / "labels.json"), "'labels.json' is not JSON in UTF-8")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_a_mark_at_the_files_beginning_is_no_trouble(pictures, tmp_path, encoding):
+def test_a_byte_order_mark_does_no_harm(pictures, tmp_path, encoding):
     (tmp_path / "labels.json").write_text(json.dumps(valid()), encoding=encoding)
     assert len(CocoDataset(pictures, tmp_path / "labels.json")) == 3
 
@@ -355,7 +355,7 @@ def test_boxes_only_is_one_of_two_words(pictures, tmp_path):
         CocoDataset(pictures, tmp_path / "labels.json", boxes_only="crop")
 
 
-# What is left out, and what is read in another way. Each fault stands beside good entries.
+# What is left out, and what is read in another way. Each faulty entry stands among good ones.
 
 
 def told(load, content, **options):
@@ -466,7 +466,7 @@ def test_what_cannot_be_read_is_left_out_with_a_warning_that_counts_it(load, pat
     expected = {number: row for _, truth in whole for number, row in rows_of(truth)}
     for _, truth in dataset:
         for number, row in rows_of(truth):
-            assert row[1:] == expected[number][1:]  # the label may be another one, its name is not
+            assert row[1:] == expected[number][1:]  # the label may differ, its name does not
     gone = {"images": {101, 102, 103}, "categories": {102, 103, 105}, "annotations": {101}}[path[0]]
     assert {number for _, truth in dataset for number in truth.ids.tolist()} == set(expected) - gone
     refused(lambda: load(content, strict=True), f"{kind}: 1")
@@ -617,7 +617,7 @@ def test_run_lengths_that_do_not_add_up_are_left_out_when_they_are_decoded(load,
         UserWarning, match="image 5 is read without them. Left out: run lengths that do not deco"
     ):
         assert dataset[1][1].ids.tolist() == [105]
-    assert dataset[1][1].ids.tolist() == [105] and dataset.counts()["cat"] == 1  # told once
+    assert dataset[1][1].ids.tolist() == [105] and dataset.counts()["cat"] == 1  # reported once
     refused(lambda: load(content, strict=True), "run lengths that do not decode: 1 (first: annotation 104)")
 
 
@@ -648,7 +648,7 @@ def test_masks_that_would_not_fit_into_memory_are_refused_before_they_are_made(t
         CocoDataset(tmp_path, tmp_path / "labels.json").truth(0)
 
 
-def test_the_collector_that_rests_while_a_file_is_read_works_again(load):
+def test_the_garbage_collector_is_on_again_after_a_file_is_read(load):
     for content in (valid(), {}, changed("images", 0, "id", to=90)):
         with contextlib.suppress(DatasetError), warnings.catch_warnings(action="ignore"):
             load(content)
@@ -672,7 +672,7 @@ def test_the_collector_that_rests_while_a_file_is_read_works_again(load):
 def test_a_box_that_cannot_be_the_outlines_own_is_the_outlines(load, value):
     truth = load(changed("annotations", 0, "bbox", to=value)).truth(0)
     assert truth.boxes.tolist() == load(valid()).truth(0).boxes.tolist()
-    if value != [4, 3, 12, 9]:  # there, it would be beside the one pixel that there is
+    if value != [4, 3, 12, 9]:  # there, it would lie beside the only pixel
         rle = load(changed("annotations", 4, "bbox", to=value)).truth(1)
         assert rle.boxes[1].tolist() == [3, 7, 4, 8]
 
@@ -687,7 +687,7 @@ def test_a_box_that_is_wider_or_narrower_than_its_outline_stays_as_stated(load, 
 
 
 @pytest.mark.parametrize("value", [GONE, None, [4], {}, True, math.nan, math.inf, 1e30, 10**400, -1, "much"])
-def test_an_area_that_is_no_number_of_pixels_is_the_masks(load, value):
+def test_an_area_that_makes_no_sense_is_replaced_by_the_masks(load, value):
     assert load(changed("annotations", 0, "area", to=value)).truth(0).areas.tolist() == [48, 77.25, 24]
 
 
@@ -705,7 +705,7 @@ def test_an_area_that_is_no_number_of_pixels_is_the_masks(load, value):
     ]
     + [(None, False), (math.nan, False), ("", False), ([], False)],
 )
-def test_a_crowd_is_told_by_any_one(load, value, crowd):
+def test_a_crowd_is_marked_by_a_1_however_it_is_written(load, value, crowd):
     assert load(changed("annotations", 0, "iscrowd", to=value)).truth(0).crowd.tolist()[0] == crowd
 
 
@@ -735,7 +735,7 @@ values = st.one_of(
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(path=st.sampled_from(sorted(places(valid()), key=str)), value=values)
-def test_any_value_in_the_file_may_be_another_and_nothing_but_our_own_errors_comes(pictures, path, value):
+def test_any_value_in_the_file_may_change_and_only_our_own_errors_come(pictures, path, value):
     content = copy.deepcopy(value) if not path else changed(*path, to=value)
     file = pictures.parent / "mutated.json"
     file.write_text(json.dumps(content), encoding="utf-8")

@@ -13,7 +13,7 @@ from maskseg_nb.data.coco_turns import turned_boxes, turned_masks
 from maskseg_nb.errors import DatasetError, ImageError
 
 ORIENTATION = 0x0112
-POLYGON = [10, 5, 40, 5, 40, 20, 25, 20, 25, 44, 10, 44]  # an L, like no turn of itself
+POLYGON = [10, 5, 40, 5, 40, 20, 25, 20, 25, 44, 10, 44]  # an L, which looks different after every turn
 TURNS = range(1, 9)
 
 
@@ -88,14 +88,14 @@ def test_boxes_turn_with_their_masks(orientation):
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", TURNS)
-def test_a_files_head_tells_its_size_and_its_turn(tmp_path, suffix, orientation):
+def test_a_files_header_tells_its_size_and_its_turn(tmp_path, suffix, orientation):
     drawn().convert("RGB").save(tmp_path / f"a.{suffix}", exif=exif(orientation))
     head = read_head(tmp_path / f"a.{suffix}")
     assert head == Head((60, 80), orientation)
     assert head.upright == by_pillow(drawn(), orientation).shape
 
 
-def test_a_file_that_is_no_picture_is_an_image_error(tmp_path):
+def test_a_file_that_is_not_a_picture_is_an_image_error(tmp_path):
     for name, data in (("text.png", b"no picture"), ("empty.png", b"")):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(ImageError, match=f"'{name}'"):

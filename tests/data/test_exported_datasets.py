@@ -166,14 +166,14 @@ def test_annotation_ids_that_restart_or_are_missing_are_numbered(opened, expecte
         opened(content, strict=True)
 
 
-def test_an_annotation_that_stands_there_twice_is_one(opened, expected):
+def test_an_annotation_that_is_listed_twice_is_one(opened, expected):
     content = plain()
     for name in content:
         content[name] += copy.deepcopy(content[name])
     is_as_expected(opened(content, strict=True), expected)
 
 
-def test_two_pictures_of_one_number_are_left_out_with_their_annotations(opened):
+def test_two_pictures_with_one_number_are_left_out_with_their_annotations(opened):
     content = plain()
     content["images"].append({**content["images"][0], "file_name": "c.png"})
     with pytest.warns(
@@ -202,7 +202,7 @@ def test_a_polygon_may_be_written_in_many_ways(opened, expected, written):
 
 
 def in_runs(mask):
-    """Run lengths by hand: column by column, what is outside first."""
+    """Run lengths by hand: column by column, starting with the outside."""
     values = mask.T.ravel()
     changes = np.flatnonzero(np.diff(values)) + 1
     runs = np.diff([0, *changes, len(values)]).tolist()
@@ -299,7 +299,7 @@ def test_annotations_of_the_background_itself_are_of_no_category(opened):
         ("leaf\u3000\n", "leaf"),  # blanks at the end are no change
     ],
 )
-def test_letters_that_nobody_sees_are_taken_out_of_names_with_a_warning(opened, expected, stated, read):
+def test_invisible_letters_are_removed_from_names_with_a_warning(opened, expected, stated, read):
     content = plain()
     content["categories"][0]["name"] = stated
     if stated.rstrip() == read:
@@ -350,7 +350,7 @@ def test_two_categories_of_one_name_and_different_kinds_are_an_error(opened):
         opened(content)
 
 
-def test_two_categories_of_one_number_are_left_out(opened):
+def test_two_categories_with_one_number_are_left_out(opened):
     content = plain()
     content["categories"].append({"id": 1, "name": "root"})
     with pytest.warns(
@@ -365,8 +365,8 @@ def test_a_category_may_be_called_by_a_number(opened):
     assert opened(content, strict=True).categories == ("__background__", "7", "8.5")
 
 
-def test_a_model_is_judged_on_a_dataset_with_a_root_of_the_same_name(opened, street):
-    """Roboflow, where the project is called as its class."""
+def test_a_model_is_evaluated_on_a_dataset_with_a_root_of_the_same_name(opened, street):
+    """Roboflow, where the project has the name of its class."""
     content = plain()
     content["categories"] = [
         {"id": 0, "name": "person", "supercategory": "none"},
@@ -418,7 +418,7 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_file_is_found_by_the_name_that_a_tool_gives_it(opened, expected, name):
     content = with_rows(lambda row: {"file_name": name.format(row["file_name"])}, "images")
-    if name.startswith("JPEG"):  # another folder than the one that was given
+    if name.startswith("JPEG"):  # a folder other than the one given
         with pytest.warns(
             UserWarning, match="found by name alone: 2 .first: image 1, 'JPEGImages/a.png' as 'a.png'"
         ):
@@ -451,7 +451,7 @@ def test_lvis_has_addresses_and_no_file_names(opened, expected):
 
 
 def test_a_picture_that_is_listed_twice_is_one_with_all_annotations(opened, expected):
-    """As scripts write that make an entry of images for every annotation."""
+    """As written by scripts that make an image entry for every annotation."""
     content = plain()
     content["images"].insert(1, {**content["images"][0], "id": 5})
     content["annotations"][1]["image_id"] = 5

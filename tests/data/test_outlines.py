@@ -15,7 +15,7 @@ from maskseg_nb.data.rle import decoded_runs
 
 
 def by_hand(mask):
-    """Lengths of runs, column by column, what is outside first."""
+    """Run lengths, column by column, starting with the outside."""
     runs, inside = [0], False
     for value in mask.T.ravel():
         if value != inside:
@@ -43,12 +43,12 @@ def test_long_runs_are_coded_in_several_letters():
 
 
 @pytest.mark.parametrize("coded", ["", " ", "0o", "o", "p0", "/0", "\u00e9", "\ud800", "P" * 7 + "0", "0\n"])
-def test_what_is_no_code_has_no_runs(coded):
+def test_what_is_not_a_code_has_no_runs(coded):
     assert decoded_runs(coded) is None
 
 
 @pytest.mark.parametrize("coded", ["0", "00O", "O0", "0000", "PPPPPP0"])
-def test_runs_that_do_not_add_up_are_no_mask(coded):
+def test_runs_that_do_not_add_up_are_not_a_mask(coded):
     assert Outline(runs=coded).rle((60, 80)) is None
 
 

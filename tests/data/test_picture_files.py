@@ -1,4 +1,4 @@
-"""Small folders of empty files; what a name leads to is known by hand."""
+"""Small folders of empty files; where a name leads is worked out by hand."""
 
 import os
 
@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 
 def led_to(root, *names):
-    """Each name -> the file's path from the folder on, or the fault."""
+    """Each name -> the file's path within the folder, or the fault."""
     found = locate(root, names)
     return [
         found[name].fault if found[name].path is None else os.path.relpath(found[name].path, root)
@@ -106,7 +106,7 @@ def test_a_file_in_another_folder_than_stated_is_another_file(folder):
     assert led_to(folder("b/train/1.png"), "a/train/1.png") == [Fault.NOT_FOUND]
 
 
-def test_a_file_found_by_its_name_alone_is_told(folder):
+def test_a_file_found_by_its_name_alone_is_reported(folder):
     root = folder("a.png", "sub/b.png")
     found = locate(root, ["photos/a.png", "/home/ann/photos/b.png", "/home/ann/a2.png"])
     assert [located.fault for located in found.values()] == [Fault.BY_NAME, Fault.BY_NAME, Fault.NOT_FOUND]
@@ -150,7 +150,7 @@ def test_nothing_outside_the_folder_is_found(folder, name):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes in folders")
-def test_pipes_folders_and_hidden_folders_are_no_pictures(folder):
+def test_pipes_folders_and_hidden_folders_are_not_pictures(folder):
     root = folder(".trash/a.png", "__MACOSX/b.png", "c.png/d")
     os.mkfifo(root / "e.png")
     names = ["/x/a.png", "/x/b.png", "c.png", "/x/c.png", "e.png", "/x/e.png"]

@@ -37,7 +37,7 @@ def corners(mask):
     return np.concatenate(points).astype(np.int32)
 
 
-# The same again
+# Reproducible
 
 
 def test_a_seed_gives_the_same_pixels_and_masks_on_every_platform():
@@ -65,7 +65,7 @@ def test_another_seed_or_index_gives_another_picture():
 # What is in a picture
 
 
-def test_a_picture_is_rgb_of_the_asked_size_and_its_truth_fits(pictures):
+def test_a_picture_is_rgb_of_the_requested_size_and_its_ground_truth_fits(pictures):
     for index, (image, truth) in enumerate(pictures):
         assert image.dtype == np.uint8 and image.shape == (96, 128, 3)
         assert truth.image_size == (96, 128)

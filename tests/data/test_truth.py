@@ -17,7 +17,7 @@ SIZE = (9, 13)
 
 
 def blobs(count=40, size=SIZE):
-    """Masks by chance, from one pixel to nearly all, none empty."""
+    """Random masks, from one pixel to nearly all, none empty."""
     random = np.random.default_rng(0)
     masks = random.random((count, *size)) < random.random((count, 1, 1)) ** 4
     masks[np.arange(count), random.integers(0, size[0], count), random.integers(0, size[1], count)] = True
@@ -25,7 +25,7 @@ def blobs(count=40, size=SIZE):
 
 
 def fields(**changed):
-    """What makes a valid truth of two instances, but for what is changed."""
+    """The arguments of a valid `Truth` of two instances, with some of them changed."""
     masks = blobs(2)
     return {
         "boxes": np.array([[0.5, 1, 4, 6], [2, 2, 9, 8.25]]),

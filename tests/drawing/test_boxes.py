@@ -1,4 +1,4 @@
-"""Lines, tags, heat, crops and masks onto pixels, against plain slicing and plain arithmetic."""
+"""Lines, tags, heat maps, crops and masks drawn onto pixels, against plain slicing and arithmetic."""
 
 import cv2
 import matplotlib
@@ -103,7 +103,7 @@ def test_a_box_beyond_the_picture_draws_nothing_and_one_across_its_edge_what_lie
     assert not (touched & ~ring(image.shape, across, 3)).any()
 
 
-def test_no_boxes_give_an_equal_picture_of_its_own(image):
+def test_no_boxes_give_an_equal_copy(image):
     drawn = draw_boxes(image, np.zeros((0, 4), np.float32), [])
     np.testing.assert_array_equal(drawn, image)
     assert not np.shares_memory(drawn, image)
@@ -179,7 +179,7 @@ def test_false_colors_are_matplotlibs_inferno_and_beyond_the_range_its_ends():
     assert (ends[0] == ends[1]).all() and (ends[2] == ends[3]).all()
 
 
-def test_a_heat_map_covers_the_whole_picture_a_block_a_value(image):
+def test_a_heat_map_covers_the_whole_picture_with_one_block_per_value(image):
     heat = np.random.default_rng(2).random((6, 8))
     kept, kept_heat = image.copy(), heat.copy()
     blocks = false_colors(heat).repeat(20, axis=0).repeat(20, axis=1)
@@ -191,7 +191,7 @@ def test_a_heat_map_covers_the_whole_picture_a_block_a_value(image):
     np.testing.assert_array_equal(heat, kept_heat)
 
 
-def test_a_mosaic_is_laid_out_row_by_row_each_map_from_its_own_least_to_its_own_greatest():
+def test_a_mosaic_is_laid_out_row_by_row_each_map_from_its_own_minimum_to_its_own_maximum():
     maps = np.random.default_rng(3).normal(0, 1, (5, 4, 6)) * np.array([1, 10, 100, 0, 3])[:, None, None]
     maps[3] = 42.0  # flat
     kept = maps.copy()

@@ -32,7 +32,7 @@ def kept(street_trace):
 
 @pytest.fixture(scope="module")
 def suppressed(street_trace):
-    """By a detection."""
+    """A box that a detection suppressed."""
     anchor, label = lost(street_trace)[0]
     journey = follow(street_trace, anchor=anchor, label=label)
     assert journey.detection.verdict.rival and not journey.mask
@@ -41,7 +41,7 @@ def suppressed(street_trace):
 
 @pytest.fixture(scope="module")
 def dropped(street_trace):
-    """By the region proposal network: suppressed by a proposal that was kept."""
+    """A box lost in the region proposal network: suppressed by a proposal that was kept."""
     proposals = street_trace.proposals
     for anchor in proposals.candidates[proposals.outcomes == SUPPRESSED].tolist():
         journey = follow(street_trace, anchor=anchor)
@@ -51,7 +51,7 @@ def dropped(street_trace):
 
 @pytest.fixture
 def journeys(street_trace, kept, suppressed, dropped):
-    """How it ended -> how many frames it reached, and the journey."""
+    """How the journey ended -> how many frames it reached, and the journey."""
     over = street_trace.proposals.candidates[street_trace.proposals.outcomes == OVER_LIMIT][0]
     never = np.setdiff1d(np.arange(5000), street_trace.proposals.candidates)[0]
     return {

@@ -65,7 +65,7 @@ def test_the_overlay_draws_on_a_read_only_and_on_a_non_contiguous_image(image):
         (np.full((1, *SIZE), np.nan, np.float32), ValueError, "must be finite"),
     ],
 )
-def test_the_overlay_refuses_masks_that_are_none(image, masks, error, message):
+def test_the_overlay_refuses_what_is_not_masks(image, masks, error, message):
     with pytest.raises(error, match=message):
         overlay_segmentation_mask(image, masks)
 
@@ -78,7 +78,7 @@ def test_the_overlay_refuses_masks_that_are_none(image, masks, error, message):
         (np.zeros((0, 90, 3), np.uint8), ValueError, r"got \(0, 90, 3\)"),
     ],
 )
-def test_every_drawing_refuses_what_is_no_image(wrong, error, message):
+def test_every_drawing_refuses_what_is_not_an_image(wrong, error, message):
     instances = made_up(2).select()
     for draw in (
         lambda: overlay_segmentation_mask(wrong, np.zeros((0, *SIZE), bool)),

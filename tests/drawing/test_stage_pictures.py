@@ -1,4 +1,4 @@
-"""Each stage's two panels and its caption, against what is counted, cut out and drawn here anew."""
+"""Each stage's two panels and its caption, against what is counted, cut out and drawn again here."""
 
 import re
 
@@ -41,7 +41,7 @@ def touched(panel, image):
 
 
 def outlines(shape, boxes, reach=7, tag=(0, 0)):
-    """The pixels along boxes' outlines, and a (height, width) upon each one's upper left corner."""
+    """The pixels along boxes' outlines, and of a tag (height, width) on each one's upper left corner."""
     near = np.zeros(shape[:2], np.uint8)
     for box in boxes:
         left, top, right, bottom = np.rint(box).astype(int).tolist()
@@ -52,7 +52,7 @@ def outlines(shape, boxes, reach=7, tag=(0, 0)):
 
 
 def has_line(panel, box, color, image):
-    """Whether more than half of what of a box lies inside the picture was redrawn, part of it in a colour."""
+    """Whether more than half of a box's visible outline was redrawn, part of it in a colour."""
     along = outlines(image.shape, [box], 1)
     return touched(panel, image)[along].mean() > 0.5 and (panel[along] == color).all(axis=-1).mean() > 0.05
 
@@ -94,7 +94,7 @@ def test_a_picture_of_other_proportions_is_shown_with_its_padding(street):
 
 
 @pytest.mark.parametrize("level", range(5))
-def test_the_strongest_channels_of_a_level_are_shown_by_falling_strength(street_trace, image, level):
+def test_the_strongest_channels_of_a_level_are_shown_strongest_first(street_trace, image, level):
     shown = picture(street_trace, image, "features", level=level)
     values = list(street_trace.features.maps.values())[level][0].numpy()
     strongest = sorted(range(96), key=lambda channel: -np.abs(values[channel]).mean())[:16]
@@ -184,7 +184,7 @@ def test_the_followed_anchor_is_drawn_on_its_own_levels_heat_only(street_trace, 
 
 @pytest.fixture(scope="module")
 def strict(street_trace):
-    """Knobs with which a candidate may end in any way."""
+    """Knobs with which every outcome of a candidate occurs."""
     knobs = {"rpn_post_nms_top_n": 120, "rpn_min_size": 12.0, "rpn_score_threshold": 0.02}
     return street_trace.rerun(**knobs, box_score_threshold=0.02, box_detections_per_img=20)
 

@@ -62,7 +62,7 @@ def shapes(count=40, seed=3):
 
 
 def nearly_right(dataset, seed=0):
-    """What somebody might have found who moves masks, mistakes categories, sees double and misses some."""
+    """What a model might find that shifts masks, confuses categories, doubles some objects, misses others."""
     random = np.random.default_rng(seed)
     found = {}
     for image, truth in dataset:
@@ -146,7 +146,7 @@ def assert_same_as_the_plain_script(evaluation, dataset, folder):
 # Against the plain script
 
 
-def test_the_twelve_figures_on_photographs_are_those_of_the_plain_script(street, photographs, tmp_path):
+def test_the_twelve_metrics_on_photographs_are_those_of_the_plain_script(street, photographs, tmp_path):
     evaluation = evaluate(street, photographs, progress=False)
     assert 0.2 < evaluation.masks["AP50"] < 1
     assert evaluation.judged == ("bicycle", "car", "motorcycle", "person")
@@ -154,7 +154,7 @@ def test_the_twelve_figures_on_photographs_are_those_of_the_plain_script(street,
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_twelve_figures_with_crowds_and_every_size_are_those_of_the_plain_script(
+def test_the_twelve_metrics_with_crowds_and_every_size_are_those_of_the_plain_script(
     guesser, shape_model, tmp_path, seed
 ):
     dataset = shapes(seed=seed)
@@ -176,7 +176,7 @@ def test_average_precision_of_each_category_is_the_area_under_its_curve(guesser,
     )
 
 
-def test_the_truth_given_as_the_answer_scores_one(guesser, shape_model):
+def test_the_ground_truth_given_as_the_prediction_scores_one(guesser, shape_model):
     dataset = ShapesDataset(12)
     guesser({picture_key(image): of_truth(image, truth) for image, truth in dataset})
     evaluation = evaluate(shape_model, dataset, progress=False)
@@ -200,7 +200,7 @@ def of_truth(image, truth, score=0.9):
 # Curves, confusion, the worst
 
 
-def test_confusion_counts_every_object_once_and_every_judged_instance_once(guesser, shape_model):
+def test_confusion_counts_every_object_once_and_every_evaluated_instance_once(guesser, shape_model):
     dataset = shapes()
     guesser(nearly_right(dataset))
     evaluation = evaluate(shape_model, dataset, progress=False)
@@ -217,7 +217,7 @@ def test_confusion_counts_every_object_once_and_every_judged_instance_once(guess
         assert matrix[-1, -1] == 0
 
 
-def test_confusion_says_what_was_taken_for_what(guesser, shape_model):
+def test_confusion_says_what_was_confused_with_what(guesser, shape_model):
     image, truth = next(pair for pair in ShapesDataset(20) if len(set(pair[1].labels.tolist())) > 1)
     found = of_truth(image, truth)
     found.labels[0] = found.labels[0] % 4 + 1
@@ -243,14 +243,14 @@ def evaluation_of_one(picture, evaluation):
 
 
 def matrix_errors(evaluation, threshold):
-    """Wrong instances and missed objects, from the matrix: one taken for another is one of each."""
+    """False positives and false negatives, from the matrix: a confusion is one of each."""
     matrix = evaluation.confusion(threshold)
     off = matrix.copy()
     np.fill_diagonal(off, 0)
     return int(off.sum() + off[:-1, :-1].sum())
 
 
-def test_a_category_that_was_not_judged_has_no_curve(street, photographs):
+def test_a_category_that_was_not_evaluated_has_no_curve(street, photographs):
     evaluation = evaluate(street, photographs, progress=False)
     with pytest.raises(
         ValueError, match="category must be one of bicycle, car, motorcycle, person, got 'dog'"
@@ -267,7 +267,7 @@ def test_its_text_tells_the_twelve_and_every_category_that_occurs(street, photog
 # Kept results
 
 
-def test_an_interrupted_evaluation_goes_on_where_it_stopped(guesser, shape_model, tmp_path, monkeypatch):
+def test_an_interrupted_evaluation_resumes_where_it_stopped(guesser, shape_model, tmp_path, monkeypatch):
     dataset = shapes()
     answers = nearly_right(dataset)
     asked = guesser(answers)
@@ -329,7 +329,7 @@ def test_a_changed_picture_is_looked_at_again(guesser, shape_model, tmp_path):
     assert asked == [picture_key(dataset[1][0])]
 
 
-def test_what_is_no_line_of_the_cache_is_passed_over_and_kept(guesser, shape_model, tmp_path):
+def test_what_is_not_a_line_of_the_cache_is_passed_over_and_kept(guesser, shape_model, tmp_path):
     dataset = shapes(4)
     asked = guesser(nearly_right(dataset))
     expected = evaluate(shape_model, dataset, cache=tmp_path, progress=False)
@@ -415,7 +415,7 @@ def test_two_pictures_with_one_number_are_one_clear_error(guesser, shape_model):
         evaluate(shape_model, PictureList([(image, truth)] * 2), progress=False)
 
 
-def test_a_picture_without_objects_counts_what_was_found_there_against(guesser, shape_model):
+def test_detections_on_a_picture_without_objects_are_false_positives(guesser, shape_model):
     image, truth = ShapesDataset(1)[0]
     bare = np.zeros_like(image)
     nobody = Truth.from_masks(np.zeros((0, *truth.image_size), bool), [], CATEGORIES, image_id=1)

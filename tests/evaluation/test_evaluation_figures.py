@@ -57,7 +57,7 @@ def test_f1_names_its_best(evaluation):
     (text,) = texts(figure)
     name, f1, threshold = re.fullmatch(r"(\w+): best (\S+) at (\S+)", text).groups()
     assert name == "person" and f1 == f"{person.f1[best]:.2f}"
-    precision, recall = person.at(float(threshold))  # as it is written, it loses nobody
+    precision, recall = person.at(float(threshold))  # as printed, rounded, it still keeps them all
     assert 2 * precision * recall / (precision + recall) == pytest.approx(person.f1[best])
     assert figure.axes[0].lines[1].get_ydata()[0] == person.f1.max()
 
@@ -107,7 +107,7 @@ def drawn(street, evaluation):
     return image, truth, instances, found
 
 
-def test_right_is_green_and_wrong_is_red(drawn):
+def test_true_positives_are_green_and_false_positives_red(drawn):
     image, truth, instances, found = drawn
     picture = draw_match(
         np.zeros_like(image), instances, truth.only(()), match(instances, truth.only(())), alpha=1, tags=False
@@ -126,7 +126,7 @@ def test_right_is_green_and_wrong_is_red(drawn):
         assert (picture[alone] == color).all(axis=1).mean() > 0.75
 
 
-def test_missed_objects_are_dashed_around_their_edge(drawn):
+def test_false_negatives_are_dashed_around_their_edge(drawn):
     image, truth, instances, found = drawn
     none = instances.__class__(
         **{
@@ -151,7 +151,7 @@ def test_the_given_picture_is_not_drawn_on(drawn):
     assert np.array_equal(image, before)
 
 
-def test_tags_change_the_picture_and_what_is_not_judged_is_left_out(drawn):
+def test_tags_change_the_picture_and_what_does_not_count_is_left_out(drawn):
     image, truth, instances, found = drawn
     assert (
         draw_match(image, instances, truth, found) != draw_match(image, instances, truth, found, tags=False)

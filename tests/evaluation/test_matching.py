@@ -27,7 +27,7 @@ def rectangle(top, left, bottom, right):
 
 
 def instances(masks, labels, categories=CATEGORIES, scores=None):
-    """As `select` makes them: by falling score, each mask cut to its box."""
+    """As `select` makes them: highest score first, each mask cut to its box."""
     boxes = boxes_of(np.array(masks, bool).reshape(-1, *SIZE))
     corners = boxes[:, 1::-1].astype(np.int64)
     crops = [
@@ -130,7 +130,7 @@ def test_labels_go_by_name():
     assert labels_by_name(np.array([1, 2, 3, 1]), own, others).tolist() == [2, 0, 1, 2]
 
 
-def test_the_surer_instance_takes_the_object_though_the_other_fits_better():
+def test_the_higher_score_takes_the_object_though_the_other_fits_better():
     nearly = LEFT.copy()
     nearly[2:5, 2:12] = False
     found = match(instances([nearly, LEFT], [1, 1]), truth_of([LEFT], [1]))
@@ -148,7 +148,7 @@ def test_boxes_can_match_where_masks_do_not():
 @pytest.mark.parametrize(
     "iou, expected", [(0.69, "true positive"), (0.7, "true positive"), (0.71, "background")]
 )
-def test_the_least_iou_counts_as_found(iou, expected):
+def test_an_iou_equal_to_the_threshold_counts_as_found(iou, expected):
     nearly = LEFT.copy()
     nearly[2:5, 2:12] = False
     assert outcomes(instances([nearly], [1]), truth_of([LEFT], [1]), iou) == [expected]
@@ -240,7 +240,7 @@ def as_pycocotools_sees_it(found, truth, iou, kind):
 
 @pytest.mark.parametrize("kind", ["mask", "box"])
 @pytest.mark.parametrize("iou", [0.3, 0.5, 0.75, 1.0])
-def test_two_hundred_pictures_by_chance_are_matched_as_pycocotools_matches_them(kind, iou):
+def test_two_hundred_random_images_are_matched_as_pycocotools_matches_them(kind, iou):
     random = np.random.default_rng(int(iou * 100))
     seen = []
     for _ in range(200):
@@ -285,7 +285,7 @@ def test_an_iou_out_of_range_is_a_value_error(iou):
         match(instances([], []), truth_of([], []), iou)
 
 
-def test_an_iou_that_is_no_number_is_a_type_error():
+def test_an_iou_that_is_not_a_number_is_a_type_error():
     with pytest.raises(TypeError, match="iou must be"):
         match(instances([], []), truth_of([], []), "0.5")
 
@@ -295,7 +295,7 @@ def test_an_unknown_kind_is_a_value_error():
         match(instances([], []), truth_of([], []), kind="bax")
 
 
-def test_another_pictures_truth_is_a_value_error():
+def test_another_pictures_ground_truth_is_a_value_error():
     other = Truth.from_masks(np.ones((1, 8, 9), bool), [1], CATEGORIES)
     with pytest.raises(ValueError, match=r"predict on the picture that the truth belongs to"):
         match(instances([], []), other)

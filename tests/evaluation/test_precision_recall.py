@@ -57,5 +57,5 @@ def test_nothing_found_has_no_area_and_nothing_to_find_has_none_at_all():
     assert math.isnan(curve(np.array([0.5]), np.array([False]), 0).average_precision)
 
 
-def test_f1_is_zero_where_nothing_is_right():
+def test_f1_is_zero_without_a_true_positive():
     assert curve(np.array([0.5]), np.array([False]), 2).f1.tolist() == [0]

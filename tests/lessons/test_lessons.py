@@ -137,7 +137,7 @@ def overlay_into_the_image(image, masks, alpha):
     return image
 
 
-# name, a wrong answer, what is said of it
+# name, a wrong answer, what is said about it
 WRONG = [
     ("to_rgb", lambda bgr: bgr, "expected [[[ 0, 0, 255]]], got [[[255, 0, 0]]]"),
     ("to_rgb", lambda bgr: bgr[::-1].astype(float), "expected uint8, got float64"),

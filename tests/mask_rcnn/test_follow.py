@@ -83,7 +83,7 @@ class Reference:
         return clip_boxes_to_image(box, self.size)[0].numpy()
 
     def rank(self, row):
-        """How many anchors of its level are surer."""
+        """How many anchors of its level have a higher objectness."""
         level, *place = self.place(row)
         falling = sorted(self.objectness[level].ravel().tolist(), reverse=True)
         return falling.index(float(self.objectness[level][tuple(place)]))
@@ -124,7 +124,7 @@ def number(pattern, text):
     return [float(group) for group in found.groups()]
 
 
-# A whole way back.
+# The whole path back.
 
 
 @pytest.fixture(scope="module", params=["street", "resnet"])
@@ -203,7 +203,7 @@ def sides(boxes):
 
 
 def outcomes_of(boxes, scores, groups, dropped, nms_threshold, limit):
-    """What becomes of candidates: (outcome, row of the one to blame) each; and the rows kept, in their order.
+    """The candidates' outcomes, each with the row of the one that suppressed it; and the rows kept, in order.
 
     `dropped` is the outcome of those that never come to NMS, and empty for the others.
     """
@@ -222,7 +222,7 @@ def outcomes_of(boxes, scores, groups, dropped, nms_threshold, limit):
     return outcomes, survivors[:limit]
 
 
-def test_every_candidate_of_the_region_proposals_is_told_its_true_outcome(strict):
+def test_every_candidate_of_the_region_proposals_gets_its_true_outcome(strict):
     run, reference = strict
     candidates, first = [], 0
     for level in reference.objectness:
@@ -266,7 +266,7 @@ def test_every_candidate_of_the_region_proposals_is_told_its_true_outcome(strict
     assert by_the_lost > 10
 
 
-def test_an_anchor_that_is_no_candidate_is_told_its_rank(strict):
+def test_an_anchor_that_is_not_a_candidate_gets_its_rank(strict):
     run, reference = strict
     random = np.random.default_rng(0)
     others = np.setdiff1d(np.arange(len(run.anchors.boxes)), run.proposals.candidates)
@@ -283,7 +283,7 @@ def test_an_anchor_that_is_no_candidate_is_told_its_rank(strict):
         assert journey.detection is None and journey.mask is None
 
 
-def test_every_pair_of_proposal_and_category_is_told_its_true_outcome(strict, monkeypatch):
+def test_every_pair_of_proposal_and_category_gets_its_true_outcome(strict, monkeypatch):
     run, reference = strict
     # Only boxes without any area are too small for torchvision; here more of them are.
     monkeypatch.setattr(stages, "SMALLEST_DETECTION", 20.0)
@@ -477,7 +477,7 @@ def lines_of(journey):
     return {name: rest.strip() for name, rest in pairs}
 
 
-def test_a_kept_box_tells_its_whole_way_in_seven_lines(strict):
+def test_a_kept_box_tells_its_whole_path_in_seven_lines(strict):
     run, reference = strict
     journey = follow(run, detection=4)
     level, row, column, which = reference.place(journey.anchor.row)
@@ -500,7 +500,7 @@ def test_a_kept_box_tells_its_whole_way_in_seven_lines(strict):
     }
 
 
-def test_a_lost_box_tells_its_way_as_far_as_it_went(strict):
+def test_a_lost_box_tells_its_path_as_far_as_it_went(strict):
     run, _ = strict
     anchor, label = lost(run)[0]
     journey = follow(run, anchor=anchor, label=label)

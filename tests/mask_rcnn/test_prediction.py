@@ -77,7 +77,7 @@ def test_boxes_scale_with_the_picture_and_come_back_to_half_a_pixel(size):
     np.testing.assert_allclose(back.masks(), prediction.masks(), atol=1e-4)
 
 
-def test_all_else_stays_as_it_was():
+def test_everything_else_stays_as_it_was():
     prediction, same = made_up(9), made_up(9)
     there = prediction.to_size((50, 70))
     for name in ("labels", "scores", "mask_probs", "categories"):
@@ -125,7 +125,7 @@ def test_masks_on_the_photograph_squashed_again_are_those_on_screen(street, name
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5,), [5, 5], (2.5, 3), None])
-def test_a_size_that_is_none_is_refused(size):
+def test_what_is_not_a_size_is_refused(size):
     with pytest.raises(ValueError, match="image_size must be"):
         made_up(3).to_size(size)
 

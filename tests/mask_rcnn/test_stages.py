@@ -1,4 +1,4 @@
-"""Every stage against torchvision's own run with the same knobs, to the bit; and where each box went."""
+"""Every stage against torchvision's own run with the same knobs, to the bit; and the outcome of each box."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ SHAPES = dict(
 
 
 def set_knobs(model, knobs: Knobs) -> None:
-    """Tell torchvision's model what `trace` is told by arguments."""
+    """Set on torchvision's model the knobs that `trace` takes as arguments."""
     model.rpn._pre_nms_top_n["testing"] = knobs.rpn_pre_nms_top_n
     model.rpn._post_nms_top_n["testing"] = knobs.rpn_post_nms_top_n
     model.rpn.nms_thresh = knobs.rpn_nms_threshold

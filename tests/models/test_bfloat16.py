@@ -86,7 +86,7 @@ def test_a_model_in_bfloat16_can_be_copied_and_sent_to_another_process(fast, res
         np.testing.assert_array_equal(predict(twin, restaurant[0]).boxes, expected.boxes)
 
 
-def test_nothing_found_stays_nothing(fast, nothing):
+def test_where_nothing_is_found_nothing_is_found_in_bfloat16(fast, nothing):
     assert len(predict(fast, nothing[0])) == 0
 
 
@@ -95,7 +95,7 @@ def test_another_precision_is_refused():
         load_model("street", precision="float16")
 
 
-def test_a_processor_without_bfloat16_is_told_so(monkeypatch):
+def test_a_processor_without_bfloat16_is_reported(monkeypatch):
     monkeypatch.setattr("maskseg_nb.models.loading.has_native_bfloat16", lambda device: False)
     with pytest.warns(UserWarning, match="no bfloat16 instructions: float32 is faster here"):
         load_model("street", precision="bfloat16")

@@ -130,11 +130,11 @@ def test_street_finds_the_astronaut_and_her_outline(street, size):
     outline = cv2.fillPoly(np.zeros((height, width), np.uint8), [corners], 1).astype(bool)
 
     people = [mask for mask, name in zip(instances.masks, instances.names, strict=True) if name == "person"]
-    assert len(people) == 3  # the flag and a dark corner are people to it, too, and less sure
+    assert len(people) == 3  # it calls the flag and a dark corner people, too, with lower scores
     assert iou(people[0], outline) >= 0.7
 
 
-def test_the_surest_motorcycle_that_street_finds_is_the_whole_one(street):
+def test_the_motorcycle_that_street_scores_highest_is_the_whole_one(street):
     instances = predict(street, preprocess(sample_photo("motorcycle"))[0]).select()
     found = [box for box, name in zip(instances.boxes, instances.names, strict=True) if name == "motorcycle"]
     to_photograph = np.array([741 / 800, 500 / 800] * 2)
@@ -173,7 +173,7 @@ def test_no_name_falls_back_to_street_with_one_warning(variable, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["coco", "coco_v2"])
-def test_a_named_model_that_cannot_be_had_says_within_seconds_where_to_put_the_file(name, tmp_path):
+def test_a_named_model_that_is_not_available_says_within_seconds_where_to_put_the_file(name, tmp_path):
     start = time.monotonic()
     with pytest.raises(ModelError) as caught:
         load_model(name)
@@ -288,7 +288,7 @@ def test_no_name_is_the_documented_model_without_a_warning(published, monkeypatc
     assert all(torch.equal(weight, state[key]) for key, weight in model.state_dict().items())
 
 
-# What one says to load_model
+# The options of load_model
 
 
 def test_a_model_of_the_table_takes_an_input_size_and_a_limit():
@@ -337,7 +337,7 @@ def test_too_little_memory_is_a_model_error(monkeypatch):
     [nn.DataParallel, AveragedModel, torch.compile, lambda model: torch.compile(nn.DataParallel(model))],
     ids=["DataParallel", "AveragedModel", "compiled", "compiled DataParallel"],
 )
-def test_a_wrapped_model_says_the_same_as_the_model_in_it(street, wrap):
+def test_a_wrapped_model_predicts_the_same_as_the_model_in_it(street, wrap):
     assert same(predict(wrap(street).eval(), photo()), predict(street, photo()))
 
 

@@ -37,7 +37,7 @@ def tuned():
 
 
 def loaded(path, **told):
-    """The model, and what was said of it."""
+    """The model, and the warnings about it."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = load_model(path, **told)
@@ -190,7 +190,7 @@ def test_a_training_loops_bundle(key, legacy, tuned, tmp_path):
     model, said = loaded(tmp_path / "last.pth.tar", categories=["cat", "dog"])
     assert equal(model, tuned) and model.categories == ("__background__", "cat", "dog")
     assert len(said) == 1 and ASSUMED in said[0]
-    assert set(torch.serialization.get_safe_globals()) == set(allowed)  # nothing more, for good
+    assert set(torch.serialization.get_safe_globals()) == set(allowed)  # nothing was added for good
 
 
 def test_a_bundle_in_a_bundle_with_a_prefix(tuned, tmp_path):
@@ -327,9 +327,7 @@ MANY = AnchorGenerator(((8, 12), (16, 24), (32, 48), (64, 96), (128, 192)), ((0.
     "trained_with, told",
     [(SMALL, (8, 16, 32, 64, 128)), (SMALL, [[8], [16], [32], [64], [128]]), (SMALL, SMALL), (MANY, MANY)],
 )
-def test_what_is_said_of_input_size_and_anchors_gives_what_the_trained_model_gives(
-    trained_with, told, tmp_path
-):
+def test_the_stated_input_size_and_anchors_give_what_the_trained_model_gives(trained_with, told, tmp_path):
     options = {"min_size": 96, "max_size": 128, "rpn_anchor_generator": trained_with}
     original = frozen_resnet(0.0, **options)
     torch.save(original.state_dict(), tmp_path / "cells.pth")

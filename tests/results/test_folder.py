@@ -47,7 +47,7 @@ BAD = "broken.jpg"
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
-    """Ten small pictures with people and without, one under a strange name, one that is no picture."""
+    """Ten small pictures with people and without, one under a strange name, one that is not a picture."""
     folder = tmp_path_factory.mktemp("photos")
     restaurant = load_image(sample_photo("restaurant"))
     coffee = load_image(sample_photo("coffee"))
@@ -145,7 +145,7 @@ def test_only_what_was_asked_for_is_written(photos, tmp_path):
     assert header == ",".join(("file", *COLUMNS))
 
 
-def test_it_says_what_it_did(whole):
+def test_it_reports_what_it_did(whole):
     assert str(whole).startswith("10 pictures, 0 done before; 1 failed; ")
     assert str(whole).endswith(" a second; 1 file passed over: 1 .txt; 1 folder inside not entered")
     assert [record.file for record in whole.records()] == [path.name for path in whole.paths]
@@ -267,7 +267,7 @@ def test_only_so_many_pictures_are_in_hand(photos, street, tmp_path, monkeypatch
     assert len(futures) == 10 and max(waiting) <= 3
 
 
-# Stopped, and gone on with
+# Stopped, and resumed
 
 CHILD = """
 import sys
@@ -279,7 +279,7 @@ segment_folder(sys.argv[1], sys.argv[2], "street", formats={formats!r}, progress
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_at_any_moment_a_run_that_goes_on_ends_with_the_same_bytes(photos, whole, tmp_path, seed):
+def test_killed_at_any_moment_a_run_resumes_to_the_same_bytes(photos, whole, tmp_path, seed):
     out = tmp_path / "out"
     child = subprocess.Popen([sys.executable, "-c", CHILD.format(formats=FORMATS), photos, out])
     random = np.random.default_rng(seed)
@@ -298,7 +298,7 @@ def test_killed_at_any_moment_a_run_that_goes_on_ends_with_the_same_bytes(photos
     assert tree(out) == tree(whole.out)
 
 
-def test_an_interrupt_leaves_whole_files_and_a_run_that_goes_on(photos, whole, street, tmp_path, monkeypatch):
+def test_an_interrupt_leaves_whole_files_and_a_run_that_resumes(photos, whole, street, tmp_path, monkeypatch):
     def interrupt(*arguments, work=folder_worker.segment_all):
         for number, path in enumerate(work(*arguments)):
             yield path
@@ -347,7 +347,7 @@ def test_what_is_done_is_not_done_again_until_something_changes(photos, whole, s
 # What can go wrong
 
 
-def test_a_full_disk_stops_the_run_and_is_no_picture_s_fault(photos, street, tmp_path, monkeypatch):
+def test_a_full_disk_stops_the_run_and_is_not_a_picture_s_failure(photos, street, tmp_path, monkeypatch):
     written = []
 
     def full(handle):
@@ -379,7 +379,7 @@ def test_no_memory_for_a_picture_is_a_row_of_failures(photos, street, tmp_path, 
 
 @pytest.fixture
 def few(tmp_path) -> Path:
-    """Two small pictures, and one that is none."""
+    """Two small pictures, and one file that is not a picture."""
     days(tmp_path / "few", "1.png", "2.png")
     (tmp_path / "few" / BAD).write_bytes(b"this is a text")
     return tmp_path / "few"
@@ -468,7 +468,7 @@ SHORTAGES = [
     "place", ["load_image", "predict_at_own_size", "contents"]
 )  # the network runs before the last
 def test_a_shortage_is_no_failure_for_ever(few, street, tmp_path, monkeypatch, place):
-    out, done = tmp_path / "out", 0 if place == "load_image" else 1  # the picture that is none
+    out, done = tmp_path / "out", 0 if place == "load_image" else 1  # the file that is not a picture
     for error in SHORTAGES if place == "load_image" else SHORTAGES[:2]:
 
         def fail(*arguments, error=error, **options):
@@ -610,7 +610,7 @@ def test_what_is_passed_over_is_counted_by_kind_and_what_a_system_hides_is_not(s
     )
 
 
-def test_the_folder_of_the_results_is_not_told_to_be_passed_over(street, tmp_path):
+def test_the_folder_of_the_results_is_not_reported_as_passed_over(street, tmp_path):
     days(tmp_path, "a.png")
     for _ in range(2):
         result = segment_folder(tmp_path, tmp_path / "out", street, progress=False)
@@ -677,7 +677,7 @@ def crowded(street, tmp_path, **options):
     )
 
 
-def test_the_limit_of_detections_is_told_where_it_may_have_cut_off_something(street, tmp_path):
+def test_the_limit_of_detections_is_reported_where_it_may_have_cut_off_something(street, tmp_path):
     own = street.roi_heads.detections_per_img
     found = len((crowded(street, tmp_path).out / "instances.csv").read_text().splitlines()) - 1
     assert found > 3
@@ -688,7 +688,7 @@ def test_the_limit_of_detections_is_told_where_it_may_have_cut_off_something(str
     assert len(caught) == 1 and "raise detections_per_img" in str(caught[0].message)
     assert result.at_limit == ("crowd.png",) and "; 1 at the limit of detections" in str(result)
     assert len((result.out / "instances.csv").read_text().splitlines()) == 1 + 3
-    with pytest.warns(UserWarning, match="limit of 3"):  # told again, though all is done
+    with pytest.warns(UserWarning, match="limit of 3"):  # reported again, though all is done
         assert crowded(street, tmp_path, detections_per_img=3).skipped == 2
     assert street.roi_heads.detections_per_img == own  # the caller's model is as it was
     # What the limit cut off has lower scores than what the threshold drops: nothing is missing.

@@ -34,7 +34,7 @@ NAMES = ("__background__", "cat", "lamp")
 
 
 def instances_of(masks, labels=None, scores=None):
-    """Instances of full masks, bool (H, W) each, by falling score."""
+    """Instances of full masks, bool (H, W) each, highest score first."""
     crops, corners, boxes = [], [], []
     for mask in masks:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -105,7 +105,7 @@ def test_label_maps_come_back_with_a_legend_for_every_number(found, written):
     }
 
 
-def test_masks_come_back_one_an_instance(found, written):
+def test_masks_come_back_one_per_instance(found, written):
     _, instances = found
     for index, mask in enumerate(instances.masks):
         assert np.array_equal(picture(written, f"photo.jpg.mask-{index:03d}.png"), np.uint8(255) * mask)
@@ -140,7 +140,7 @@ def test_polygons_drawn_by_pycocotools_are_the_masks(found, written):
 
 
 def drawn(multipolygon, size):
-    """By pycocotools: the outer rings, less the holes."""
+    """By pycocotools: the outer rings minus the holes."""
     picture = np.zeros(size, int)
     for outer, *holes in multipolygon:
         for sign, rings in ((1, [outer]), (-1, holes)):
@@ -242,8 +242,8 @@ def test_it_comes_back_as_a_dataset_of_this_package_and_of_supervision(found, tm
     assert [other.classes[label] for label in detections.class_id] == list(instances.names)
 
 
-def test_a_model_finds_its_own_export_again(found, tmp_path):
-    """The same model on its own findings as truth: everything sure enough is right."""
+def test_a_model_evaluated_on_its_own_export_has_an_average_precision_of_one(found, tmp_path):
+    """Its own detections as the ground truth: all of them are right."""
     image, _ = found
     model = load_model("street")
     from maskseg_nb import predict, preprocess
@@ -262,9 +262,9 @@ def test_a_model_finds_its_own_export_again(found, tmp_path):
 # Label maps
 
 
-def test_the_overlap_rule_decides_who_is_on_top():
+def test_the_overlap_rule_decides_which_is_on_top():
     large, small = rectangle(10, 10, 50, 60), rectangle(20, 20, 30, 30)
-    found = instances_of([small, large], labels=[1, 2])  # the small one is surer
+    found = instances_of([small, large], labels=[1, 2])  # the small one has the higher score
     both = small & large
     assert set(instance_map(found, "surest")[both]) == {1}
     assert set(instance_map(found, "smallest")[both]) == {1}
@@ -300,7 +300,7 @@ def test_a_disc_is_round_and_a_bar_is_not():
     assert (long_one["area"], long_one["percent"]) == (210, 100 * 210 / (60 * 80))
 
 
-def test_an_empty_mask_has_no_middle():
+def test_an_empty_mask_has_no_centre():
     (row,) = measure(without_pixels(instances_of([rectangle(1, 1, 3, 3)]), 0))
     assert row["area"] == 0 and row["centroid_x"] is row["circularity"] is None
 

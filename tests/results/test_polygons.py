@@ -52,7 +52,7 @@ def passes_each_point_once(ring):
 def must_be(mask, corner=(3, 5)):
     """Polygons, and rings without holes, at this corner: valid, and the mask exactly."""
     top, left = corner
-    y, x = np.indices(mask.shape) + 0.5  # pixels' middles
+    y, x = np.indices(mask.shape) + 0.5  # pixels' centres
     regions = polygons(mask, corner)
     shape = shapely.MultiPolygon([(region.outer, list(region.holes)) for region in regions])
     assert shape.is_valid, shapely.is_valid_reason(shape)

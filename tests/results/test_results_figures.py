@@ -42,7 +42,7 @@ def test_the_histogram_holds_every_score(result, rows):
     assert [bar.get_height() for bar in axis.patches] == expected.tolist()
 
 
-def test_the_surest_and_least_sure_pictures_are_named_in_their_order(result, rows):
+def test_the_pictures_with_the_highest_and_lowest_mean_scores_are_named_in_order(result, rows):
     means = {}
     for row in rows:
         means.setdefault(row["file"], []).append(float(row["score"]))

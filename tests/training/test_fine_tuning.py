@@ -41,7 +41,7 @@ def test_parts_of_the_body_end_at_their_strides(street, resnet):
         assert maps[-1] == (x.shape[1],)
 
 
-def test_a_backbone_of_another_make_is_one_part(street):
+def test_a_backbone_of_another_kind_is_one_part(street):
     class Other(torch.nn.Module):
         def __init__(self):
             super().__init__()

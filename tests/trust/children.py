@@ -101,7 +101,7 @@ def after_bad_checkpoints(folder: str) -> dict[str, Any]:
     """Load every file of a folder, all of them bad, and then a good model."""
     torch.set_num_threads(1)
     model = load_model("street")
-    digests(model)  # what a run keeps for good is no loss
+    digests(model)  # what a run keeps for good is not a leak
     before, refused = resident(), 0
     for path in sorted(Path(folder).iterdir()):
         try:
@@ -117,7 +117,7 @@ def resident() -> int:
 
 
 def peak() -> int:
-    """The most that ever was. Not ru_maxrss: that begins with what the process that started this one had."""
+    """The peak. Not ru_maxrss, which starts from what the process that started this one had."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 
@@ -158,7 +158,7 @@ def many_pictures(count: str) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     model, chance = load_model("street"), np.random.default_rng(0)
-    model.transform.min_size, model.transform.max_size = (128,), 192  # less to do, and as much to lose
+    model.transform.min_size, model.transform.max_size = (128,), 192  # less work, and as much to leak
     model.roi_heads.detections_per_img = 5
     photo = cv2.cvtColor(cv2.imread(str(sample_photo("restaurant"))), cv2.COLOR_BGR2RGB)
 

@@ -1,4 +1,4 @@
-"""Every test here is a case of a scorecard: what is thrown, what must come of it, what came.
+"""Every test here is a case of a scorecard: the input, the outcome required, the outcome seen.
 
 `make torture` sets TORTURE to 10, the factor by which examples are multiplied, and prints the scorecard.
 """

@@ -1,4 +1,4 @@
-"""Every kind of picture file that a classroom may meet, made in memory, each with its known truth.
+"""Every kind of picture file that a classroom may meet, made in memory, each with its right pixels.
 
 Bombs are built from zlib streams of zeros that repeat one compressed block: no pixel ever exists.
 """
@@ -25,7 +25,7 @@ SHARES = (10, 50, 90, 99)  # per cent of a file that is left of it
 
 @dataclass(frozen=True)
 class Case:
-    """A file, what must come of it, and for pixels the truth, `within` so many levels.
+    """A file, its required outcome, and for pixels the right ones, to `within` so many levels.
 
     `warns`: how the warning ends, where there is one.
     """
@@ -251,7 +251,7 @@ def deep() -> Iterator[tuple[str, Case]]:
 
 
 def half_deep() -> Iterator[tuple[str, Case]]:
-    """Fewer bits in 16, whose upper 8 would be nearly black: stretched, and said."""
+    """Fewer bits in 16, whose upper 8 would be nearly black: stretched, with a warning."""
     for bits in (1, 8, 10, 12, 14):
         levels = np.random.default_rng(0).integers(0, 2**bits, (20, 30, 4), dtype=np.uint16)
         levels[0, 0] = 2**bits - 1
@@ -438,7 +438,7 @@ def wrong_sums() -> Iterator[tuple[str, Case]]:
     yield "wrong-Adler", Case(png(60, 40, text, chunk(b"IDAT", adler)), AS_PILLOW, noise())
 
 
-# What is no picture, or more than one thing
+# What is not a picture, or is more than one thing
 
 
 def strangers() -> Iterator[tuple[str, Case]]:

@@ -528,7 +528,7 @@ LOWER = (
 
 
 @NO_MEMORY
-def test_no_memory_for_the_network_is_said_with_what_to_lower_and_all_of_it_is_freed(
+def test_no_memory_for_the_network_is_reported_with_what_to_lower_and_all_of_it_is_freed(
     app, error, fail_at, got
 ):
     before, kept = screen(app), settings(app)
@@ -597,7 +597,7 @@ def test_no_memory_for_a_knob_leaves_it_as_it_was(folder, street, fail_at):
     assert same(before, screen(app))
 
 
-def test_no_memory_for_the_drawing_is_said_and_the_status_does_not_stay_at_running(app, monkeypatch):
+def test_no_memory_for_the_drawing_is_reported_and_the_status_does_not_stay_at_running(app, monkeypatch):
     def fail(*_):
         raise MemoryError
 

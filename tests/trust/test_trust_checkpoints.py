@@ -1,4 +1,4 @@
-"""Checkpoints from anywhere: none of them runs code, and each that is no Mask R-CNN says so in one line."""
+"""Checkpoints from anywhere: none runs code, and each that is not a Mask R-CNN says so in one line."""
 
 import argparse
 import functools
@@ -183,7 +183,7 @@ def test_a_list_of_tensors_without_end(kind, tmp_path, monkeypatch, got):
     got(refusal(path, "holds far more tensors than a Mask R-CNN, with some 300, needs: not opened"))
 
 
-# Weights that are none of this network's
+# Weights that do not belong to this network
 
 
 @pytest.mark.expects("ModelError that counts and names the misfits")
@@ -282,7 +282,7 @@ def test_a_file_of_another_kind(name, data, tmp_path, got):
 
 @pytest.mark.expects("ModelError that says what may be given")
 @pytest.mark.parametrize("name", ["no.pth", "no.safetensors", "folder", "pipe.pth", "loop.pth", "nul\0.pth"])
-def test_what_is_no_file(name, tmp_path, got):
+def test_what_is_not_a_file(name, tmp_path, got):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe.pth")
     (tmp_path / "loop.pth").symlink_to(tmp_path / "loop.pth")

@@ -1,6 +1,6 @@
 """Whatever network, disk and cache do, `load_model` ends in the published weights or in a clear error.
 
-A model of the table is published anew: `street` under the name of `coco`, from a server on this machine.
+A model of the table is published again: `street` under the name of `coco`, from a server on this machine.
 """
 
 import ast
@@ -173,7 +173,7 @@ def stall_at_half(handler):
         (stall_at_half, "timed out"),
     ],
 )
-def test_a_failed_download_is_said_and_mended_by_the_next(answer, reason, publish, cache, monkeypatch, got):
+def test_a_failed_download_is_reported_and_the_next_works(answer, reason, publish, cache, monkeypatch, got):
     if answer in (stall_at_once, stall_at_half):
         monkeypatch.setattr("maskseg_nb.models.download.READ_SECONDS", 0.5)
     if answer is endless:
@@ -219,7 +219,7 @@ def test_a_name_that_is_looked_up_for_too_long_is_given_up(publish, cache, monke
     assert names_in(cache) == []
 
 
-def test_a_length_that_is_no_number_does_no_harm(publish):
+def test_a_length_that_is_not_a_number_does_no_harm(publish):
     with serving(lambda handler: send(handler, published()[0], value="many")) as server:
         publish(server.address)
         assert loads_whole()
@@ -369,7 +369,7 @@ def test_a_bad_file_that_another_process_has_just_set_aside_is_no_error(publish,
         assert fetch(download) == published()[0]
 
 
-@pytest.mark.expects("the next try succeeds; what the dead one left is deleted once it is surely dead")
+@pytest.mark.expects("the next try succeeds; what the dead one left is deleted once it is certainly dead")
 def test_a_download_killed_in_the_middle_then_again(publish, cache):
     half_sent = threading.Event()
 
@@ -433,7 +433,7 @@ CACHED = {
 }
 
 
-@pytest.mark.expects("set aside as *.bad, unopened, and fetched once more")
+@pytest.mark.expects("set aside as *.bad, unopened, and downloaded once more")
 @pytest.mark.parametrize("kind", CACHED)
 def test_a_bad_cached_file(kind, publish, cache, tmp_path, monkeypatch):
     canary, loaded = tmp_path / "canary", []
@@ -477,7 +477,7 @@ def test_a_bad_cached_file_that_cannot_be_renamed(publish, cache, got):
     got(refusal("Is a directory"))
 
 
-@pytest.mark.expects("fetched anew in its place")
+@pytest.mark.expects("downloaded again in its place")
 def test_a_pipe_in_the_cache_is_not_waited_for(publish, cache):
     with serving(send_published) as server:
         download = publish(server.address)

@@ -25,7 +25,7 @@ def test_24_megapixels_with_100_detections(got):
     got(f"{seen['above'] / GIB:.2f} GiB above the model; {seen['refusal']}")
 
 
-@pytest.mark.expects("less than 1 MB a picture, no figure left open")
+@pytest.mark.expects("less than 1 MB per picture, no figure left open")
 def test_200_pictures_in_a_loop(torture, got):
     count = 200 * min(torture, 3)
     seen = children.result(children.start("many_pictures", count), 600)

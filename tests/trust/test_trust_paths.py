@@ -223,7 +223,7 @@ def test_a_file_that_opens_and_cannot_be_read_is_refused(got):
     got(message)
 
 
-# A file that is no more what it was
+# A file that is no longer what it was
 
 
 @pytest.mark.expects("refused")

@@ -90,7 +90,7 @@ def test_only_what_is_in_the_list_can_be_chosen(label, folder, got):
     got(error.value)
 
 
-def test_an_absolute_path_is_no_label(folder):
+def test_an_absolute_path_is_not_a_label(folder):
     with pytest.raises(ImageError, match="in the list"):
         PictureSources(folder).image(str(folder / "a.png"))
 
@@ -201,7 +201,7 @@ def test_a_file_that_is_swapped_for_a_link_all_the_time_never_leads_out(folder, 
 
 @POSIX
 @pytest.mark.parametrize("kind", ["missing", "file", "loop", "NUL", "too long", "deleted working folder"])
-def test_what_is_no_folder_is_an_image_error_with_a_next_step(kind, folder, tmp_path, monkeypatch, got):
+def test_what_is_not_a_folder_is_an_image_error_with_a_next_step(kind, folder, tmp_path, monkeypatch, got):
     (tmp_path / "loop").symlink_to("loop")
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -337,7 +337,7 @@ HOSTILE = "../<img src=x onerror=alert(1)>.png"
         "nothing",
     ],
 )
-def test_a_bad_upload_is_one_escaped_line_and_the_app_goes_on(app, uploaded, said, got):
+def test_a_bad_upload_is_one_escaped_line_and_the_app_keeps_working(app, uploaded, said, got):
     before, labels, settings = screen(app), app.state.runner.pictures.labels, app.state.picture
     upload(app, uploaded)
     message = app.message.value
@@ -483,7 +483,7 @@ def test_a_write_that_fails_half_way_leaves_no_file(buffered, failure, expected,
     got(error.value)
 
 
-def test_a_folder_that_is_read_only_is_said_in_the_app_and_nothing_stays(folder, street, monkeypatch):
+def test_a_read_only_folder_is_reported_in_the_app_and_nothing_stays(folder, street, monkeypatch):
     app = Explorer(folder, street)
     before = sorted(os.listdir(folder))
 

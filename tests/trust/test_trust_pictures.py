@@ -46,7 +46,7 @@ def names(expected):
 
 
 @pytest.mark.parametrize("name", [name for name in corpus() if name.startswith("exif-")])
-def test_a_files_head_tells_the_size_that_its_decoded_pixels_have(name):
+def test_a_files_header_tells_the_size_that_its_decoded_pixels_have(name):
     """What outlines are laid on, without decoding: EXIF's turn is undone once, or was already."""
     data = corpus()[name].data
     (height, width), orientation = stored_size(io.BytesIO(data), name)
@@ -125,7 +125,7 @@ def test_a_picture_gives_its_right_pixels(name, tmp_path, got):
         if case.truth is not None:
             assert image.shape == case.truth.shape
             assert np.abs(image - case.truth.astype(float)).max() <= case.within
-        if case.truth is None or case.within > 2:  # lossy: the truth alone would prove little
+        if case.truth is None or case.within > 2:  # lossy: the known pixels alone would prove little
             assert np.abs(image - strict(case.data)).max() <= 2
     got(
         f"{image.shape[1]} x {image.shape[0]} pixels, as they should be{', and a warning' * bool(case.warns)}"
@@ -134,7 +134,7 @@ def test_a_picture_gives_its_right_pixels(name, tmp_path, got):
 
 @pytest.mark.expects(REFUSED)
 @pytest.mark.parametrize("name", names(REFUSED))
-def test_what_is_no_whole_picture_is_refused(name, tmp_path, got):
+def test_what_is_not_a_whole_picture_is_refused(name, tmp_path, got):
     for load in sources(corpus()[name].data, tmp_path):
         with pytest.raises(ImageError) as caught:
             load()

@@ -248,7 +248,7 @@ def test_refusals_first_and_then_a_normal_picture(street, fresh, got):
 
 @pytest.fixture(scope="module")
 def fresh():
-    """What a process says that has seen nothing else."""
+    """What a process gives that has seen nothing else."""
     return children.result(children.start("good_run"))
 
 
@@ -429,7 +429,7 @@ def test_the_overlay_takes(masks):
 
 @pytest.mark.expects("TypeError that says what it got")
 @pytest.mark.parametrize("thing", [None, GOOD, MASKS, "instances"])
-def test_drawing_what_are_no_instances(thing, got):
+def test_drawing_what_are_not_instances(thing, got):
     got(refusal(lambda: draw_instances(IMAGE, thing), TypeError, r"what Prediction.select\(\) returns, got"))
     refusal(lambda: semantic_map(thing), TypeError, "instances must be what")
 
@@ -447,7 +447,7 @@ def test_drawing_what_are_no_instances(thing, got):
         (CLASS_MAP[:0], r"the masks are \(0, 90\)"),
     ],
 )
-def test_drawing_what_is_no_class_map(class_map, said, got):
+def test_drawing_what_is_not_a_class_map(class_map, said, got):
     got(refusal(lambda: draw_semantic_map(IMAGE, class_map), (TypeError, ValueError), said))
 
 
