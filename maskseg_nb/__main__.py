@@ -74,21 +74,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "pictures", nargs="*", help="picture files and folders of them; * and ? as in a shell"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("segmented"), help="a new folder, or one to resume (%(default)s)"
-    )
-    parser.add_argument("--model", help=f"{', '.join(MODELS)}, or a checkpoint's path")
-    parser.add_argument(
-        "--score-threshold", type=_fraction, default=0.5, help="keep scores >= this (%(default)s)"
-    )
-    parser.add_argument(
-        "--mask-threshold", type=_fraction, default=0.5, help="inside is a probability > this (%(default)s)"
-    )
-    parser.add_argument("--categories", type=_names, help="keep these only, with commas between")
-    parser.add_argument(
+    add = parser.add_argument
+    add("pictures", nargs="*", help="picture files and folders of them; * and ? as in a shell")
+    add("--out", type=Path, default=Path("segmented"), help="a new folder, or one to resume (%(default)s)")
+    add("--model", help=f"{', '.join(MODELS)}, or a checkpoint's path")
+    add("--score-threshold", type=_fraction, default=0.5, help="keep scores >= this (%(default)s)")
+    add("--mask-threshold", type=_fraction, default=0.5, help="inside is a probability > this (%(default)s)")
+    add("--categories", type=_names, help="keep these only, with commas between")
+    add(
         "--detections-per-img",
         type=_count,
         metavar="N",
@@ -100,14 +93,14 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--max-size", type=_count, metavar="PIXELS", help="of its long side, at most")
     own.add_argument("--anchors", type=_sizes, help="a size in pixels for each level, commas between")
     own.add_argument("--norm-eps", type=_fraction, help="of frozen batch norms: 0 or 1e-5")
-    parser.add_argument("--alpha", type=_fraction, default=0.5, help="weight of the colours (%(default)s)")
-    parser.add_argument(
+    add("--alpha", type=_fraction, default=0.5, help="weight of the colours (%(default)s)")
+    add(
         "--formats",
         type=_formats,
         default=("overlay", "coco", "csv"),
         help=f"with commas between: {', '.join(FORMATS)} (overlay,coco,csv)",
     )
-    parser.add_argument("--from-scratch", action="store_true", help="do again what is done already")
+    add("--from-scratch", action="store_true", help="do again what is done already")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="say errors only")
     loudness.add_argument("-v", "--verbose", action="store_true", help="say what is in each picture")

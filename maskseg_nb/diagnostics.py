@@ -58,19 +58,14 @@ def doctor() -> None:
 
 def examine() -> list[Finding]:
     """What `doctor` prints, as rows."""
-    findings = [_python(), *_packages(), *_front_ends(), _kernel(), _device(), _threads(), _waiting()]
+    python = Finding("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
+    findings = [python, *_packages(), *_front_ends(), _kernel(), _device(), _threads(), _waiting()]
     findings += [_memory(), _disk(), _default_model(), _shipped()]
-    for name, known in MODELS.items():
-        if known.download:
-            findings.append(_cached(name, known.download))
+    findings += [_cached(name, known.download) for name, known in MODELS.items() if known.download]
     return [*findings, *_leftovers()]
 
 
 # Software.
-
-
-def _python() -> Finding:
-    return Finding("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
 
 
 def _packages() -> Iterable[Finding]:

@@ -1,7 +1,7 @@
 """What can go wrong in the user's world, as exceptions with a message that says what to do.
 
-Wrong arguments are TypeError or ValueError; everything that a file, a network or a checkpoint can do to us is
-a child of MasksegError.
+A wrong argument is a TypeError or ValueError; anything that a file, a network or a checkpoint does to us is a
+child of MasksegError.
 """
 
 import os
@@ -30,7 +30,7 @@ class DatasetError(MasksegError):
 
 
 class TrainingError(MasksegError):
-    """A training cannot go on, or what it wrote cannot be resumed."""
+    """A training run cannot continue, or what it wrote cannot be resumed."""
 
 
 def shortened(text: str, limit: int) -> str:

@@ -49,16 +49,13 @@ def check_model(model: nn.Module) -> MaskRCNN:
 
 
 def check_categories(names: Any, may_repeat: Collection[str] = ()) -> tuple[str, ...]:
-    """Names indexed by label, of a dataset or of a checkpoint, as a tuple: the same rule for both, so that
+    """Names indexed by label, [0] the background, as a tuple: one rule for datasets and checkpoints, so that
     what was learned from the one can be read from the other.
 
-    Args:
-        names: Each of 1 to 100 printable letters, [0] the background.
-        may_repeat: All others must differ.
-
     Raises:
-        TypeError: They are no names in an order.
-        ValueError: One cannot be a name, two are the same, or they are too many.
+        TypeError: They are not names in an order.
+        ValueError: A name is not 1 to 100 printable letters, two are the same and not in `may_repeat`, or
+            there are too many.
     """
     unordered = isinstance(names, str | bytes | Set | Mapping) or not isinstance(names, Iterable)
     listed = () if unordered else tuple(names)
@@ -70,9 +67,7 @@ def check_categories(names: Any, may_repeat: Collection[str] = ()) -> tuple[str,
                 f"categories must have names of 1 to {MAX_NAME} printable letters, got {quoted(name, 40)}"
             )
     counts = Counter(listed)
-    for name in may_repeat:
-        del counts[name]
-    if twice := [name for name, count in counts.items() if count > 1]:
+    if twice := [name for name, count in counts.items() if count > 1 and name not in may_repeat]:
         raise ValueError(f"categories must have different names, got {quoted(twice[0])} twice")
     if len(listed) > MAX_CATEGORIES or len(json.dumps(listed)) > MAX_NAMES:
         letters = sum(map(len, listed))
@@ -89,19 +84,19 @@ def is_name(text: str) -> bool:
 
 
 def check_limit(detections_per_img: int | None) -> None:
-    """Raise ValueError unless it is a number of instances in an image, or None: what the model itself has."""
+    """Raise ValueError unless it is at least 1 instance in an image, or None: the model's own limit."""
     if detections_per_img is not None and not (is_whole(detections_per_img) and detections_per_img >= 1):
         got = quoted(detections_per_img)
         raise ValueError(f"detections_per_img must be a whole number of at least 1 or None, got {got}")
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether it is a whole number, Python's or NumPy's; True and False are none."""
+    """Whether it is a whole number, Python's or NumPy's; True and False are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a real number, Python's or NumPy's; True and False are none."""
+    """Whether it is a real number, Python's or NumPy's; True and False are not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

@@ -23,18 +23,18 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file under another name and rename it; an existing one is replaced at that moment, not before.
 
     Raises:
-        OSError: It cannot be written; what was at `path` is still there, and no partial file stays.
+        OSError: It cannot be written; what was at `path` is still there, and no partial file stays behind.
     """
     with whole_file(path) as file:
         file.write(data)
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """The same as `write_whole` for a name that must be free.
+    """`write_whole` for a name that must be free.
 
     Raises:
         FileExistsError: It is taken; what is there stays.
-        OSError: It cannot be written; no partial file stays.
+        OSError: It cannot be written; no partial file stays behind.
     """
 
     def give_name(partial: str) -> None:
@@ -51,15 +51,11 @@ def write_new(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
-    """Hold a folder alone against all other threads and processes that do the same; made where it is missing.
+    """Hold a folder against all other threads and processes that do the same; it is made where it is missing.
 
     The system lets go of it when the process ends, however it ends. Where a file system knows no locks,
-    nothing is held.
-
-    Args:
-        folder: Where only one may write.
-        who: What writes there, for the message: "training".
-        error: Raised where somebody else holds the folder, or it cannot be written.
+    nothing is held. `error` is raised where somebody else holds the folder, or it cannot be written; its
+    message calls the writer `who`, such as "training".
     """
     # No soft lock, which filelock would take where the system has none: a file that holds by being there.
     lock = FileLock(folder / LOCK, blocking=False, fallback_to_soft=False)

@@ -46,9 +46,8 @@ def check_fits(size: int, what: str, instead: str) -> None:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Pause Python's garbage collector while millions of small objects are made, none of them garbage.
-
-    It would look through all of them again and again: a third of the time that a large JSON file takes.
+    """Pause Python's garbage collector, which would look again and again through millions of small objects,
+    none of them garbage: a third of the time that a large JSON file takes.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -73,11 +72,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def within_memory(
     compute: Callable[[], Result], message: str, error_class: type[MasksegError] = ModelError
 ) -> Result:
-    """What `compute` returns.
-
-    Raises:
-        error_class: Memory ran out; `message` says what to lower.
-    """
+    """Return `compute()`; where memory runs out, raise `error_class(message)`, which says what to lower."""
     try:
         return compute()
     except Exception as error:
