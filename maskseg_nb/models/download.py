@@ -61,8 +61,8 @@ def weights_folder() -> Path:
 def fetch(download: Download) -> bytes:
     """A published weights file, downloaded where it is not cached yet.
 
-    A cached file whose SHA-256 is another is renamed to `*.bad` and fetched once more. Bytes come back, and
-    not a path: what was checked is what will be read, whatever becomes of the file.
+    A cached file with another SHA-256 is renamed to `*.bad` and fetched once more. Bytes come back, not a
+    path: what was checked is what will be read, whatever becomes of the file.
 
     Raises:
         ModelError: The file can be neither found nor downloaded, or is not the published one.
