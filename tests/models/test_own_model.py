@@ -18,7 +18,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 from maskseg_nb import ModelError, load_model, predict, preprocess, sample_photo
-from maskseg_nb.mask_rcnn.fingerprint import fingerprint
+from maskseg_nb.mask_rcnn.knobs import fingerprint
 from maskseg_nb.models.details import metadata_of
 from maskseg_nb.models.street import street as build_street
 from maskseg_nb.models.zoo import categories_of
