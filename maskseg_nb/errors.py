@@ -1,6 +1,6 @@
 """What can go wrong in the user's world, as exceptions with a message that says what to do.
 
-A wrong argument is a TypeError or ValueError; anything that a file, a network or a checkpoint does to us is a
+A wrong argument is a TypeError or ValueError; what goes wrong with a file, a network or a checkpoint is a
 child of MasksegError.
 """
 
@@ -18,11 +18,11 @@ class MasksegError(Exception):
 
 
 class ImageError(MasksegError):
-    """A picture cannot be read, found or saved."""
+    """A picture cannot be found, read or saved."""
 
 
 class ModelError(MasksegError):
-    """A model's weights cannot be had, or cannot be trusted."""
+    """A model's weights cannot be obtained, or cannot be trusted."""
 
 
 class DatasetError(MasksegError):

@@ -15,7 +15,7 @@ from ..errors import quoted, shortened
 
 THINNEST = 500  # a model shrinks pictures to 936 pixels (street) or 1333: thinner strips would vanish
 MAX_CATEGORIES = 10_000  # the background among them
-MAX_NAME = 100  # letters of a category's name
+MAX_NAME = 100  # characters of a category's name
 MAX_NAMES = 2**19  # bytes of all names as JSON: with them, a checkpoint's list of tensors is still short
 
 
@@ -23,7 +23,7 @@ def check_model(model: nn.Module) -> MaskRCNN:
     """The Mask R-CNN itself, out of DataParallel, torch.compile's wrapper and the like.
 
     Raises:
-        TypeError, ValueError: It is no Mask R-CNN in eval mode that takes float32.
+        TypeError, ValueError: It is not a Mask R-CNN in eval mode that takes float32.
     """
     while not isinstance(model, MaskRCNN):
         inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
@@ -54,7 +54,7 @@ def check_categories(names: Any, may_repeat: Collection[str] = ()) -> tuple[str,
 
     Raises:
         TypeError: They are not names in an order.
-        ValueError: A name is not 1 to 100 printable letters, two are the same and not in `may_repeat`, or
+        ValueError: A name is not 1 to 100 printable characters, two are the same and not in `may_repeat`, or
             there are too many.
     """
     unordered = isinstance(names, str | bytes | Set | Mapping) or not isinstance(names, Iterable)
@@ -64,22 +64,21 @@ def check_categories(names: Any, may_repeat: Collection[str] = ()) -> tuple[str,
     for name in listed:
         if not is_name(name):
             raise ValueError(
-                f"categories must have names of 1 to {MAX_NAME} printable letters, got {quoted(name, 40)}"
+                f"categories must have names of 1 to {MAX_NAME} printable characters, got {quoted(name, 40)}"
             )
     counts = Counter(listed)
     if twice := [name for name, count in counts.items() if count > 1 and name not in may_repeat]:
         raise ValueError(f"categories must have different names, got {quoted(twice[0])} twice")
     if len(listed) > MAX_CATEGORIES or len(json.dumps(listed)) > MAX_NAMES:
-        letters = sum(map(len, listed))
         raise ValueError(
             f"categories must be at most {MAX_CATEGORIES:,}, with names of {MAX_NAMES // 1024} KB together, "
-            f"got {len(listed):,} with {letters:,} letters"
+            f"got {len(listed):,} with {sum(map(len, listed)):,} characters"
         )
     return listed
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can be a category's name: a person can read it, and it fits into a label."""
+    """Whether a text can be a category's name: readable, and short enough for a tag."""
     return len(text) <= MAX_NAME and text.isprintable() and text.strip() != ""
 
 

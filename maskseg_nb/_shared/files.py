@@ -12,8 +12,8 @@ from filelock import FileLock, Timeout
 
 from ..errors import MasksegError, cannot_write, quoted
 
-# Stands for a folder while it is held. Left behind (by a killed process, or on Windows, which deletes no open
-# file) it means nothing: what holds is the lock that the system keeps on the file, and not the file.
+# In a folder while it is held. Left behind (by a killed process, or on Windows, which deletes no open file)
+# it means nothing: what holds the folder is the system's lock on the file, not the file.
 LOCK = ".lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # some shared and mounted folders
 PARTIAL = ".partial-"  # how the names of files begin that are being written
@@ -92,7 +92,7 @@ def _partial(path: Path, give_name: Callable[[str], None]) -> Iterator[BinaryIO]
     """A file beside `path`, given its name when the block has ended well, and gone in any case."""
     partial = os.fspath(path.parent / f"{PARTIAL}{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # EXCL: nor through a link
-    handle = os.open(partial, flags, 0o666)  # minus the user's umask: unlike mkstemp's, for whom it is meant
+    handle = os.open(partial, flags, 0o666)  # minus the user's umask; mkstemp would make it private
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

@@ -1,4 +1,4 @@
-"""Memory: how much there is, and a line before or after it runs out; and what else a machine may lack."""
+"""Memory: how much is free, and one line before or after it runs out; what else a machine may be short of."""
 
 import errno
 import gc
@@ -59,7 +59,7 @@ def collector_paused() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it is memory that was lacking: torch has an error of its own for it, but not on a CPU."""
+    """Whether memory ran out: torch has an error of its own for that, but not on a CPU."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     said = (
@@ -83,7 +83,7 @@ def within_memory(
 
 
 def is_shortage(error: BaseException | str) -> bool:
-    """Whether it may go well another time: memory, descriptors, threads, disk, permission, network."""
+    """Whether it may work another time: memory, descriptors, threads, disk, permission, network."""
     if isinstance(error, BaseException) and is_out_of_memory(error):
         return True
     if isinstance(error, OSError) and error.errno in _CODES:

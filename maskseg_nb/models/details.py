@@ -140,7 +140,7 @@ def _generator(anchors: Anchors) -> AnchorGenerator:
             f"anchors must be numbers above 0, at most {LARGEST_ANCHOR}, got {quoted(numbers, 60)}"
         )
     if len(set(generator.num_anchors_per_location())) != 1:
-        raise ValueError("anchors must be as many on each level")
+        raise ValueError("anchors must be equally many on each level")
     return generator
 
 

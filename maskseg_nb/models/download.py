@@ -76,7 +76,7 @@ def fetch(download: Download) -> bytes:
             _download(download, path)
             data = _cached(download)
         if data is None:
-            raise OSError("another program changes the file meanwhile")
+            raise OSError("another program keeps changing the file")
     except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
         raise ModelError(_cannot_be_downloaded(path, error)) from None
     return data

@@ -102,7 +102,7 @@ def as_model(model: nn.Module | str | os.PathLike[str] | None) -> MaskRCNN:
 
     Raises:
         ModelError: As `load_model`.
-        TypeError, ValueError: It is no Mask R-CNN in eval mode that takes float32.
+        TypeError, ValueError: It is not a Mask R-CNN in eval mode that takes float32.
     """
     if model is None or isinstance(model, (str, os.PathLike)):
         return load_model(model)

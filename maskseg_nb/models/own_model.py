@@ -70,7 +70,7 @@ def _model_of(
 
 @contextlib.contextmanager
 def _blamed_on(name: str, remedy: str) -> Iterator[None]:
-    """What is wrong in here was said by the file, not by the caller."""
+    """Whatever is wrong in here, the file said it, not the caller."""
     try:
         yield
     except (ValueError, TypeError, RecursionError) as error:
