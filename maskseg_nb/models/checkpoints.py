@@ -51,11 +51,9 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_mask_rcnn(path: Path) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
-    """Read a Mask R-CNN's weights as people save them: see `state_dicts`; else as `read_state`.
+    """`read_state` of a Mask R-CNN's weights as people save them (see `state_dicts`).
 
-    Returns:
-        state, metadata: As `read_state`.
-        notes: Says which is used where the file holds several.
+    A third result, notes for the user, says which is used where the file holds several.
     """
     content, metadata = _content(path)
     name, notes = quoted(path.name), []
@@ -107,7 +105,7 @@ class _Nothing:
 
 
 class _PlainDict:
-    """Becomes an ordinary dict, whatever kind of dict was saved."""
+    """Becomes an ordinary dict, whatever kind was saved."""
 
     def __new__(cls, *_: object) -> Any:
         return {}

@@ -557,7 +557,7 @@ def test_where_no_annotation_is_left_it_is_an_error(load):
     refused(
         lambda: load(content),
         "no annotation is left: boxes without outline: 4",  # the fifth has no width
-        "annotations without outline and box: 1",
+        "annotations without outline or box: 1",
         "masks need outlines: draw polygons, or take boxes as masks with boxes_only='fill'",
     )
 
