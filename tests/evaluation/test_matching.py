@@ -27,7 +27,7 @@ def rectangle(top, left, bottom, right):
 
 
 def instances(masks, labels, categories=CATEGORIES, scores=None):
-    """As `select` makes them: by falling score, each mask cut to its box."""
+    """As `select` makes them: highest score first, each mask cut to its box."""
     boxes = boxes_of(np.array(masks, bool).reshape(-1, *SIZE))
     corners = boxes[:, 1::-1].astype(np.int64)
     crops = [
@@ -130,7 +130,7 @@ def test_labels_go_by_name():
     assert labels_by_name(np.array([1, 2, 3, 1]), own, others).tolist() == [2, 0, 1, 2]
 
 
-def test_the_surer_instance_takes_the_object_though_the_other_fits_better():
+def test_the_higher_score_takes_the_object_though_the_other_fits_better():
     nearly = LEFT.copy()
     nearly[2:5, 2:12] = False
     found = match(instances([nearly, LEFT], [1, 1]), truth_of([LEFT], [1]))
@@ -164,7 +164,7 @@ def test_nothing_found_and_nothing_there():
 
 def test_a_raised_threshold_changes_nothing_for_those_that_stay():
     random = np.random.default_rng(4)
-    all_of_them, truth = by_chance(random, 12), chance_truth(random, 5)
+    all_of_them, truth = random_instances(random, 12), random_truth(random, 5)
     whole = match(all_of_them, truth)
     for count in range(12):
         rows = ("boxes", "labels", "scores", "crops", "corners", "indices")
@@ -177,13 +177,13 @@ def test_a_raised_threshold_changes_nothing_for_those_that_stay():
 # Against pycocotools
 
 
-def by_chance(random, count):
-    masks = [chance_rectangle(random) for _ in range(count)]
+def random_instances(random, count):
+    masks = [random_rectangle(random) for _ in range(count)]
     scores = np.sort(random.random(count).astype(np.float32))[::-1]
     return instances(masks, random.integers(1, 3, count), scores=scores)
 
 
-def chance_rectangle(random):
+def random_rectangle(random):
     """Few places and sizes, so that many overlap well and some are equal."""
     top, left = (int(n) * 4 for n in random.integers(0, 2, 2))
     height, width = (int(n) * 3 for n in random.integers(3, 5, 2))
@@ -192,8 +192,8 @@ def chance_rectangle(random):
     return mask
 
 
-def chance_truth(random, count):
-    masks = [chance_rectangle(random) for _ in range(count)]
+def random_truth(random, count):
+    masks = [random_rectangle(random) for _ in range(count)]
     return truth_of(masks, random.integers(1, 3, count), crowd=random.random(count) < 0.25)
 
 
@@ -240,13 +240,13 @@ def as_pycocotools_sees_it(found, truth, iou, kind):
 
 @pytest.mark.parametrize("kind", ["mask", "box"])
 @pytest.mark.parametrize("iou", [0.3, 0.5, 0.75, 1.0])
-def test_two_hundred_pictures_by_chance_are_matched_as_pycocotools_matches_them(kind, iou):
+def test_two_hundred_random_images_are_matched_as_pycocotools_matches_them(kind, iou):
     random = np.random.default_rng(int(iou * 100))
     seen = []
     for _ in range(200):
         found, truth = (
-            by_chance(random, int(random.integers(0, 9))),
-            chance_truth(random, int(random.integers(0, 6))),
+            random_instances(random, int(random.integers(0, 9))),
+            random_truth(random, int(random.integers(0, 6))),
         )
         ours = match(found, truth, iou, kind=kind)
         matched, missed = as_pycocotools_sees_it(found, truth, iou, kind)
@@ -264,7 +264,7 @@ def test_two_hundred_pictures_by_chance_are_matched_as_pycocotools_matches_them(
 def test_counts_add_up():
     random = np.random.default_rng(1)
     for _ in range(50):
-        found, truth = by_chance(random, 8), chance_truth(random, 5)
+        found, truth = random_instances(random, 8), random_truth(random, 5)
         ours = match(found, truth)
         right = ours.count(Outcome.TRUE_POSITIVE)
         assert right + ours.false_positives + ours.count(Outcome.NOT_JUDGED) == len(found)
@@ -297,7 +297,7 @@ def test_an_unknown_kind_is_a_value_error():
 
 def test_another_pictures_truth_is_a_value_error():
     other = Truth.from_masks(np.ones((1, 8, 9), bool), [1], CATEGORIES)
-    with pytest.raises(ValueError, match=r"predict on the picture that the truth belongs to"):
+    with pytest.raises(ValueError, match=r"predict on the image that the ground truth belongs to"):
         match(instances([], []), other)
 
 
