@@ -61,8 +61,7 @@ def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> 
     """F1, the harmonic mean of precision and recall, over the score threshold, with its best point marked.
 
     Args:
-        evaluation: What `evaluate` returned.
-        categories: The names to show; None shows all that have a line.
+        evaluation, categories: As in `show_precision_recall`.
     """
     figure = Figure(figsize=(6.2, 4.0), layout="constrained")
     axis = figure.subplots()

@@ -14,8 +14,6 @@ from ..errors import quoted
 from ..mask_rcnn.instances import Instances, instance_rles
 from .precision_recall import Curve, curve
 
-KINDS = ("mask", "box")
-
 
 class Outcome(StrEnum):
     """What becomes of an instance when it is compared with the ground truth."""
@@ -100,8 +98,8 @@ def match(instances: Instances, truth: Truth, iou: float = 0.5, *, kind: str = "
     check_fraction("iou", iou)
     if not iou:
         raise ValueError("iou must be above 0: at 0 everything matches everything")
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {quoted(kind)}")
+    if kind not in ("mask", "box"):
+        raise ValueError(f"kind must be one of mask, box, got {quoted(kind)}")
     if instances.image_size != truth.image_size:
         raise ValueError(
             f"instances are of an image of {instances.image_size} and the ground truth of one of "
@@ -174,12 +172,7 @@ def match_rows(labels: np.ndarray, ious: np.ndarray, truth: Truth, known: np.nda
 
 
 def curve_of(scores: np.ndarray, match: Match) -> Curve:
-    """Precision and recall over the score threshold.
-
-    Args:
-        scores: float (M,), [0, 1], of the instances of the match.
-        match: What `match` returned.
-    """
+    """Precision and recall of a match over the score threshold; `scores`, float (M,), are its instances'."""
     judged, right = ~match.having(Outcome.NOT_JUDGED), match.having(Outcome.TRUE_POSITIVE)
     return curve(scores[judged], right[judged], int(match.counted.sum()))
 

@@ -1,4 +1,4 @@
-"""Every file is read back by somebody else: Pillow, pycocotools, csv, supervision; or is drawn again."""
+"""Every file is read back by another program (Pillow, pycocotools, csv, supervision), or drawn again."""
 
 import contextlib
 import copy
@@ -34,7 +34,7 @@ NAMES = ("__background__", "cat", "lamp")
 
 
 def instances_of(masks, labels=None, scores=None):
-    """Instances of full masks, bool (H, W) each, by falling score."""
+    """Instances of full masks, bool (H, W) each, highest score first."""
     crops, corners, boxes = [], [], []
     for mask in masks:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -105,7 +105,7 @@ def test_label_maps_come_back_with_a_legend_for_every_number(found, written):
     }
 
 
-def test_masks_come_back_one_an_instance(found, written):
+def test_masks_come_back_one_per_instance(found, written):
     _, instances = found
     for index, mask in enumerate(instances.masks):
         assert np.array_equal(picture(written, f"photo.jpg.mask-{index:03d}.png"), np.uint8(255) * mask)
@@ -140,7 +140,7 @@ def test_polygons_drawn_by_pycocotools_are_the_masks(found, written):
 
 
 def drawn(multipolygon, size):
-    """By pycocotools: the outer rings, less the holes."""
+    """By pycocotools: the outer rings minus the holes."""
     picture = np.zeros(size, int)
     for outer, *holes in multipolygon:
         for sign, rings in ((1, [outer]), (-1, holes)):
@@ -172,7 +172,7 @@ def test_pycocotools_reads_the_same_areas_boxes_and_masks(found, written):
         assert coco.cats[row["category_id"]]["name"] == instances.names[index]
 
 
-def test_polygons_in_coco_s_format_are_the_masks_exactly(found, written):
+def test_polygons_in_cocos_format_are_the_masks_exactly(found, written):
     _, instances = found
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(written["photo.jpg.coco-polygons.json"]))
@@ -182,7 +182,7 @@ def test_polygons_in_coco_s_format_are_the_masks_exactly(found, written):
         assert row["area"] == instances.areas[index]
 
 
-def test_cocos_polygons_have_no_holes_and_hold_them_all_the_same(tmp_path):
+def test_cocos_polygons_have_no_holes_and_cover_the_same_pixels(tmp_path):
     ring, island = rectangle(10, 10, 50, 60), rectangle(25, 25, 30, 30)
     ring &= ~rectangle(20, 20, 40, 50)
     found = instances_of([ring | island])
@@ -242,8 +242,8 @@ def test_it_comes_back_as_a_dataset_of_this_package_and_of_supervision(found, tm
     assert [other.classes[label] for label in detections.class_id] == list(instances.names)
 
 
-def test_a_model_finds_its_own_export_again(found, tmp_path):
-    """The same model on its own findings as truth: everything sure enough is right."""
+def test_a_model_evaluated_on_its_own_export_has_an_average_precision_of_one(found, tmp_path):
+    """Its own detections as the ground truth: all of them are right."""
     image, _ = found
     model = load_model("street")
     from maskseg_nb import predict, preprocess
@@ -262,9 +262,9 @@ def test_a_model_finds_its_own_export_again(found, tmp_path):
 # Label maps
 
 
-def test_the_overlap_rule_decides_who_is_on_top():
+def test_the_overlap_rule_decides_which_is_on_top():
     large, small = rectangle(10, 10, 50, 60), rectangle(20, 20, 30, 30)
-    found = instances_of([small, large], labels=[1, 2])  # the small one is surer
+    found = instances_of([small, large], labels=[1, 2])  # the small one has the higher score
     both = small & large
     assert set(instance_map(found, "surest")[both]) == {1}
     assert set(instance_map(found, "smallest")[both]) == {1}
@@ -324,7 +324,7 @@ def test_an_instance_without_a_pixel_is_in_no_file(shape):
     assert files[".csv"].count(b"\n") == 3
 
 
-def test_a_folder_too_has_no_entry_without_a_pixel(tmp_path):
+def test_a_folder_has_no_entry_without_a_pixel_either(tmp_path):
     """At a mask threshold of 1 no pixel is left of anything."""
     formats = ["masks", "coco", "coco_polygons", "csv"]
     segment_pictures(
@@ -439,7 +439,7 @@ def test_wrong_arguments_are_named():
         contents(image, made_up(2), "photo", ["csv"])
 
 
-def test_no_instances_give_whole_files_too(tmp_path):
+def test_no_instances_still_give_whole_files(tmp_path):
     none = instances_of([])
     paths = export(blank(), none, tmp_path, "empty", tuple(FORMATS))
     names = {path.name for path in paths}
