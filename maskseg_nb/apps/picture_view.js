@@ -3,7 +3,7 @@
 
 const MOUNT = "#20242b", INK = "#e8eaed";  // a dark mount: photographs stand well on it in either theme
 const GAP = 12, TITLE = 30, TAG = 18, LEAST_HEIGHT = 140, MOST_ZOOM = 40, PIXELATED = 3, PAUSE = 1000;
-const FONT = "12px system-ui, sans-serif";
+const FONT = "12px system-ui, sans-serif", SMALL = "10px system-ui, sans-serif";
 const WIDGET_VIEW = "application/vnd.jupyter.widget-view+json";
 
 export default () => {
@@ -62,7 +62,7 @@ export default () => {
       const bitmap = compared?.bitmap ?? bitmaps[panel];
       context.font = `600 13px system-ui, sans-serif`;
       context.fillStyle = INK;
-      const room = frame.w - (panel === frames.length - 1 || frame.y > TITLE ? view.bar : 0);
+      const room = frame.y > TITLE ? frame.w : Math.min(frame.w, view.bar - frame.x);  // left of the buttons
       const title = compared?.bitmap ? `Before: ${compared.caption}` : titles[panel];
       context.fillText(shortened(context, title ?? "", room), frame.x, frame.y - 10);
       if (!bitmap) return;
@@ -101,7 +101,7 @@ export default () => {
 
   // The best ones choose their places first; the others move down from there, as far as their boxes go.
   function labels(context, model, frame, place) {
-    context.font = FONT;
+    context.font = frame.h < 260 ? SMALL : FONT;
     const taken = [], [most, lowest] = [frame.x + frame.w, frame.y + frame.h - TAG];
     for (const item of model.get("items")) {
       const [left, head] = place(item.box[0], item.box[1]), [right, foot] = place(item.box[2], item.box[3]);
@@ -134,7 +134,7 @@ export default () => {
     const context = canvas.getContext("2d");
     context.fillStyle = MOUNT;
     context.fillRect(0, 0, width, height);
-    paint(context, model, frames, { zoom: 1, x: 0, y: 0, bar: 0 });
+    paint(context, model, frames, { zoom: 1, x: 0, y: 0, bar: width });
     return canvas.toDataURL("image/jpeg", 0.9);
   }
 
@@ -231,7 +231,7 @@ export default () => {
         canvas.style.height = `${arranged.height}px`;
         const [w, h] = [width, arranged.height].map((side) => Math.round(side * devicePixelRatio));
         if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
-        view.bar = bar.offsetWidth + GAP;
+        view.bar = bar.offsetLeft - GAP;
         redraw();
       }
       function redraw() {

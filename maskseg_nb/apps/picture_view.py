@@ -126,12 +126,21 @@ def item(
     }
 
 
-def instance_items(instances: Instances, colors: Sequence[Color]) -> list[Item]:
-    """An item for each instance, named by its number: its mask is what can be pointed at."""
+def instance_items(
+    instances: Instances, colors: Sequence[Color], texts: Sequence[str] | None = None
+) -> list[Item]:
+    """An item for each instance, named by its number: its mask is what can be pointed at.
+
+    Args:
+        instances: M of them.
+        colors: M, RGB.
+        texts: M; None takes category and score.
+    """
     items = []
-    rows = zip(instances.numbers.tolist(), instances.tags, instances.areas.tolist(), colors, strict=True)
-    for row, (number, tag, area, color) in enumerate(rows):
-        name = f"{number} {tag}"
+    texts = instances.tags if texts is None else texts
+    rows = zip(instances.numbers.tolist(), texts, instances.areas.tolist(), colors, strict=True)
+    for row, (number, said, area, color) in enumerate(rows):
+        name = f"{number} {said}"
         outline, at = _rings(instances, row) if area else (), highest_point(instances, row)
         text = f"{name}, {area:,} pixels"
         items.append(

@@ -44,8 +44,8 @@ CAPTIONS = {
     ),
     "detections": (
         "{count:,} pairs of proposal and category ({proposals} x {categories}): {outcomes}. Drawn: the "
-        "{before} best above the score floor, and the {after} best detections, each from its dashed "
-        "proposal to its solid box."
+        "{before} best of those that score {score_threshold:.2f} or more, and the {after} that are kept; "
+        "dashed on the right: the proposal that the followed box was refined from."
     ),
     "masks": (
         "{count} masks of {side} x {side} probabilities, each stretched over its box; a pixel is inside "

@@ -5,6 +5,7 @@ Dashed boxes are before a decision, solid ones after it. The box that is followe
 
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 from torch import Tensor
 
@@ -92,7 +93,7 @@ def _proposals(trace: Trace, image: np.ndarray, journey: Journey, view: View) ->
     best = proposals.candidate_scores.topk(min(view.shown, len(proposals.candidates))).indices
     outcomes = proposals.outcomes[best].tolist()
     before = trace.on_image(proposals.candidate_boxes[best])
-    left = draw_boxes(image, before, [OUTCOME_COLORS[outcome] for outcome in outcomes], dashed=True)
+    left = _draw_outcomes(image, before, outcomes)
     after = trace.on_image(proposals.boxes[: view.shown])
     right = draw_boxes(image, after, [OUTCOME_COLORS[KEPT]] * len(after))
     left, right = _follow_on(left, right, journey.proposal)
@@ -134,27 +135,30 @@ def _box_scores(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
 def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
     found, (count, classes) = trace.detections, trace.box_scores.scores.shape
     scores = trace.box_scores.scores[:, 1:].reshape(-1)
-    above = int((found.outcomes != LOW_SCORE).sum())
+    above = int(((found.outcomes != LOW_SCORE) & (scores >= view.score_threshold)).sum())
     best = scores.topk(min(view.shown, above)).indices
     outcomes = found.outcomes[best].tolist()
     refined = trace.on_image(trace.box_scores.boxes[:, 1:].reshape(-1, 4)[best])
-    left = draw_boxes(image, refined, [OUTCOME_COLORS[outcome] for outcome in outcomes], dashed=True)
-    prediction = trace.prediction[: view.shown]
-    colors = [OUTCOME_COLORS[KEPT]] * len(prediction)
-    proposed = trace.on_image(trace.proposals.boxes[found.proposals[: view.shown]])
-    right = draw_boxes(draw_boxes(image, proposed, colors, dashed=True), prediction.boxes, colors)
+    left = _draw_outcomes(image, refined, outcomes)
+    prediction = trace.prediction
+    prediction = prediction[prediction.scores >= view.score_threshold][: view.shown]
+    right = draw_boxes(image, prediction.boxes, [OUTCOME_COLORS[KEPT]] * len(prediction))
+    if journey.detection:  # where the followed one came from
+        right = draw_boxes(right, journey.proposal.box[None], [FOLLOWED], dashed=True)
     left, right = _follow_on(left, right, journey.detection, _tags(prediction))
     caption = CAPTIONS["detections"].format(
         count=len(scores),
         proposals=count,
         categories=classes - 1,
         outcomes=_counted(found.outcomes),
+        score_threshold=view.score_threshold,
         before=len(best),
         after=len(prediction),
     )
     titles = ("Refined boxes, by what becomes of them", "Detections")
     rows, labels = split_pairs(best, classes)
-    names = (*_names(trace, found.proposals, found.labels)[: view.shown], *_names(trace, rows, labels))
+    kept = _names(trace, found.proposals[: len(prediction)], found.labels[: len(prediction)])
+    names = (*kept, *_names(trace, rows, labels))
     boxes = np.concatenate([prediction.boxes, refined])
     texts = [f"{tag}: kept" for _, tag, _ in _tags(prediction, len(prediction))]
     ends = zip(labels.tolist(), scores[best].tolist(), outcomes, strict=True)
@@ -266,13 +270,28 @@ def _follow_on(
     return left, tag_boxes(right, tags) if tags else right
 
 
+def _draw_outcomes(image: np.ndarray, boxes: np.ndarray, outcomes: list[int]) -> np.ndarray:
+    """Boxes before a decision, dashed, in the colours of what becomes of them; the lost ones crossed."""
+    colors = [OUTCOME_COLORS[outcome] for outcome in outcomes]
+    drawn = draw_boxes(image, boxes, colors, dashed=True)
+    width = line_width(image)
+    for (x1, y1, _, _), color, outcome in zip(
+        boxes.round().astype(int).tolist(), colors, outcomes, strict=True
+    ):
+        if outcome != KEPT:
+            cv2.drawMarker(drawn, (x1, y1), color, cv2.MARKER_TILTED_CROSS, 7 * width, width, cv2.LINE_AA)
+    return drawn
+
+
 def _counted(outcomes: Tensor) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in count_outcomes(outcomes).items() if count)
 
 
 def _outcome_legend(outcomes: list[int]) -> tuple[tuple[Color, str], ...]:
     present = [outcome for outcome in OUTCOME_COLORS if outcome in outcomes]
-    return (*((OUTCOME_COLORS[outcome], OUTCOMES[outcome]) for outcome in present), (FOLLOWED, "followed"))
+    names = [OUTCOMES[outcome] + ("" if outcome == KEPT else " (crossed)") for outcome in present]
+    colors = [OUTCOME_COLORS[outcome] for outcome in present]
+    return (*zip(colors, names, strict=True), (FOLLOWED, "followed"))
 
 
 def _size(shape: tuple[int, ...]) -> str:

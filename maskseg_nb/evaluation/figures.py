@@ -33,6 +33,7 @@ def show_precision_recall(
     """
     figure = Figure(figsize=(6.2, 4.6), layout="constrained")
     axis = figure.subplots()
+    draw_axes(axis)
     for row, (name, curve) in enumerate(_curves(evaluation, categories)):
         label, color = f"{name}: AP50 {curve.average_precision:.3f}", f"C{row}"
         draw_curve(axis, curve, label, color)
@@ -46,15 +47,23 @@ def show_precision_recall(
     return figure
 
 
+def draw_axes(axis: Axes) -> None:
+    """What is around every curve: names, limits and a grid."""
+    axis.set(
+        xlabel="recall: share of the objects that were found",
+        ylabel="precision: share of the detections that are right",
+        xlim=(0, 1.02),
+        ylim=(0, 1.02),
+    )
+    axis.grid(alpha=0.3)
+
+
 def draw_curve(axis: Axes, curve: Curve, label: str, color: str) -> None:
     """Draw what was measured as a thin line, its envelope as a thick one, and tint the area under that."""
     recalls, envelope = [0.0, *curve.recall], [1.0, *curve.envelope]
     axis.plot(curve.recall, curve.precision, color=color, lw=0.8)
     axis.step(recalls, envelope, where="pre", color=color, label=label, lw=1.8)
     axis.fill_between(recalls, envelope, step="pre", color=color, alpha=0.08)
-    axis.set(xlabel="recall: share of the objects that were found", xlim=(0, 1.02), ylim=(0, 1.02))
-    axis.set_ylabel("precision: share of the detections that are right")
-    axis.grid(alpha=0.3)
 
 
 def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> Figure:
@@ -130,7 +139,7 @@ def show_worst(
             raise ValueError(f"picture {result.index} is not the one that was evaluated")
         truth = truth.only(evaluation.judged)
         instances = result.detections.instances(evaluation.categories, result.image_size, score_threshold)
-        pictures.append(draw_match(image, instances, truth, match(instances, truth), tags=False))
+        pictures.append(draw_match(image, instances, truth, match(instances, truth)))
         titles.append(f"picture {result.index}: {result.errors(score_threshold)} errors")
     figure = show_pictures(pictures, titles, columns=2)
     add_legend(figure, LEGEND)

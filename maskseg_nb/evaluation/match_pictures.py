@@ -1,5 +1,7 @@
 """A match, drawn: true positives green, false positives red, false negatives dashed."""
 
+import math
+
 import cv2
 import numpy as np
 
@@ -15,7 +17,7 @@ from .matching import Match, Outcome
 RIGHT: Color = (0, 153, 136)
 WRONG: Color = (204, 51, 17)
 MISSED: Color = (255, 255, 255)
-LEGEND = ((RIGHT, "true positive"), (WRONG, "false positive"), (MISSED, "false negative (dashed)"))
+LEGEND = ((RIGHT, "true positive"), (WRONG, "false positive (striped)"), (MISSED, "false negative (dashed)"))
 
 
 def draw_match(
@@ -36,7 +38,7 @@ def draw_match(
         instances, truth: What `match` was given.
         match: What it returned.
         alpha: Weight of the colour inside a mask, [0, 1].
-        tags: Write each judged instance's score, with its category or with why it is wrong.
+        tags: Write what the model said of each judged instance, and the verdict: see `verdicts`.
 
     Returns:
         uint8 (H, W, 3), RGB.
@@ -52,21 +54,52 @@ def draw_match(
     colors = {row: RIGHT if match.outcomes[row] is Outcome.TRUE_POSITIVE else WRONG for row in judged}
     for row in reversed(judged):  # the highest score last, on top
         tint(drawn, instances, row, colors[row], alpha)
+        if match.outcomes[row] is not Outcome.TRUE_POSITIVE:
+            _draw_stripes(drawn, instances, row)
         draw_outline(drawn, instances, row, colors[row])
     for mask in truth.masks[match.missed]:
         for contour in contours(mask):
             _draw_dashed(drawn, contour[:, 0], line_width(image))
     if tags:
-        texts = list(map(_tag, instances.tags, match.outcomes))
+        texts = verdicts(instances, truth, match)
         draw_tags(drawn, instances, texts, np.array([colors.get(row, WRONG) for row in range(len(texts))]))
     return drawn
 
 
-def _tag(tag: str, outcome: Outcome) -> str:
-    """What an instance is, or why it is wrong, and its score."""
-    if outcome in (Outcome.DUPLICATE, Outcome.BACKGROUND):
-        return f"{outcome} {tag.split()[-1]}"
-    return "" if outcome is Outcome.NOT_JUDGED else tag
+def verdicts(instances: Instances, truth: Truth, match: Match) -> list[str]:
+    """What the model said of each instance, what the ground truth says of that, and why.
+
+    Args:
+        instances, truth: What `match` was given.
+        match: What it returned.
+
+    Returns:
+        As "person 0.99, IoU 0.63 < 0.90"; empty for an instance that is not judged.
+    """
+    texts = []
+    for tag, outcome, row, iou in zip(
+        instances.tags, match.outcomes, match.truth_index.tolist(), match.ious.tolist(), strict=True
+    ):
+        shown = math.floor(100 * iou) / 100  # 0.499 is not 0.50, which would do
+        said = f"{tag}, IoU {shown:.2f}"
+        texts.append(
+            {
+                Outcome.TRUE_POSITIVE: said,
+                Outcome.DUPLICATE: f"{said}: found already",
+                Outcome.WRONG_CATEGORY: f"{said}: a {truth.names[row]}",
+                Outcome.BACKGROUND: f"{said} < {match.least_iou:.2f}",
+                Outcome.NOT_JUDGED: "",
+            }[outcome]
+        )
+    return texts
+
+
+def _draw_stripes(drawn: np.ndarray, instances: Instances, row: int) -> None:
+    """Stripes over one instance's mask, in `drawn` itself: red and green look alike to many."""
+    crop, window = instances.crops[row], instances.windows[row]
+    y, x = np.ogrid[: crop.shape[0], : crop.shape[1]]
+    period = 6 * line_width(drawn)
+    drawn[window][crop & ((x + y) % period < period // 3)] = WRONG
 
 
 def _draw_dashed(drawn: np.ndarray, points: np.ndarray, width: int) -> None:

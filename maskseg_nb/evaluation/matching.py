@@ -1,6 +1,6 @@
 """Instances against the ground truth: true and false positives, and why; false negatives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -37,6 +37,7 @@ class Match:
             the instance's own category.
         counted: bool (N,), which rows count: no crowds, and only categories that both know.
         missed: bool (N,), which of these no instance matched: the false negatives.
+        least_iou: What counted as found, (0, 1].
     """
 
     outcomes: tuple[Outcome, ...]
@@ -44,6 +45,7 @@ class Match:
     ious: np.ndarray
     counted: np.ndarray
     missed: np.ndarray
+    least_iou: float
 
     def having(self, *outcomes: Outcome) -> np.ndarray:
         """bool (M,), which instances have one of these outcomes."""
@@ -58,7 +60,9 @@ class Match:
         rows = self.truth_index[:count]
         missed = self.counted.copy()
         missed[rows[self.having(Outcome.TRUE_POSITIVE)[:count]]] = False
-        return Match(self.outcomes[:count], rows, self.ious[:count], self.counted, missed)
+        return replace(
+            self, outcomes=self.outcomes[:count], truth_index=rows, ious=self.ious[:count], missed=missed
+        )
 
     @property
     def false_positives(self) -> int:
@@ -168,7 +172,8 @@ def match_rows(labels: np.ndarray, ious: np.ndarray, truth: Truth, known: np.nda
         rows[index] = row
     best = np.where(labels[:, None] == truth.labels[None], ious, 0.0).max(axis=1, initial=0.0)
     own = ious[np.arange(len(rows)), rows] if len(truth) else best
-    return Match(tuple(outcomes), rows, np.where(rows >= 0, own, best), counted, counted & free)
+    ious = np.where(rows >= 0, own, best)
+    return Match(tuple(outcomes), rows, ious, counted, counted & free, iou)
 
 
 def curve_of(scores: np.ndarray, match: Match) -> Curve:

@@ -29,7 +29,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "anchors": ("level",),
     "proposals": (*STAGES["proposals"].knobs, "shown"),
     "box_scores": ("shown",),
-    "detections": (*STAGES["detections"].knobs, "shown"),
+    "detections": (*STAGES["detections"].knobs, "score_threshold", "shown"),
     "masks": ("score_threshold", "mask_threshold"),
 }
 

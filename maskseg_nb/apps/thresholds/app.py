@@ -6,7 +6,6 @@ import time
 import cv2
 import ipywidgets as widgets
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torchvision.models.detection import MaskRCNN
 
@@ -14,22 +13,19 @@ from ...data.datasets import Dataset
 from ...data.samples import voc_photograph
 from ...drawing.figures import show_side_by_side
 from ...errors import DatasetError
-from ...evaluation.figures import draw_curve
 from ...evaluation.match_pictures import LEGEND
 from ...evaluation.matching import Outcome
-from ...evaluation.precision_recall import Curve
 from ...models.loading import as_model
 from ..app import App
 from ..binding import Binding
 from ..kept import Kept
 from ..link import Link
-from ..picture_view import item
 from ..widgets import knob, knob_row, page, swatch, wrapping_row
+from .curve_axes import CurveAxes
 from .state import LEAST_IOU, ThresholdState
 
-PANEL = (800, 800)  # height and width of the curve, in pixels, at most
-DPI = 140
 TITLES = ("The model against the truth", "Precision and recall, all thresholds")
+PLOT = 1000  # pixels, the curve's longer side: sharp on a large screen, whatever the picture has
 DOT, DOT_EDGE = (204, 51, 17), (255, 255, 255)
 
 
@@ -91,7 +87,7 @@ class ThresholdExplorer(App):
         state.update()
         super().__init__(state)
         self.controls = ThresholdControls(state, self.binding)
-        self._plot = Link(_draw_plot)
+        self._axes, self._plot = Link(CurveAxes), Link(CurveAxes.draw)
         folding, sliders = self.controls.folding(), self.controls.sliders()
         self.widget = page(folding, sliders, self.line, self.canvas)
         self.open()
@@ -102,7 +98,10 @@ class ThresholdExplorer(App):
 
     def plot(self) -> tuple[np.ndarray, np.ndarray]:
         """The curve, uint8 (h, w, 3) RGB, and the (2, 3) matrix from (recall, precision, 1) to its x, y."""
-        return self._plot(self.state.curve, self.state.image.shape)
+        rows, columns = self.state.image.shape[:2]
+        scale = PLOT / max(rows, columns)
+        axes = self._axes(max(1, round(scale * rows)), max(1, round(scale * columns)))
+        return self._plot(axes, self.state.curve), axes.place
 
     def plot_with_dot(self) -> np.ndarray:
         """The curve, with a dot where the score threshold stands on it."""
@@ -110,18 +109,17 @@ class ThresholdExplorer(App):
         plot = plot.copy()
         if not np.isnan([match.precision, match.recall]).any():
             x, y = (place @ [match.recall, match.precision, 1]).round().astype(int).tolist()
-            for radius, color in ((9, DOT_EDGE), (7, DOT)):
+            for radius, color in ((15, DOT_EDGE), (12, DOT)):
                 cv2.circle(plot, (x, y), radius, color, cv2.FILLED, cv2.LINE_AA)
         return plot
 
     def draw(self, started: float) -> None:
         state = self.state
-        texts = zip(state.instances.boxes, state.texts(), strict=True)
         self.canvas.show(
             state.drawn,
             self.plot_with_dot(),
             TITLES,
-            items=[item(number, box, text) for number, (box, text) in enumerate(texts, 1)],
+            items=state.items(),
             mapped=(True, False),
             fixed=(False, True),
             caption=f"score {state.score_threshold:.2f}, IoU {state.iou:.2f}",
@@ -137,20 +135,6 @@ class ThresholdExplorer(App):
             f"precision {_share(right, right + wrong)} &nbsp; recall {_share(right, right + missed)} "
             f'<span class="maskseg-muted">&nbsp; redraw {redraw_ms:.0f} ms</span>'
         )
-
-
-def _draw_plot(curve: Curve, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """A curve in the proportions of a picture, and where on it recall and precision are."""
-    scale = min(PANEL[0] / shape[0], PANEL[1] / shape[1])
-    rows, columns = max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
-    figure = Figure((columns / DPI, rows / DPI), dpi=DPI, layout="constrained")
-    agg, axis = FigureCanvasAgg(figure), figure.subplots()
-    draw_curve(axis, curve, f"area {curve.average_precision:.2f}", "C0")
-    axis.legend(loc="lower left")
-    agg.draw()
-    origin, right, top = axis.transData.transform([(0, 0), (1, 0), (0, 1)])
-    place = np.array([[right[0] - origin[0], 0, origin[0]], [0, origin[1] - top[1], rows - origin[1]]])
-    return np.array(agg.buffer_rgba())[..., :3].copy(), place
 
 
 def _share(part: int, whole: int) -> str:

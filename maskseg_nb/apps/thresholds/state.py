@@ -9,13 +9,15 @@ from traitlets import Int, validate
 from ...data.checked_dataset import checked_pair
 from ...data.datasets import Dataset
 from ...data.truth import Truth
+from ...drawing.overlay import contours
 from ...evaluation.detections import EncodedDetections
-from ...evaluation.match_pictures import draw_match
-from ...evaluation.matching import Match, common_categories, curve_of, match
+from ...evaluation.match_pictures import RIGHT, WRONG, draw_match, verdicts
+from ...evaluation.matching import Match, Outcome, common_categories, curve_of, match
 from ...evaluation.precision_recall import Curve
 from ...mask_rcnn.instances import Instances
 from ...models.zoo import categories_of
 from ..link import Link
+from ..picture_view import Item, instance_items, item
 from ..settings import Fraction, Settings
 
 LEAST_IOU = 0.05
@@ -84,13 +86,21 @@ class ThresholdState(Settings):
     ) -> tuple[Instances, Match, np.ndarray]:
         kept = int((found.scores >= score).sum())
         instances, first = found.first(kept), matched.first(kept)
-        return instances, first, draw_match(image, instances, truth, first)
+        return instances, first, draw_match(image, instances, truth, first, tags=False)
 
-    def texts(self) -> list[str]:
-        """What is said of each instance under the pointer."""
-        return [
-            f"{tag}: {outcome}" for tag, outcome in zip(self.instances.tags, self.match.outcomes, strict=True)
-        ]
+    def items(self) -> list[Item]:
+        """The judged instances, with what the model said and the verdict; then the missed objects."""
+        found, truth, judgement = self.instances, self.truth, self.match
+        right = judgement.having(Outcome.TRUE_POSITIVE)
+        texts = verdicts(found, truth, judgement)
+        items = instance_items(found, [RIGHT if one else WRONG for one in right], texts)
+        items = [item for item, text in zip(items, texts, strict=True) if text]
+        for number, row in enumerate(np.flatnonzero(judgement.missed).tolist(), len(found) + 1):
+            text = (
+                f"{truth.names[row]}, missed: nothing found with an IoU of {judgement.least_iou:.2f} or more"
+            )
+            items.append(item(number, truth.boxes[row], text, outline=contours(truth.masks[row])))
+        return items
 
     @validate("index")
     def _check_index(self, proposal: dict[str, Any]) -> int:
