@@ -4,18 +4,15 @@ An anchor is where every box begins, and an image's anchors stay the same whatev
 a category name a box, kept or lost, before and after a knob has moved.
 """
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
-from torchvision.ops import MultiScaleRoIAlign, box_iou, clip_boxes_to_image
+from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
 
 from .._shared.checks import is_whole
 from ..models.zoo import categories_of
-from .journey import AnchorStep, DetectionStep, Journey, MaskStep, ProposalStep, Rival, Verdict
-from .outcomes import KEPT, OUTCOMES, OVER_LIMIT, SUPPRESSED, TOO_SMALL
+from .contests import Contest
+from .journey import AnchorStep, DetectionStep, Journey, MaskStep, ProposalStep, Verdict
 from .roi_align import pooled, roi_levels
-from .stages import pair_numbers, split_pairs
+from .stages import pair_numbers
 from .trace import Trace
 
 
@@ -105,57 +102,6 @@ def _check_row(name: str, row: int | None, count: int) -> int:
     return int(row)
 
 
-@dataclass(frozen=True, eq=False)
-class _Filter:
-    """A stage that keeps the best of many, seen from outside: who came in, and how each one ended."""
-
-    noun: str
-    names: Tensor  # (K,) what identifies each one that came in
-    kept: Tensor  # the names of those that were kept, in their order
-    boxes: Tensor  # (K, 4), in pixels of the network's input
-    scores: Tensor  # (K,)
-    groups: Tensor  # (K,) overlap counts within a group only
-    outcomes: Tensor  # (K,)
-    floor: str  # what a score was compared with
-    nms_threshold: float
-    limit: int
-
-    def row(self, index: int) -> int | None:
-        found = torch.where(self.kept == self.names[index])[0]
-        return int(found[0]) if len(found) else None
-
-    def rival(self, trace: Trace, index: int) -> Rival:
-        """The first survivor of the group, highest score first, that overlaps too much."""
-        survived = (self.outcomes == KEPT) | (self.outcomes == OVER_LIMIT)
-        better = survived & (self.groups == self.groups[index]) & (self.scores >= self.scores[index])
-        rivals = torch.where(better)[0]
-        rivals = rivals[self.scores[rivals].argsort(descending=True, stable=True)]
-        ious = box_iou(self.boxes[index][None], self.boxes[rivals])[0]
-        over = torch.where(ious > self.nms_threshold)[0]
-        # batched_nms moves the groups apart before it compares: an IoU at the threshold may round either way.
-        first = int(over[0]) if len(over) else int(ious.argmax())
-        best = int(rivals[first])
-        return Rival(self.row(best), trace.on_image(self.boxes[best][None])[0], float(ious[first]))
-
-    def verdict(self, trace: Trace, index: int) -> Verdict:
-        row, outcome = self.row(index), int(self.outcomes[index])
-        rival = self.rival(trace, index) if outcome == SUPPRESSED else None
-        if outcome == KEPT:
-            reason = f"kept: {self.noun} #{row} of {len(self.kept)}"
-        elif rival:
-            number = rival.number
-            by = f"a {self.noun} over the limit" if number is None else f"{self.noun} #{number}"
-            reason = f"suppressed by {by}, IoU {rival.iou:.2f} > {self.nms_threshold:.2f}"
-        elif outcome == OVER_LIMIT:
-            reason = f"over the limit of {self.limit} {self.noun}s"
-        elif outcome == TOO_SMALL:
-            left, top, right, bottom = self.boxes[index].tolist()
-            reason = f"too small: {right - left:.2f} x {bottom - top:.2f} px"
-        else:
-            reason = f"score too low: {float(self.scores[index]):.3f} {self.floor}"
-        return Verdict(row, OUTCOMES[outcome], reason, rival)
-
-
 def _anchor_step(trace: Trace, anchor: int) -> AnchorStep:
     anchors = trace.anchors
     level, row, column, _ = cell_of(trace, anchor)
@@ -182,39 +128,16 @@ def _proposal_step(trace: Trace, start: AnchorStep) -> ProposalStep:
     if not len(found):
         reason = f"not among the {knobs.rpn_pre_nms_top_n} best of {start.level_name}: rank {start.rank}"
         return ProposalStep(box, Verdict(None, "not among its level's best", reason))
-    filtered = _Filter(
-        noun="proposal",
-        names=proposals.candidates,
-        kept=proposals.anchors,
-        boxes=proposals.candidate_boxes,
-        scores=proposals.candidate_scores,
-        groups=anchors.levels[proposals.candidates],
-        outcomes=proposals.outcomes,
-        floor=f"< {knobs.rpn_score_threshold:g}",
-        nms_threshold=knobs.rpn_nms_threshold,
-        limit=knobs.rpn_post_nms_top_n,
-    )
-    return ProposalStep(box, filtered.verdict(trace, int(found[0])))
+    (verdict,) = Contest.of_proposals(trace).verdicts(found)
+    return ProposalStep(box, verdict)
 
 
 def _detection_step(trace: Trace, proposal: int, label: int | None) -> DetectionStep:
-    box_scores, found, knobs = trace.box_scores, trace.detections, trace.knobs
+    box_scores = trace.box_scores
     scores = box_scores.scores[proposal]
     label = int(scores[1:].argmax()) + 1 if label is None else label
-    classes = len(scores)
-    pairs = torch.arange(len(found.outcomes), device=scores.device)
-    filtered = _Filter(
-        noun="detection",
-        names=pairs,
-        kept=pair_numbers(found.proposals, found.labels, classes),
-        boxes=box_scores.boxes[:, 1:].reshape(-1, 4),
-        scores=box_scores.scores[:, 1:].reshape(-1),
-        groups=split_pairs(pairs, classes)[1],
-        outcomes=found.outcomes,
-        floor=f"<= {knobs.box_score_threshold:g}",
-        nms_threshold=knobs.box_nms_threshold,
-        limit=knobs.box_detections_per_img,
-    )
+    pair = torch.tensor([pair_numbers(proposal, label, len(scores))], device=scores.device)
+    (verdict,) = Contest.of_detections(trace).verdicts(pair)
     pool, fpn = trace.model.roi_heads.box_roi_pool, trace.features
     one, level = trace.proposals.boxes[proposal][None], box_scores.roi_levels[proposal][None]
     return DetectionStep(
@@ -224,7 +147,7 @@ def _detection_step(trace: Trace, proposal: int, label: int | None) -> Detection
         features=pooled(pool, one, level, fpn.maps, fpn.strides)[0].cpu().numpy(),
         scores=scores.cpu().numpy(),
         box=trace.on_image(box_scores.boxes[proposal, label][None])[0],
-        verdict=filtered.verdict(trace, int(pair_numbers(proposal, label, classes))),
+        verdict=verdict,
     )
 
 

@@ -3,6 +3,7 @@
 import base64
 import os
 import time
+from typing import Any
 
 import ipywidgets as widgets
 from matplotlib.figure import Figure
@@ -11,6 +12,7 @@ from torchvision.models.detection import MaskRCNN
 from ..._shared.text import as_html, visible
 from ...data.codec import encoded
 from ...drawing.figures import show_side_by_side
+from ...mask_rcnn.contests import Ending
 from ...mask_rcnn.journey import Journey
 from ...mask_rcnn.trace import STAGES, Trace
 from ...models.loading import as_model
@@ -19,10 +21,12 @@ from ..kept import Kept
 from ..picture_chooser import PictureChooser
 from ..picture_sources import PictureSources
 from ..picture_view import JPEG_OPTIONS, item
+from ..table_view import TableView
 from ..widgets import page, swatch
 from .controls import InsideControls
 from .state import ANCHOR_STAGES, InsideState
 
+COLUMNS = ["", "box", "score", "outcome", "kept as", "suppressed by", "IoU"]
 # Of the stages where one panel shows no photograph: which of them do.
 MAPPED = {"normalised": (True, False), "features": (True, False), "masks": (False, True)}
 
@@ -65,8 +69,11 @@ class Inside(App):
         self.canvas.on_click(lambda panel, x, y: self.act(self._follow_at, panel, x, y))
         self.canvas.observe(lambda change: self.act(self._follow_item, change["new"]), "selected")
         self.caption, self.way = widgets.HTML(), widgets.HTML()
+        self.table = TableView(columns=COLUMNS)
+        self.table.observe(lambda change: self.act(self._follow_row, change["new"]), "selected")
+        self.controls.every_box.observe(lambda _: self.act(self._show_table), "value")
         folding, sliders = self.controls.folding(self.chooser), self.controls.sliders()
-        self.widget = page(folding, sliders, self.line, self.canvas, self.caption, self.way)
+        self.widget = page(folding, sliders, self.line, self.canvas, self.caption, self.way, self.table)
         self.widget.add_class("maskseg-inside")
         self.open(wrong)
 
@@ -94,6 +101,29 @@ class Inside(App):
         names = self.state.pair.names
         if 0 < number <= len(names) and names[number - 1] != self.state.following:
             self.state.followed = names[number - 1]
+
+    def _follow_row(self, number: int) -> None:
+        endings = self.state.endings
+        if 0 < number <= len(endings):
+            self.state.followed = endings[number - 1][:2]
+
+    def _show_table(self) -> None:
+        state = self.state
+        endings = state.endings if self.controls.every_box.value else []
+        names = [ending[:2] for ending in endings]
+        self.table.rows = [self._row(number, ending) for number, ending in enumerate(endings, 1)]
+        self.table.selected = names.index(state.following) + 1 if state.following in names else 0
+
+    def _row(self, number: int, ending: Ending) -> dict[str, Any]:
+        anchor, label, score, verdict = ending
+        trace, rival = self.state.trace, verdict.rival
+        level = trace.features.names[int(trace.anchors.levels[anchor])]
+        name = trace.prediction.categories[label] if label else f"anchor {anchor} on {level}"
+        by = "" if not rival else "one over the limit" if rival.number is None else f"#{rival.number}"
+        place = "" if verdict.row is None else f"#{verdict.row}"
+        iou = f"{rival.iou:.2f}" if rival else ""
+        cells = [str(number), name, f"{score:.3f}", verdict.outcome, place, by, iou]
+        return {"id": number, "cells": list(map(visible, cells)), "group": verdict.outcome}
 
     def draw(self, started: float) -> None:
         state, pair = self.state, self.state.pair
@@ -123,6 +153,7 @@ class Inside(App):
         legend = " &nbsp; ".join(f"{swatch(color)} {as_html(text)}" for color, text in pair.legend)
         self.caption.value = f"{as_html(pair.caption)}<br>{legend}"
         self.way.value = _way(state)
+        self._show_table()
         self._kept.keep()
 
 

@@ -8,7 +8,7 @@ from ..._shared.text import visible
 from ...mask_rcnn.trace import STAGES
 from ..binding import Binding
 from ..picture_chooser import PictureChooser
-from ..widgets import knob, knob_row, wrapping_row
+from ..widgets import button, knob, knob_row, wrapping_row
 from .state import InsideState
 
 # Knob of the network -> the range of its slider.
@@ -40,6 +40,12 @@ class InsideControls:
     def __init__(self, state: InsideState, binding: Binding) -> None:
         self._state, self._binding = state, binding
         self.follow = widgets.Dropdown(description="Follow")
+        self.every_box = button(
+            "Every box",
+            "table",
+            "A table of every box: where it ended, why, and by whom",
+            widgets.ToggleButton,
+        )
         self.level = widgets.Dropdown(description="level", layout={"width": "16em"})
         self.channel = widgets.BoundedIntText(
             description="channel", min=-1, tooltip="-1: the strongest", layout={"width": "16em"}
@@ -70,15 +76,15 @@ class InsideControls:
             binding.tie(setting, pair)
             self.rows[setting] = knob_row(*pair)
         for stage in STAGES:
-            button = widgets.ToggleButton(layout={"height": "auto", "flex": "1 1 0", "min_width": "0"})
-            button.add_class("maskseg-stage")
-            tie(stage, [button], partial(self._is_on_screen, stage), partial(self._choose, stage))
-            self.strip[stage] = button
+            toggle = widgets.ToggleButton(layout={"height": "auto", "flex": "1 1 0", "min_width": "0"})
+            toggle.add_class("maskseg-stage")
+            tie(stage, [toggle], partial(self._is_on_screen, stage), partial(self._choose, stage))
+            self.strip[stage] = toggle
         binding.show(self._show_stages)
 
     def folding(self, chooser: PictureChooser) -> widgets.Widget:
         """What the run is of, and which box is followed."""
-        return chooser.layout(self.follow, self._binding.undo, self._binding.reset)
+        return chooser.layout(self.follow, self.every_box, self._binding.undo, self._binding.reset)
 
     def sliders(self) -> widgets.Widget:
         """The stages, and below them the knobs of the one on screen."""
@@ -100,11 +106,11 @@ class InsideControls:
 
     def _show_stages(self) -> None:
         state, counts, own = self._state, self._state.counts(), self._state.own_knobs
-        for stage, button in self.strip.items():
-            button.description = (
+        for stage, toggle in self.strip.items():
+            toggle.description = (
                 f"{STAGES[stage].title}\n{counts[stage]}\n{state.trace.milliseconds[stage]:.1f} ms"
             )
-            mark = button.add_class if stage in state.trace.rerun_stages else button.remove_class
+            mark = toggle.add_class if stage in state.trace.rerun_stages else toggle.remove_class
             mark("maskseg-rerun")
         for name, label in self.defaults.items():
             label.value = f"default {own[name]:g}"

@@ -12,6 +12,8 @@ from ...drawing.film_strip import Frame, film
 from ...drawing.panels import StagePicture, View
 from ...drawing.stage_pictures import stage_picture
 from ...errors import MAX_MESSAGE, quoted, shortened
+from ...mask_rcnn.contests import STAGES as CONTESTS
+from ...mask_rcnn.contests import Ending, endings
 from ...mask_rcnn.follow import anchor_at, follow, lost
 from ...mask_rcnn.journey import Journey
 from ...mask_rcnn.knobs import Knobs
@@ -62,7 +64,7 @@ class InsideState(Settings):
         super().__init__()
         self.runner = Runner(self, pictures, model, self._trace)
         self.run, self.start, self.follow = self.runner.run, Link(self._start), Link(self._follow)
-        self.draw, self.film = Link(stage_picture), Link(film)
+        self.draw, self.film, self.end = Link(stage_picture), Link(film), Link(endings)
 
     def update(self) -> None:
         """Bring trace, journey and pictures up to date; only the stages behind a changed knob run again.
@@ -218,6 +220,11 @@ class InsideState(Settings):
             name = f"lost: {prediction.categories[label]} {scores[row]:.2f} (proposal #{row})"
             offers[name] = anchor, label
         return offers
+
+    @property
+    def endings(self) -> list[Ending]:
+        """How every box ended in the stage on screen; empty where it does not compare boxes."""
+        return self.end(self.trace, self.stage) if self.stage in CONTESTS else []
 
     def follow_at(self, x: float, y: float) -> None:
         """Follow the most promising anchor of the level on screen at a place of the picture.
