@@ -279,7 +279,7 @@ def _draw_outcomes(image: np.ndarray, boxes: np.ndarray, outcomes: list[int]) ->
         boxes.round().astype(int).tolist(), colors, outcomes, strict=True
     ):
         if outcome != KEPT:
-            cv2.drawMarker(drawn, (x1, y1), color, cv2.MARKER_TILTED_CROSS, 7 * width, width, cv2.LINE_AA)
+            cv2.drawMarker(drawn, (x1, y1), color, cv2.MARKER_TILTED_CROSS, 4 * width + 1, width, cv2.LINE_AA)
     return drawn
 
 

@@ -19,6 +19,7 @@ from maskseg_nb.mask_rcnn.outcomes import KEPT, OUTCOMES, SUPPRESSED
 from maskseg_nb.mask_rcnn.trace import STAGES, trace
 from street_levels import ANCHORS, CANDIDATES, CELLS, PROPOSALS, SIDE
 
+CROSS = 9  # pixels, from a lost box's corner: as far as its cross reaches
 SCALE = 800 / SIDE  # of the picture to the network's input
 
 
@@ -218,11 +219,15 @@ def test_the_best_candidates_and_proposals_are_drawn_and_nothing_else(strict, im
     after = SCALE * strict.proposals.boxes[:shown].numpy()
     followed = [journey.proposal.box]
     for panel, boxes in ((panels.left, before), (panels.right, after)):
-        assert not (touched(panel, image) & ~outlines(image.shape, [*boxes, *followed])).any()
+        assert not (touched(panel, image) & ~outlines(image.shape, [*boxes, *followed], CROSS)).any()
         assert has_line(panel, followed[0], FOLLOWED, image)
     outcomes = {int(outcome) for outcome in strict.proposals.outcomes[best]}
     assert [name for _, name in panels.legend] == [
-        *(OUTCOMES[outcome] for outcome in OUTCOME_COLORS if outcome in outcomes),
+        *(
+            OUTCOMES[outcome] + (" (crossed)" if outcome else "")
+            for outcome in OUTCOME_COLORS
+            if outcome in outcomes
+        ),
         "followed",
     ]
     if shown == 400:
@@ -287,16 +292,20 @@ def test_a_box_that_never_came_to_the_box_head_leaves_the_right_picture_plain(st
 
 
 def test_every_outcome_of_the_pairs_is_counted(strict, image):
-    caption = picture(strict, image, "detections").caption
+    caption = picture(strict, image, "detections", score_threshold=0.1).caption
     outcomes = strict.detections.outcomes.tolist()
     counts = {name: outcomes.count(number) for number, name in enumerate(OUTCOMES)}
     assert said_outcomes(caption) == {name: count for name, count in counts.items() if count}
     assert numbers(caption)[:3] == [480, 120, 4]
-    assert numbers(caption)[-2:] == [15, 15]
+    scores = strict.box_scores.scores[:, 1:].reshape(-1)
+    kept = int((strict.prediction.scores >= 0.1).sum())
+    assert numbers(caption)[-3:] == [min(15, int((scores >= 0.1).sum())), 0.1, min(15, kept)]
 
 
 def test_every_tag_of_a_detection_can_be_read_whole(street_trace, image):
-    panels = picture(street_trace, image, "detections", follow(street_trace, detection=0))
+    panels = picture(
+        street_trace, image, "detections", follow(street_trace, detection=0), score_threshold=0.05
+    )
     found = street_trace.prediction
     size = max(12, round(max(image.shape) / 45))
     for row in range(TAGGED):
@@ -305,11 +314,12 @@ def test_every_tag_of_a_detection_can_be_read_whole(street_trace, image):
         assert apart.min() < 1000, text  # a pixel that differs is 65,025
 
 
-def test_each_detection_is_drawn_with_its_proposal_and_nothing_else(strict, image):
+def test_each_detection_is_drawn_and_the_proposal_of_the_followed_one_and_nothing_else(strict, image):
     journey = follow(strict, detection=0)
     panels = picture(strict, image, "detections", journey, shown=3)
     found = strict.prediction
-    proposals = SCALE * strict.proposals.boxes[strict.detections.proposals[:3]].numpy()
+    assert found.scores[2] >= 0.5
+    proposals = SCALE * strict.proposals.boxes[strict.detections.proposals[:1]].numpy()
     drawn = [*found.boxes[:3], *proposals]
     assert not (touched(panels.right, image) & ~outlines(image.shape, drawn, tag=(30, 200))).any()
     for box in found.boxes[1:3]:
@@ -318,15 +328,25 @@ def test_each_detection_is_drawn_with_its_proposal_and_nothing_else(strict, imag
     assert touched(panels.right, image)[outlines(image.shape, proposals, 1)].mean() > 0.4
 
 
+def test_a_detection_below_the_score_threshold_is_not_drawn(strict, image):
+    found = strict.prediction
+    threshold = float(found.scores[4])
+    panels = picture(strict, image, "detections", shown=400, score_threshold=threshold)
+    kept = found.boxes[found.scores >= threshold]
+    np.testing.assert_array_equal(panels.boxes[: len(kept)], kept)
+    assert 0 < len(kept) < len(found)
+    assert (strict.box_scores.scores[:, 1:] >= threshold).sum() == len(panels.boxes) - len(kept)
+
+
 def test_the_best_refined_boxes_above_the_score_floor_are_drawn_left(strict, image):
-    panels = picture(strict, image, "detections", shown=10)
+    panels = picture(strict, image, "detections", shown=10, score_threshold=0.0)
     scores = strict.box_scores.scores[:, 1:].reshape(-1)
     best = scores.argsort(descending=True, stable=True)[:10]
     refined = SCALE * strict.box_scores.boxes[:, 1:].reshape(-1, 4)[best].numpy()
-    assert not (touched(panels.left, image) & ~outlines(image.shape, refined)).any()
+    assert not (touched(panels.left, image) & ~outlines(image.shape, refined, CROSS)).any()
     np.testing.assert_allclose(panels.boxes[10:], refined, atol=1e-3)
     np.testing.assert_array_equal(panels.boxes[:10], strict.prediction.boxes[:10])
-    many = picture(strict, image, "detections", shown=1000)
+    many = picture(strict, image, "detections", shown=1000, score_threshold=0.0)
     above = int((scores > 0.02).sum())
     assert above < len(scores) and len(many.boxes) == above + len(strict.prediction)
 

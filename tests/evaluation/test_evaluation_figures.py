@@ -13,7 +13,7 @@ from maskseg_nb.data.truth import Truth
 from maskseg_nb.drawing.figures import figure_png
 from maskseg_nb.evaluation.evaluate import Evaluation, evaluate
 from maskseg_nb.evaluation.figures import show_confusion, show_f1, show_precision_recall, show_worst
-from maskseg_nb.evaluation.match_pictures import MISSED, RIGHT, WRONG, draw_match
+from maskseg_nb.evaluation.match_pictures import MISSED, RIGHT, WRONG, draw_match, verdicts
 from maskseg_nb.evaluation.matching import Outcome, match
 
 
@@ -124,6 +124,55 @@ def test_true_positives_are_green_and_false_positives_red(drawn):
     for rows, others, color in ((right, wrong, RIGHT), (wrong, right, WRONG)):
         alone = masks[rows].any(axis=0) & ~masks[others].any(axis=0) & ~dashes
         assert (picture[alone] == color).all(axis=1).mean() > 0.75
+
+
+def test_a_false_positive_differs_by_its_stripes_too(drawn):
+    """Whoever sees no hue sees stripes: two shades in a wrong mask, one inside a right one."""
+    image, truth, instances, found = drawn
+    flat = np.full_like(image, 128)
+    picture = draw_match(flat, instances, truth, found, alpha=0.45, tags=False)
+    masks, missed = instances.masks, truth.masks[found.missed].any(axis=0).astype(np.uint8)
+    dashes = cv2.morphologyEx(missed, cv2.MORPH_GRADIENT, np.ones((9, 9))).astype(bool)
+    for row, outcome in enumerate(found.outcomes):
+        others = cv2.dilate(np.delete(masks, row, 0).any(axis=0).astype(np.uint8), np.ones((9, 9)))
+        inner = cv2.erode(masks[row].astype(np.uint8), np.ones((9, 9))).astype(bool)
+        inner &= ~dashes & ~others.astype(bool)
+        if inner.sum() > 500:
+            _, counts = np.unique(picture[inner], axis=0, return_counts=True)
+            striped = 1 - counts.max() / counts.sum()  # a third of it
+            assert striped < 0.05 if outcome is Outcome.TRUE_POSITIVE else 0.2 < striped < 0.5
+
+
+def verdict_of(tag, outcome, iou, least, name):
+    return {
+        Outcome.TRUE_POSITIVE: f"{tag}, IoU {iou}",
+        Outcome.BACKGROUND: f"{tag}, IoU {iou} < {least}",
+        Outcome.WRONG_CATEGORY: f"{tag}, IoU {iou}: a {name}",
+        Outcome.DUPLICATE: f"{tag}, IoU {iou}: found already",
+    }[outcome]
+
+
+@pytest.mark.parametrize("least", [0.5, 0.9])
+def test_a_verdict_says_what_the_model_said_and_why_it_is_wrong(drawn, least):
+    _, truth, instances, _ = drawn
+    found = match(instances, truth, least)
+    said = verdicts(instances, truth, found)
+    for row, text in enumerate(said):
+        iou = (
+            max(
+                (mask & own).sum() / (mask | own).sum()
+                for mask, own, name in zip(
+                    truth.masks, [instances.masks[row]] * len(truth), truth.names, strict=True
+                )
+                if name == instances.names[row]
+            )
+            if instances.names[row] in truth.names
+            else 0.0
+        )
+        if found.outcomes[row] in (Outcome.TRUE_POSITIVE, Outcome.BACKGROUND):
+            cut = f"{np.floor(100 * iou) / 100:.2f}"
+            assert text == verdict_of(instances.tags[row], found.outcomes[row], cut, f"{least:.2f}", "")
+    assert {Outcome.TRUE_POSITIVE, Outcome.BACKGROUND} <= set(found.outcomes)
 
 
 def test_false_negatives_are_dashed_around_their_edge(drawn):
