@@ -2,14 +2,7 @@
 
 __version__ = "0.1.0"
 
-from .errors import (
-    DatasetError,
-    ImageError,
-    MasksegError,
-    ModelError,
-    TrainingError,
-    require_opencv,
-)
+from .errors import DatasetError, ImageError, MasksegError, ModelError, TrainingError, require_opencv
 
 require_opencv()
 

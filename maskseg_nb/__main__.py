@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   maskseg-nb                                   two sample photographs
   maskseg-nb photo.jpg --model street          one of yours
   maskseg-nb holidays --out masks --formats overlay,cut_outs,csv
-  maskseg-nb holidays --out masks              once more: resumes where it stopped
+  maskseg-nb holidays --out masks              again: resumes where it stopped
   maskseg-nb 'day*/*.jpg' --categories person,bicycle
   maskseg-nb field.jpg --model weeds.pth --category-names weed,crop --min-size 640 --max-size 640
 """
@@ -35,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Segment photographs and folders of them, and write what was found.
 
     Returns:
-        The exit status: 0 where all went well, 1 where a picture failed or the run could not be made.
-        Wrong use ends in SystemExit with status 2.
+        The exit status: 0 if all went well, 1 if a picture failed or the run could not start. Wrong use ends
+        in SystemExit with status 2.
     """
     options = _parser().parse_args(arguments)
     warnings.showwarning = lambda message, *details: print(f"note: {message}", file=sys.stderr)
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             resume=not options.from_scratch,
             progress=not options.quiet and sys.stderr.isatty(),
         )
-    except (MasksegError, ValueError) as error:  # the latter: what is said does not fit the model
+    except (MasksegError, ValueError) as error:  # the latter: an option does not fit the model
         print(f"error: {error}", file=sys.stderr)
         return 1
     if options.verbose:
@@ -74,48 +74,33 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "pictures", nargs="*", help="picture files and folders of them; * and ? as in a shell"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("segmented"), help="a new folder, or one to resume (%(default)s)"
-    )
-    parser.add_argument("--model", help=f"{', '.join(MODELS)}, or a checkpoint's path")
-    parser.add_argument(
-        "--score-threshold", type=_fraction, default=0.5, help="keep scores >= this (%(default)s)"
-    )
-    parser.add_argument(
-        "--mask-threshold", type=_fraction, default=0.5, help="inside is a probability > this (%(default)s)"
-    )
-    parser.add_argument("--categories", type=_names, help="keep these only, with commas between")
-    parser.add_argument(
-        "--detections-per-img",
-        type=_count,
-        metavar="N",
-        help="the most instances in a picture (the model's own limit)",
-    )
-    own = parser.add_argument_group("what a checkpoint of your own does not say of its training")
-    own.add_argument("--category-names", type=_names, help="in the order of its labels, commas between")
+    add = parser.add_argument
+    add("pictures", nargs="*", help="picture files and folders of them; * and ? as in a shell")
+    add("--out", type=Path, default=Path("segmented"), help="a new folder, or one to resume (%(default)s)")
+    add("--model", help=f"{', '.join(MODELS)}, or a checkpoint's path")
+    add("--score-threshold", type=_fraction, default=0.5, help="keep scores >= this (%(default)s)")
+    add("--mask-threshold", type=_fraction, default=0.5, help="inside is probability > this (%(default)s)")
+    add("--categories", type=_names, help="keep only these, comma-separated")
+    most = "the most instances in a picture (the model's own limit)"
+    add("--detections-per-img", type=_count, metavar="N", help=most)
+    own = parser.add_argument_group("what your own checkpoint does not say about its training")
+    own.add_argument("--category-names", type=_names, help="in the order of its labels, comma-separated")
     own.add_argument("--min-size", type=_count, metavar="PIXELS", help="of the input's short side")
     own.add_argument("--max-size", type=_count, metavar="PIXELS", help="of its long side, at most")
-    own.add_argument("--anchors", type=_sizes, help="a size in pixels for each level, commas between")
+    own.add_argument("--anchors", type=_sizes, help="a size in pixels for each level, comma-separated")
     own.add_argument("--norm-eps", type=_fraction, help="of frozen batch norms: 0 or 1e-5")
-    parser.add_argument("--alpha", type=_fraction, default=0.5, help="weight of the colours (%(default)s)")
-    parser.add_argument(
-        "--formats",
-        type=_formats,
-        default=("overlay", "coco", "csv"),
-        help=f"with commas between: {', '.join(FORMATS)} (overlay,coco,csv)",
-    )
-    parser.add_argument("--from-scratch", action="store_true", help="do again what is done already")
+    add("--alpha", type=_fraction, default=0.5, help="weight of the colours (%(default)s)")
+    known = f"comma-separated, of {', '.join(FORMATS)} (overlay,coco,csv)"
+    add("--formats", type=_formats, default=("overlay", "coco", "csv"), help=known)
+    add("--from-scratch", action="store_true", help="redo what is already done")
     loudness = parser.add_mutually_exclusive_group()
-    loudness.add_argument("-q", "--quiet", action="store_true", help="say errors only")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="say what is in each picture")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="print what is in each picture")
     return parser
 
 
 def _model(options: argparse.Namespace) -> MaskRCNN | str | None:
-    """The model's name; or the model, where something is said that its checkpoint does not say."""
+    """The model's name; or the model itself, where an option says what its checkpoint does not."""
     told = {name: getattr(options, name) for name in ("min_size", "max_size", "anchors", "norm_eps")}
     told["categories"] = options.category_names
     if all(value is None for value in told.values()):
@@ -124,7 +109,7 @@ def _model(options: argparse.Namespace) -> MaskRCNN | str | None:
 
 
 def _pictures(given: list[str]) -> FolderPictures:
-    """Files as they are, folders' pictures in their place; two samples where nothing is given."""
+    """Files as they are, folders as the pictures in them; two samples where nothing is given."""
     if not given:
         return FolderPictures([sample_photo("restaurant"), sample_photo("motorcycle")])
     every = FolderPictures()
@@ -138,9 +123,9 @@ def _pictures(given: list[str]) -> FolderPictures:
 
 
 def _expanded(text: str) -> Iterator[Path]:
-    """What a shell makes of a name: quoted, and on Windows, it has made nothing of it.
+    """The files that a pattern stands for, where a shell has not expanded it: quoted, or on Windows.
 
-    A file that is really called so comes first, and brackets in the name of an existing folder are its own.
+    A file of exactly that name comes first, and brackets in an existing folder's name stand for themselves.
     """
     path = Path(text)
     if not os.path.lexists(path):
@@ -177,7 +162,7 @@ def _fraction(text: str) -> float:
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(filter(None, map(str.strip, text.split(","))))
     if not names:
-        raise argparse.ArgumentTypeError(f"must name one category or more, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must name at least one category, got {text!r}")
     return names
 
 
@@ -191,7 +176,7 @@ def _sizes(text: str) -> tuple[float, ...]:
     try:
         return tuple(map(float, text.split(",")))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be numbers with commas between, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be comma-separated numbers, got {text!r}") from None
 
 
 def _formats(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""For the first sign of trouble: what this machine has, and a remedy beside each fault."""
+"""For when something does not work: what this machine has, and a remedy beside each fault."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ from .models.zoo import MODELS, shipped_weights
 DISTRIBUTION = "maskseg-nb"
 NEEDED_MEMORY = 2 * 10**9  # bytes: a ResNet model, its peak over one picture, and the notebook's own
 NEEDED_DISK = 10**9  # bytes, for downloaded weights
-# What JupyterLab has to have for the apps, and the package that brings it.
+# What JupyterLab needs for the apps, and the package that brings it.
 FRONT_ENDS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets", "anywidget": "anywidget"}
 OPENCV = "opencv-python"
 OTHER_OPENCV = (  # the same cv2: without a screen's libraries, with more modules
@@ -58,19 +58,14 @@ def doctor() -> None:
 
 def examine() -> list[Finding]:
     """What `doctor` prints, as rows."""
-    findings = [_python(), *_packages(), *_front_ends(), _kernel(), _device(), _threads(), _waiting()]
+    python = Finding("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
+    findings = [python, *_packages(), *_front_ends(), _kernel(), _device(), _threads(), _waiting()]
     findings += [_memory(), _disk(), _default_model(), _shipped()]
-    for name, known in MODELS.items():
-        if known.download:
-            findings.append(_cached(name, known.download))
+    findings += [_cached(name, known.download) for name, known in MODELS.items() if known.download]
     return [*findings, *_leftovers()]
 
 
 # Software.
-
-
-def _python() -> Finding:
-    return Finding("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
 
 
 def _packages() -> Iterable[Finding]:
@@ -91,7 +86,7 @@ def _packages() -> Iterable[Finding]:
 
 
 def _installed_opencv() -> str:
-    """The package that cv2 came in; empty where none of them did, but a system or conda-forge."""
+    """The package that brought cv2; empty if the system or conda-forge did."""
     for name in (OPENCV, *OTHER_OPENCV):
         try:
             metadata.version(name)
@@ -108,14 +103,14 @@ def _front_ends() -> Iterable[Finding]:
             yield Finding(f"front end of {package}", "installed")
         else:
             remedy = f"run: pip install --force-reinstall {package}, restart JupyterLab and reload the page"
-            yield Finding(f"front end of {package}", "missing here: no control would show", remedy)
+            yield Finding(f"front end of {package}", "missing here: no controls will show", remedy)
 
 
 def _kernel() -> Finding:
     """Whether controls answer while a cell runs: subshells, in ipykernel 7 and newer."""
     kernel = _running_kernel()
     if kernel is None:
-        return Finding("kernel", "none: this is no notebook", "run: make lab, for the controls")
+        return Finding("kernel", "none: this is not a notebook", "run: make lab, for the controls")
     if "kernel subshells" not in kernel.kernel_info.get("supported_features", ()):
         remedy = 'run: pip install --upgrade "ipykernel>=7", so that controls answer while a cell runs'
         return Finding("kernel", "without subshells", remedy)
@@ -194,7 +189,7 @@ def _shipped() -> Finding:
 
 
 def _cached(name: str, download: Download) -> Finding:
-    """A cached file's whole SHA-256 against the beginning that the file's name tells."""
+    """A cached file's SHA-256 against the beginning of it in the file's name."""
     subject, path = f"weights of {name}", download.path
     if not path.is_file():
         return Finding(subject, f'not downloaded; load_model("{name}") does, once')

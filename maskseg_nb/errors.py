@@ -1,7 +1,7 @@
 """What can go wrong in the user's world, as exceptions with a message that says what to do.
 
-Wrong arguments are TypeError or ValueError; everything that a file, a network or a checkpoint can do to us is
-a child of MasksegError.
+A wrong argument is a TypeError or ValueError; what goes wrong with a file, a network or a checkpoint is a
+child of MasksegError.
 """
 
 import os
@@ -18,11 +18,11 @@ class MasksegError(Exception):
 
 
 class ImageError(MasksegError):
-    """A picture cannot be read, found or saved."""
+    """A picture cannot be found, read or saved."""
 
 
 class ModelError(MasksegError):
-    """A model's weights cannot be had, or cannot be trusted."""
+    """A model's weights cannot be obtained, or cannot be trusted."""
 
 
 class DatasetError(MasksegError):
@@ -30,7 +30,7 @@ class DatasetError(MasksegError):
 
 
 class TrainingError(MasksegError):
-    """A training cannot go on, or what it wrote cannot be resumed."""
+    """A training run cannot continue, or what it wrote cannot be resumed."""
 
 
 def shortened(text: str, limit: int) -> str:

@@ -271,7 +271,7 @@ def test_what_the_user_can_fix_is_one_line_and_status_1(arguments, message, fold
         (["--formats", "overlay,jpeg"], "argument --formats: must be among overlay, .*, got 'jpeg'"),
         (["--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["-q", "-v"], "not allowed with argument"),
-        (["--categories", " , "], "argument --categories: must name one category or more, got ' , '"),
+        (["--categories", " , "], "argument --categories: must name at least one category, got ' , '"),
         (
             ["--detections-per-img", "0"],
             "argument --detections-per-img: must be a whole number of at least 1",
@@ -378,4 +378,4 @@ def test_what_a_checkpoint_does_not_say_can_be_said(folder, capsys):
     assert "error: it names 2 categories and has weights for 5" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*arguments, "wrong", "--anchors", "large"])
-    assert "must be numbers with commas between, got 'large'" in capsys.readouterr().err
+    assert "must be comma-separated numbers, got 'large'" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from ..errors import quoted, shortened
 
 THINNEST = 500  # a model shrinks pictures to 936 pixels (street) or 1333: thinner strips would vanish
 MAX_CATEGORIES = 10_000  # the background among them
-MAX_NAME = 100  # letters of a category's name
+MAX_NAME = 100  # characters of a category's name
 MAX_NAMES = 2**19  # bytes of all names as JSON: with them, a checkpoint's list of tensors is still short
 
 
@@ -23,7 +23,7 @@ def check_model(model: nn.Module) -> MaskRCNN:
     """The Mask R-CNN itself, out of DataParallel, torch.compile's wrapper and the like.
 
     Raises:
-        TypeError, ValueError: It is no Mask R-CNN in eval mode that takes float32.
+        TypeError, ValueError: It is not a Mask R-CNN in eval mode that takes float32.
     """
     while not isinstance(model, MaskRCNN):
         inner = getattr(model, "_orig_mod", None) or getattr(model, "module", None)
@@ -49,16 +49,13 @@ def check_model(model: nn.Module) -> MaskRCNN:
 
 
 def check_categories(names: Any, may_repeat: Collection[str] = ()) -> tuple[str, ...]:
-    """Names indexed by label, of a dataset or of a checkpoint, as a tuple: the same rule for both, so that
+    """Names indexed by label, [0] the background, as a tuple: one rule for datasets and checkpoints, so that
     what was learned from the one can be read from the other.
 
-    Args:
-        names: Each of 1 to 100 printable letters, [0] the background.
-        may_repeat: All others must differ.
-
     Raises:
-        TypeError: They are no names in an order.
-        ValueError: One cannot be a name, two are the same, or they are too many.
+        TypeError: They are not names in an order.
+        ValueError: A name is not 1 to 100 printable characters, two are the same and not in `may_repeat`, or
+            there are too many.
     """
     unordered = isinstance(names, str | bytes | Set | Mapping) or not isinstance(names, Iterable)
     listed = () if unordered else tuple(names)
@@ -67,41 +64,38 @@ def check_categories(names: Any, may_repeat: Collection[str] = ()) -> tuple[str,
     for name in listed:
         if not is_name(name):
             raise ValueError(
-                f"categories must have names of 1 to {MAX_NAME} printable letters, got {quoted(name, 40)}"
+                f"categories must have names of 1 to {MAX_NAME} printable characters, got {quoted(name, 40)}"
             )
     counts = Counter(listed)
-    for name in may_repeat:
-        del counts[name]
-    if twice := [name for name, count in counts.items() if count > 1]:
+    if twice := [name for name, count in counts.items() if count > 1 and name not in may_repeat]:
         raise ValueError(f"categories must have different names, got {quoted(twice[0])} twice")
     if len(listed) > MAX_CATEGORIES or len(json.dumps(listed)) > MAX_NAMES:
-        letters = sum(map(len, listed))
         raise ValueError(
             f"categories must be at most {MAX_CATEGORIES:,}, with names of {MAX_NAMES // 1024} KB together, "
-            f"got {len(listed):,} with {letters:,} letters"
+            f"got {len(listed):,} with {sum(map(len, listed)):,} characters"
         )
     return listed
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can be a category's name: a person can read it, and it fits into a label."""
+    """Whether a text can be a category's name: readable, and short enough for a tag."""
     return len(text) <= MAX_NAME and text.isprintable() and text.strip() != ""
 
 
 def check_limit(detections_per_img: int | None) -> None:
-    """Raise ValueError unless it is a number of instances in an image, or None: what the model itself has."""
+    """Raise ValueError unless it is at least 1 instance in an image, or None: the model's own limit."""
     if detections_per_img is not None and not (is_whole(detections_per_img) and detections_per_img >= 1):
         got = quoted(detections_per_img)
         raise ValueError(f"detections_per_img must be a whole number of at least 1 or None, got {got}")
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether it is a whole number, Python's or NumPy's; True and False are none."""
+    """Whether it is a whole number, Python's or NumPy's; True and False are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a real number, Python's or NumPy's; True and False are none."""
+    """Whether it is a real number, Python's or NumPy's; True and False are not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

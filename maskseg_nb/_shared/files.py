@@ -12,29 +12,29 @@ from filelock import FileLock, Timeout
 
 from ..errors import MasksegError, cannot_write, quoted
 
-# Stands for a folder while it is held. Left behind (by a killed process, or on Windows, which deletes no open
-# file) it means nothing: what holds is the lock that the system keeps on the file, and not the file.
+# In a folder while it is held. Left behind (by a killed process, or on Windows, which deletes no open file)
+# it means nothing: what holds the folder is the system's lock on the file, not the file.
 LOCK = ".lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # some shared and mounted folders
-PARTIAL = ".partial-"  # how the names of files begin that are being written
+PARTIAL = ".partial-"  # how the names of files being written begin
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file under another name and rename it; an existing one is replaced at that moment, not before.
 
     Raises:
-        OSError: It cannot be written; what was at `path` is still there, and no partial file stays.
+        OSError: It cannot be written; what was at `path` is still there, and no partial file stays behind.
     """
     with whole_file(path) as file:
         file.write(data)
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """The same as `write_whole` for a name that must be free.
+    """`write_whole` for a name that must be free.
 
     Raises:
         FileExistsError: It is taken; what is there stays.
-        OSError: It cannot be written; no partial file stays.
+        OSError: It cannot be written; no partial file stays behind.
     """
 
     def give_name(partial: str) -> None:
@@ -51,24 +51,20 @@ def write_new(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
-    """Hold a folder alone against all other threads and processes that do the same; made where it is missing.
+    """Hold a folder against all other threads and processes that do the same; it is made where it is missing.
 
     The system lets go of it when the process ends, however it ends. Where a file system knows no locks,
-    nothing is held.
-
-    Args:
-        folder: Where only one may write.
-        who: What writes there, for the message: "training".
-        error: Raised where somebody else holds the folder, or it cannot be written.
+    nothing is held. `error` is raised where somebody else holds the folder, or it cannot be written; its
+    message calls the writer `who`, such as "training".
     """
-    # No soft lock, which filelock would take where the system has none: a file that holds by being there.
+    # No soft lock, filelock's substitute where the system has none: a file that locks by merely being there.
     lock = FileLock(folder / LOCK, blocking=False, fallback_to_soft=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise error(
-            f"another {who} is writing into {quoted(folder)}; wait until it has ended, or give another folder"
+            f"another {who} is writing into {quoted(folder)}; wait for it to finish, or give another folder"
         ) from None
     except NotImplementedError:
         pass
@@ -79,8 +75,8 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
         yield
     finally:
         if lock.is_locked:
-            # Before it is let go of: whoever has opened the file just now notices that it is gone, and makes
-            # a new one. Windows refuses, and filelock tries once more afterwards.
+            # Before the release: whoever has just opened the file notices that it is gone, and makes a new
+            # one. Windows refuses, and filelock tries once more afterwards.
             with contextlib.suppress(OSError):
                 os.unlink(folder / LOCK)
         lock.release()
@@ -96,7 +92,7 @@ def _partial(path: Path, give_name: Callable[[str], None]) -> Iterator[BinaryIO]
     """A file beside `path`, given its name when the block has ended well, and gone in any case."""
     partial = os.fspath(path.parent / f"{PARTIAL}{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # EXCL: nor through a link
-    handle = os.open(partial, flags, 0o666)  # minus the user's umask: unlike mkstemp's, for whom it is meant
+    handle = os.open(partial, flags, 0o666)  # minus the user's umask; mkstemp would make it private
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

@@ -1,4 +1,4 @@
-"""Memory: how much there is, and a line before or after it runs out; and what else a machine may lack."""
+"""Memory: how much is free, and one line before or after it runs out; what else a machine may be short of."""
 
 import errno
 import gc
@@ -46,9 +46,8 @@ def check_fits(size: int, what: str, instead: str) -> None:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Pause Python's garbage collector while millions of small objects are made, none of them garbage.
-
-    It would look through all of them again and again: a third of the time that a large JSON file takes.
+    """Pause Python's garbage collector, which would look again and again through millions of small objects,
+    none of them garbage: a third of the time that a large JSON file takes.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -60,7 +59,7 @@ def collector_paused() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it is memory that was lacking: torch has an error of its own for it, but not on a CPU."""
+    """Whether memory ran out: torch has an error of its own for that, but not on a CPU."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     said = (
@@ -73,11 +72,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def within_memory(
     compute: Callable[[], Result], message: str, error_class: type[MasksegError] = ModelError
 ) -> Result:
-    """What `compute` returns.
-
-    Raises:
-        error_class: Memory ran out; `message` says what to lower.
-    """
+    """Return `compute()`; where memory runs out, raise `error_class(message)`, which says what to lower."""
     try:
         return compute()
     except Exception as error:
@@ -88,7 +83,7 @@ def within_memory(
 
 
 def is_shortage(error: BaseException | str) -> bool:
-    """Whether it may go well another time: memory, descriptors, threads, disk, permission, network."""
+    """Whether it may work another time: memory, descriptors, threads, disk, permission, network."""
     if isinstance(error, BaseException) and is_out_of_memory(error):
         return True
     if isinstance(error, OSError) and error.errno in _CODES:

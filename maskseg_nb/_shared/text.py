@@ -1,4 +1,4 @@
-"""Text from elsewhere (file names, categories, errors) made fit to be shown: nothing in it works unseen."""
+"""Text from elsewhere (file names, categories, errors) made fit to be shown: nothing in it acts unseen."""
 
 import html
 from unicodedata import category

@@ -1,7 +1,6 @@
-"""A dataset, looked through before anything is learned from it or judged by it.
+"""A dataset, checked before `train` learns from it or `evaluate` judges by it.
 
-What `train` and `evaluate` check, in one place: nobody wants to hear after an hour that picture 57 cannot be
-read, or never that all pictures were black.
+Nobody wants to hear after an hour that picture 57 cannot be read, or never that all pictures were black.
 """
 
 from collections.abc import Iterator
@@ -22,40 +21,25 @@ from .truth import Truth, boxes_fit, boxes_of
 
 @dataclass(frozen=True)
 class Seen:
-    """What is remembered of a picture that was looked at.
+    """What is remembered of a picture that was checked."""
 
-    Attributes:
-        index: Its number in the dataset.
-        image_id: The dataset's own number of it.
-        labels: int64 (N,).
-        crowd: bool (N,).
-        pixels: int64 (N,), of each mask.
-    """
-
-    index: int
-    image_id: int
-    labels: np.ndarray
-    crowd: np.ndarray
-    pixels: np.ndarray
+    index: int  # in the dataset
+    image_id: int  # the dataset's own number
+    labels: np.ndarray  # int64 (N,)
+    crowd: np.ndarray  # bool (N,)
+    pixels: np.ndarray  # int64 (N,), of each mask
 
 
 class CheckedDataset:
     """A dataset's pictures that can be used, each as uint8 (H, W, 3) RGB with its ground truth.
 
-    All are looked through once. Those that cannot be read are left out with one warning; a picture that
-    contradicts its ground truth, or that is no picture, is an error that names its index.
-
-    Args:
-        dataset: Any; grey and RGBA pictures and PIL images become RGB, as `load_image` makes them.
-        progress: Show a progress bar.
-
-    Attributes:
-        seen: One row per picture that is left.
+    All are checked once; grey, RGBA and PIL images become RGB as `load_image` makes them. Those that cannot
+    be read are left out with one warning; `seen` has one row per picture that is left.
 
     Raises:
         DatasetError: No picture is left, categories have names that no checkpoint can hold, or a picture and
-            its ground truth have different sizes, boxes or categories.
-        TypeError, ValueError: A picture is neither uint8 nor of a known shape, or the dataset is none.
+            its ground truth have different sizes, boxes or categories; the message names its index.
+        TypeError, ValueError: A picture is not uint8 or not of a known shape, or `dataset` is no dataset.
     """
 
     def __init__(self, dataset: Dataset, *, progress: bool = True) -> None:
@@ -64,13 +48,8 @@ class CheckedDataset:
         if not len(dataset):
             raise DatasetError("the dataset has no pictures; give one or more")
         findings = Findings("the dataset")
-        rows = tqdm(
-            range(len(dataset)),
-            desc="Looking through the pictures",
-            unit="picture",
-            leave=False,
-            disable=not progress,
-        )
+        title = "Looking through the pictures"
+        rows = tqdm(range(len(dataset)), desc=title, unit="picture", leave=False, disable=not progress)
         self.seen = [seen for index in rows if (seen := self._look_at(index, findings))]
         if not self.seen:
             raise findings.refuse("no picture is left")
@@ -111,7 +90,7 @@ def checked_pair(dataset: Dataset, index: int) -> tuple[np.ndarray, Truth]:
 
     Raises:
         DatasetError: The two have different sizes or categories.
-        TypeError, ValueError: The picture is neither uint8 nor of a known shape, or there is no `Truth`.
+        TypeError, ValueError: The picture is not uint8 or not of a known shape, or there is no `Truth`.
     """
     image, truth = _read(dataset, index)
     _check_agreement(index, image, truth, tuple(dataset.categories))
@@ -175,11 +154,11 @@ def _rgb(image: Any, index: int) -> np.ndarray:
 
 
 def category_names(dataset: Dataset) -> tuple[str, ...]:
-    """A dataset's categories, if a checkpoint can hold their names and they can be told apart.
+    """A dataset's categories.
 
     Raises:
-        DatasetError: A name is none that a checkpoint can hold, or two are the same.
-        TypeError: They are no names, or the dataset is none.
+        DatasetError: A checkpoint cannot hold one of the names, or two are the same.
+        TypeError: They are not names, or `dataset` is no dataset.
     """
     for name in ("categories", "__len__", "__getitem__"):
         if not hasattr(dataset, name):

@@ -27,23 +27,23 @@ class CocoDataset:
 
     What can be read without doubt is read: numbers written as text, polygons without their outer brackets,
     file names of another machine, outlines on photographs that EXIF turns. What cannot is left out, with one
-    warning that counts each kind and names the first. To a training, an annotation left out is background.
+    warning that counts each kind and names the first. In training, an annotation left out is background.
 
     Args:
         images: The folder with the pictures.
         annotations: The JSON file: `images`, `annotations` with polygons or RLE, `categories`.
         boxes_only: What becomes of a box without an outline: "skip" leaves it out, "fill" makes it the mask.
-        strict: Raise an error where the warning would be. All masks are decoded for it, which takes longer.
+        strict: Raise an error instead of the warning. All masks are decoded for it, which takes longer.
 
     Attributes:
         categories: Names indexed by label, [0] the background; without the gaps of COCO's numbers.
         category_ids: COCO's number of each label; [0] is 0, the background's.
         image_ids: COCO's number of each picture, in the order of the file.
-        faults: Kind -> how many, of what was left out or read with a change when the file was opened.
+        faults: Kind -> how many were left out or read with a change when the file was opened.
 
     Raises:
         DatasetError: A file is missing or not in COCO's format, or nothing in it can be used; with `strict`,
-            anything cannot. The message counts each kind; the exception's note names the first.
+            anything in it cannot. The message counts each kind; the exception's note names the first.
         ValueError: `boxes_only` is neither.
     """
 
@@ -72,10 +72,10 @@ class CocoDataset:
         findings.warn(used, stacklevel=2)
 
     def _read(self, file: Path, boxes_only: BoxesOnly, findings: Findings) -> str:
-        """Read the JSON file and find its pictures; how much of it can be used, for a message."""
+        """Read the JSON file and find its pictures; return how much of it can be used, for a message."""
         lists = read_json(file, self.name)
         if not self.folder.is_dir():
-            raise DatasetError(f"{self.name}: {quoted(self.folder)} is no folder; give that of the pictures")
+            raise DatasetError(f"{self.name}: {quoted(self.folder)} is not a folder; give the pictures' own")
         rows = lists["annotations"]
         categories = read_categories(lists["categories"], stated_keys(rows, "category_id"), findings)
         self.categories, self.category_ids = categories.names, categories.ids
@@ -100,13 +100,9 @@ class CocoDataset:
         return f"CocoDataset({len(self)} pictures, {counts} instances, {len(self.categories) - 1} categories)"
 
     def counts(self) -> dict[str, int]:
-        """Category -> how many instances, crowds left out."""
-        found = Counter(
-            annotation.label
-            for picture in self._pictures
-            for annotation in picture.annotations
-            if not annotation.crowd
-        )
+        """Category -> how many instances, without crowds."""
+        rows = (row for picture in self._pictures for row in picture.annotations)
+        found = Counter(row.label for row in rows if not row.crowd)
         return {name: found[label] for label, name in enumerate(self.categories) if label}
 
     def path(self, index: int) -> Path:
@@ -132,11 +128,7 @@ class CocoDataset:
         return image, self.truth(index)
 
     def truth(self, index: int) -> Truth:
-        """A picture's ground truth; the picture itself is not read.
-
-        Raises:
-            IndexError, MasksegError: As `dataset[index]`.
-        """
+        """A picture's ground truth, and errors, as `dataset[index]`; the picture itself is not read."""
         picture = self._pictures[index]
         height, width = picture.outlined_size
         count = len(picture.annotations)
@@ -177,7 +169,7 @@ def _encoded_masks(picture: Picture, findings: Findings) -> list[dict[str, Any]]
 def _boxes(rows: list[Annotation], encoded: list[dict[str, Any]], size: tuple[int, int]) -> np.ndarray:
     """The stated boxes, x1 y1 x2 y2; where none is stated, or one beside its outline, the outline's own.
 
-    Some tools state two corners where COCO has a corner, width and height: such a box is the outline's, too.
+    A box stated as two corners, where COCO has a corner, width and height, gives way to the outline's, too.
     """
     boxes = np.zeros((len(rows), 4))
     for number, (row, rle) in enumerate(zip(rows, encoded, strict=True)):

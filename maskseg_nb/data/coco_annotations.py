@@ -18,16 +18,10 @@ def read_annotations(
     boxes_only: BoxesOnly,
     findings: Findings,
 ) -> int:
-    """Give every annotation that can be used to its picture; return how many these are.
+    """Give every annotation in `rows` that can be used to its picture; return how many these are.
 
-    Those of a picture or category that was left out go with it, and are no fault of their own.
-
-    Args:
-        rows: The file's list.
-        pictures: What an image_id leads to; None where the picture was left out.
-        labels: What a category_id leads to; None where the category was left out.
-        boxes_only: "fill" takes a box without an outline as one.
-        findings: What is wrong is added here.
+    `pictures` and `labels` say what an image_id and a category_id lead to: None where that was left out, and
+    its annotations go with it, through no fault of their own. What is wrong is added to `findings`.
     """
     count = 0
     for own_id, where, row in _entries(rows, findings):
@@ -55,7 +49,7 @@ def read_annotations(
 
 
 def _entries(rows: list[Any], findings: Findings) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Number, name in messages and content of each entry; if one has no id of its own, numbered from 1."""
+    """Number, name in messages and content of each entry; numbered from 1 if one has no id of its own."""
     ids = [whole(row.get("id")) if isinstance(row, dict) else None for row in rows]
     if None not in ids and len(set(ids)) == len(ids):
         for own_id, row in zip(ids, rows, strict=True):

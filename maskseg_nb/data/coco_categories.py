@@ -16,17 +16,11 @@ _NOTHING = {"background", "ignore"}  # categories of no object, with _ around th
 
 @dataclass(frozen=True)
 class Categories:
-    """The categories of a file, without those of no object.
+    """The categories of a file, without those of no object."""
 
-    Attributes:
-        names: Indexed by label, [0] the background.
-        ids: The file's own number of each label; [0] is 0.
-        labels: What an annotation may state as its category_id -> label; None where that was left out.
-    """
-
-    names: tuple[str, ...]
-    ids: tuple[int, ...]
-    labels: dict[Key, int | None]
+    names: tuple[str, ...]  # indexed by label, [0] the background
+    ids: tuple[int, ...]  # the file's own number of each label; [0] is 0
+    labels: dict[Key, int | None]  # of each category_id that an annotation may state; None: left out
 
 
 @dataclass
@@ -40,13 +34,9 @@ class _Category:
 def read_categories(rows: list[Any], used: set[Key | None], findings: Findings) -> Categories:
     """Labels for a file's categories, in the order of their numbers.
 
-    Left out without a word are those that name no object: the background, and the root that Roboflow writes,
-    where no annotation is of them; and of two of one name the one without annotations.
-
-    Args:
-        rows: The file's list.
-        used: Every category_id of an annotation.
-        findings: What is wrong is added here.
+    Those that no annotation uses (`used` holds every category_id) are left out silently if they name no
+    object, as the background and the root that Roboflow writes, or if one in use has the same name. What is
+    wrong is added to `findings`.
 
     Raises:
         DatasetError: None is left, or two of one name are of different kinds.
@@ -98,14 +88,14 @@ def _category(own_id: Key, row: dict[str, Any], _: str, findings: Findings) -> _
 
 
 def _seen(name: str | None) -> str | None:
-    """A name without what nobody sees in it: tabs, no-break spaces, marks of direction and of no width."""
+    """A name without its invisible characters: tabs, no-break spaces, marks of direction and of no width."""
     if name is None or name.isprintable():
         return name
     return " ".join("".join(c for c in name if unicodedata.category(c) != "Cf").split()) or None
 
 
 def _join(name: str, namesakes: list[_Category], findings: Findings) -> None:
-    """Of categories of one name keep those with annotations; several are one, if nothing tells them apart."""
+    """Of categories of one name, keep those with annotations; join several if nothing tells them apart."""
     if any(category.used for category in namesakes):
         namesakes[:] = [category for category in namesakes if category.used]
     if len(namesakes) == 1:

@@ -17,7 +17,7 @@ Entry = TypeVar("Entry")
 Key = int | str  # what an entry is known by
 
 LISTS = ("images", "annotations", "categories")
-# What tells other tools' files: a key, and whose it is.
+# What gives away another tool's file: a key, and whose it is.
 _OTHERS = {
     "shapes": "labelme's own",
     "_via_img_metadata": "VIA's own project",
@@ -72,7 +72,7 @@ def _whose(content: Any) -> str:
 
 
 def stated_keys(rows: list[Any], name: str) -> set[Key | None]:
-    """Every id that the entries of a list state under a name, such as all category_id of annotations."""
+    """Every id that a list's entries state under a name, such as all category_id of annotations."""
     return {key(row.get(name)) for row in rows if isinstance(row, dict)}
 
 
@@ -84,12 +84,8 @@ def entries_by_id(
 ) -> tuple[list[Entry], list[Key]]:
     """The entries of a list that have an id of their own, and all ids that are stated.
 
-    Args:
-        rows: The file's list.
-        kind: Its name, for messages.
-        read: Makes an entry of its id, its object and its place for messages; or returns None, and adds to
-            the findings why.
-        findings: What is wrong is added here.
+    `read` makes an entry of its id, its object and its place in messages, such as `kind`[3]; or it returns
+    None, and adds to `findings` why.
     """
     found: dict[Key, Entry] = {}
     doubtful, ids = set(), set()
@@ -111,7 +107,7 @@ def entries_by_id(
 
 
 def whole(value: Any) -> int | None:
-    """A whole number within 64 bits; None where the value is none."""
+    """A whole number within 64 bits; None where the value is not one."""
     if type(value) is int:  # and no bool
         return value if -(2**63) <= value < 2**63 else None
     if isinstance(value, float):
@@ -129,13 +125,13 @@ def key(value: Any) -> Key | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
-def named(value: Key, limit: int = 40) -> str:
+def named(value: Key) -> str:
     """A key as it may stand in a message."""
-    return str(value) if isinstance(value, int) else quoted(value, limit)
+    return str(value) if isinstance(value, int) else quoted(value, 40)
 
 
 def number(value: Any) -> float | None:
-    """A finite number, also where it is written as a text; None where the value is none."""
+    """A finite number, also one written as text; None where the value is not one."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -146,7 +142,7 @@ def number(value: Any) -> float | None:
 
 
 def text(value: Any) -> str | None:
-    """A text without the blanks around it, also where a number stands for it; None where there is none."""
+    """A text, or a number as one, without the blanks around it; None where there is none."""
     if isinstance(value, (int, float)) and number(value) is not None:
         value = str(value)
     return value.strip() or None if isinstance(value, str) else None

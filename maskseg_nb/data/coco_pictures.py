@@ -15,21 +15,16 @@ from .picture_files import Located, locate
 
 _NAMES = ("file_name", "path", "coco_url", "flickr_url")  # where the first is missing, as in LVIS, the next
 Size = tuple[int, int]  # (height, width)
-Stated = tuple[int | None, int | None]  # (height, width); None where the file does not say
+Stated = tuple[int | None, int | None]  # (height, width); None where the JSON does not say
 Box = tuple[float, float, float, float]  # x, y, width, height
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a picture file says of itself.
+    """What a picture file says of itself."""
 
-    Attributes:
-        stored: (height, width) of the pixels in the file.
-        orientation: EXIF's, 1 to 8; 1 where nothing is turned.
-    """
-
-    stored: Size
-    orientation: int
+    stored: Size  # (height, width) of the pixels in the file
+    orientation: int  # EXIF's, 1 to 8; 1 where nothing is turned
 
     @property
     def upright(self) -> Size:
@@ -39,45 +34,26 @@ class Head:
 
 @dataclass(slots=True)
 class Annotation:
-    """One object in one picture.
+    """One object in one picture."""
 
-    Attributes:
-        id: The JSON's number of it.
-        label: Its category.
-        outline: Where it is.
-        box: As stated; None where no box is.
-        area: As stated, in pixels; None where none is.
-        crowd: Whether it is a region of many.
-    """
-
-    id: int
+    id: int  # the JSON's number of it
     label: int
     outline: Outline
-    box: Box | None
-    area: float | None
-    crowd: bool
+    box: Box | None  # as stated
+    area: float | None  # in pixels, as stated
+    crowd: bool  # whether it is a region of many
 
 
 @dataclass(slots=True)
 class Picture:
-    """A picture file and what was outlined in it.
+    """A picture file and what was outlined in it."""
 
-    Attributes:
-        id: The JSON's number of it; a whole number in the end.
-        name: The file's name as the JSON states it.
-        path: Where the file is.
-        head: What the file says of itself.
-        stated: (height, width) as the JSON states them; None where it does not.
-        turned: Whether the outlines lie on the stored pixels, and turn with them.
-        annotations: What was outlined.
-    """
-
-    id: Key
-    name: str
+    id: Key  # the JSON's number of it; a whole number in the end
+    name: str  # of the file, as the JSON states it
     path: str
     head: Head
     stated: Stated
-    turned: bool = False
+    turned: bool = False  # whether the outlines lie on the stored pixels, and turn with them
     annotations: list[Annotation] = field(default_factory=list)
 
     @property
@@ -115,12 +91,8 @@ class _Entry:
 def read_pictures(
     rows: list[Any], folder: Path, findings: Findings
 ) -> tuple[list[Picture], dict[Key, Picture | None]]:
-    """The pictures that can be used, and what each id of the file's list leads to; None where left out.
-
-    Args:
-        rows: The file's list of images.
-        folder: Where their files are.
-        findings: What is wrong is added here.
+    """The pictures in `folder` that can be used, and what each id in the file's list of images leads to: None
+    where that was left out. What is wrong is added to `findings`.
     """
     entries, ids = entries_by_id(rows, "images", _entry, findings)
     known: dict[Key, Picture | None] = dict.fromkeys(ids)
@@ -162,11 +134,7 @@ def _opened(entry: _Entry, folder: Path, findings: Findings) -> Picture | None:
 
 
 def read_head(path: str | os.PathLike[str]) -> Head:
-    """A picture file's size and orientation; only its head is read, where that tells.
-
-    Raises:
-        ImageError: It cannot be read.
-    """
+    """A picture file's size and orientation, from its head alone where that tells; or an ImageError."""
     try:
         with open(path, "rb") as file:
             return Head(*stored_size(file, quoted(os.path.basename(path))))
@@ -187,18 +155,16 @@ def _entry(own_id: Key, row: dict[str, Any], where: str, findings: Findings) -> 
 
 def _find_files(entries: list[_Entry], folder: Path) -> None:
     """By the stated name; if that leads to no one file, by the path that COCO Annotator states beside it."""
-    for entry, located in zip(entries, _located(folder, [entry.name for entry in entries]), strict=True):
-        entry.located = located
+    found = locate(folder, {entry.name for entry in entries})
+    for entry in entries:
+        entry.located = found[entry.name]
     taken = {os.path.normpath(entry.located.path) for entry in entries if entry.located.path}
     again = [entry for entry in entries if entry.located.path is None and "path" in entry.row]
-    for entry, located in zip(again, _located(folder, [str(e.row["path"]) for e in again]), strict=True):
+    found = locate(folder, {str(entry.row["path"]) for entry in again})
+    for entry in again:
+        located = found[str(entry.row["path"])]
         if located.path is None or os.path.normpath(located.path) not in taken:
             entry.located = located
-
-
-def _located(folder: Path, names: list[str]) -> list[Located]:
-    found = locate(folder, set(names))
-    return [found[name] for name in names]
 
 
 def _stated(row: dict[str, Any]) -> Stated:

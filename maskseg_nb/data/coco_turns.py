@@ -22,15 +22,11 @@ EITHER = {False, True}  # of Picture.turned
 def settle_turns(
     pictures: list[Picture], by_id: dict[Key, Picture | None], rows: list[Any], findings: Findings
 ) -> None:
-    """Set `turned` of every picture that EXIF turns.
+    """Set `turned` of every picture that EXIF turns, from all pictures, what an image_id leads to, and the
+    file's list of annotations.
 
-    Where nothing tells, outlines count as drawn on the upright picture, as browsers show it.
-
-    Args:
-        pictures: All.
-        by_id: What an image_id leads to.
-        rows: The file's list of annotations.
-        findings: Doubts are added here.
+    Where nothing tells, outlines count as drawn on the upright picture, as browsers show it, and the doubt is
+    added to `findings`.
     """
     turning = [picture for picture in pictures if picture.head.orientation > 1]
     if not turning:
@@ -59,7 +55,7 @@ def settle_turns(
 
 
 def _outlines(by_id: dict[Key, Picture | None], rows: list[Any]) -> dict[str, list[Any]]:
-    """What stands as segmentation of each picture that EXIF turns, by the picture's path."""
+    """Path -> each "segmentation" of a picture that EXIF turns."""
     drawn = defaultdict(list)
     for row in rows:
         image_id = key(row.get("image_id")) if isinstance(row, dict) else None

@@ -35,9 +35,9 @@ def write_coco(dataset: Dataset, folder: str | os.PathLike[str], *, progress: bo
         The stored dataset, opened.
 
     Raises:
-        DatasetError: There is something at `folder` already, it cannot be written, or categories have names
-            that cannot be read again.
-        TypeError: The categories are no names, or the dataset is none.
+        DatasetError: `folder` exists already or cannot be written, or the categories' names cannot be read
+            again.
+        TypeError: The categories are not names, or `dataset` is no dataset.
     """
     target, categories = Path(folder), category_names(dataset)
     if target.exists():
@@ -73,7 +73,7 @@ def coco_annotations(truth: Truth) -> Iterator[dict[str, Any]]:
 
 
 def coco_categories(categories: tuple[str, ...]) -> list[dict[str, Any]]:
-    """COCO's list of categories; the background is none."""
+    """COCO's list of categories, without the background."""
     return [{"id": label, "name": name} for label, name in enumerate(categories) if label]
 
 
@@ -83,7 +83,7 @@ def coco_head(what: str) -> dict[str, Any]:
 
 
 def _write(dataset: Dataset, categories: tuple[str, ...], folder: Path, progress: bool) -> int:
-    """Write the pictures and the JSON; how many annotations were left out, as their mask has no pixel."""
+    """Write the pictures and the JSON; return how many annotations, of empty masks, were left out."""
     (folder / "images").mkdir()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

@@ -24,7 +24,7 @@ from ..errors import ImageError, quoted
 from . import heif_boxes
 from .pixels import is_deep_png, to_rgb
 
-MAX_PIXELS = 2**26  # width x height of a picture that is decoded: telephones make 9248 x 6936
+MAX_PIXELS = 2**26  # width x height of a picture that is decoded: phones make 9248 x 6936
 MAX_CODED_PIXELS = 3 * MAX_PIXELS  # of a HEIC's tiles, its alpha among them
 MAX_PICTURE_BYTES = 200 * 2**20  # of a picture's file
 TOO_LARGE = f"is larger than {MAX_PICTURE_BYTES // 2**20} MB; save it smaller"
@@ -133,16 +133,15 @@ def _checked(data: bytes, name: str) -> Image.Image:
     try:
         image.load()
     except Exception:
-        if image.format in ("HEIF", "AVIF"):  # whose decoders do not say that memory was what failed
-            np.empty(8 * image.width * image.height, np.uint8)  # about what they take: it may fail now
+        if image.format in ("HEIF", "AVIF"):  # whose decoders do not say when memory ran out
+            np.empty(8 * image.width * image.height, np.uint8)  # about what they need: it may fail now
         raise
     return image
 
 
 def _opened(file: BinaryIO) -> Image.Image:
-    """A Pillow image, not yet decoded.
-
-    HEIC by pi-heif's class itself: to register it would let every `Image.open` of the process open HEIC.
+    """A Pillow image, not yet decoded; HEIC by pi-heif's class, as registering it would change every
+    `Image.open` of the process.
     """
     kinds = heif_boxes.brands(file.read(heif_boxes.HEAD))
     file.seek(0)
@@ -182,8 +181,8 @@ def _with_cv2(data: bytes, image: Image.Image) -> np.ndarray | None:
 def _plain_bmp(data: bytes) -> bool:
     """Whether a BMP has a palette or whole bytes of blue, green and red.
 
-    Palettes of black and white alone are the ones that Pillow gets wrong in 4 and 8 bits; masks that say
-    where in 16 or 32 bits a colour stands, cv2 gets wrong. What remains both read alike.
+    Pillow gets palettes of black and white alone wrong in 4 and 8 bits; cv2, masks that say where in 16 or 32
+    bits a colour stands. The rest both read alike.
     """
 
     def number(start: int, length: int = 4) -> int:
@@ -198,10 +197,7 @@ def _plain_bmp(data: bytes) -> bool:
 
 
 def _orientation(image: Image.Image, read: Callable[[Any], Image.Exif] | None = None) -> int:
-    """What EXIF or XMP says, 1 to 8; metadata that cannot be read says nothing.
-
-    Of a HEIC, which is turned already as its container says, pi-heif has set it to 1.
-    """
+    """What EXIF or XMP says, 1 to 8; 1 where it cannot be read, and in a HEIC, which pi-heif has turned."""
     try:
         said = (read(image) if read else image.getexif()).get(_ORIENTATION, 1)
     except Exception:  # a dozen kinds, as in _guarded, and the pixels are sound
@@ -222,7 +218,7 @@ def upright(pixels: np.ndarray, orientation: int, rows: int = 0) -> np.ndarray:
 
 
 def stored_size(file: BinaryIO, name: str) -> tuple[tuple[int, int], int]:
-    """The (height, width) of a picture file's pixels as they are stored, and its EXIF orientation, 1 to 8.
+    """The (height, width) of a picture file's stored pixels, and its EXIF orientation, 1 to 8.
 
     Only the head is read; an orientation that stands behind the pixels, as in some PNGs, is not seen.
     """
@@ -234,15 +230,10 @@ def stored_size(file: BinaryIO, name: str) -> tuple[tuple[int, int], int]:
 
 
 def encoded(suffix: str, image: np.ndarray, options: tuple[int, ...] = ()) -> bytes:
-    """A picture as the bytes of a ".png" or ".jpg" file.
+    """An image as the bytes of a ".png" or ".jpg" file; `options` are cv2's.
 
-    Args:
-        suffix: The format.
-        image: uint8 (H, W, 3) RGB or (H, W, 4) RGBA; uint8 or uint16 (H, W).
-        options: cv2's.
+    It is uint8 (H, W, 3) RGB or (H, W, 4) RGBA; or uint8 or uint16 (H, W).
     """
-    order = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-    _, data = cv2.imencode(
-        suffix, cv2.cvtColor(image, order[image.shape[2]]) if image.ndim == 3 else image, options
-    )
-    return data.tobytes()
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.shape[2]])
+    return cv2.imencode(suffix, image, options)[1].tobytes()

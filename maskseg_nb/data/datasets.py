@@ -1,4 +1,4 @@
-"""Datasets: images with ground truth, as a list, a part of another, or anything of the same shape."""
+"""Datasets: images with ground truth, as a list, a part of another, or anything with the same methods."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> tuple[np.ndarray, Truth]:
-        """An image, uint8 (H, W, 3) RGB, and its ground truth. IndexError where there is none.
+        """An image, uint8 (H, W, 3) RGB, and its ground truth; IndexError where there is none.
 
         Grey and RGBA will do, too: `train` and `evaluate` make them RGB as `load_image` does.
         """
@@ -29,10 +29,10 @@ class PictureList:
     """A dataset in memory.
 
     Args:
-        pairs: (image, Truth) each: uint8 (H, W, 3) RGB, and its ground truth; all with the same categories.
+        pairs: (image, Truth) each: uint8 (H, W, 3) RGB, and its ground truth.
 
     Raises:
-        ValueError: There is none, or two have different categories.
+        ValueError: There is no pair, or two have different categories.
     """
 
     def __init__(self, pairs: Sequence[tuple[np.ndarray, Truth]]) -> None:
@@ -52,15 +52,7 @@ class PictureList:
 
 
 class Part:
-    """Some of a dataset's pictures, in an order of your own.
-
-    Args:
-        dataset: All of them.
-        indices: Of the pictures that are taken.
-
-    Raises:
-        IndexError: The dataset has no such picture.
-    """
+    """Some of a dataset's pictures, in the order of `indices`; IndexError where it has no such picture."""
 
     def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
         self.dataset, self.indices = dataset, tuple(indices)

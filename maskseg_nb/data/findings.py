@@ -26,7 +26,7 @@ class Fault(StrEnum):
     ODD_NAME = "categories with names too long or unprintable"
     # Annotations
     BOX_ONLY = "boxes without outline"
-    NO_OUTLINE = "annotations without outline and box"
+    NO_OUTLINE = "annotations without outline or box"
     FEW_POINTS = "outlines of fewer than three points"
     NO_AREA = "outlines without area"
     NOT_IN_PIXELS = "outlines not in pixels"
@@ -39,7 +39,7 @@ class Fault(StrEnum):
     # Read nevertheless
     RENUMBERED = "ids missing, repeated or not whole"
     ONE_NAME = "categories of one name"
-    UNSEEN = "category names with invisible letters"
+    UNSEEN = "category names with invisible characters"
     LISTED_TWICE = "pictures listed twice"
     BY_NAME = "pictures found by name alone"
     STRAY_POINTS = "outlines with stray clicks beside them"
@@ -62,10 +62,10 @@ READ = {
 REMEDIES = {
     Fault.NOT_FOUND: "give the folder that holds them",
     Fault.IN_DOUBT: "several files or entries claim one name: rename them, or give the folder that is meant",
-    Fault.ODD_NAME: f"give names of 1 to {MAX_NAME} printable letters",
+    Fault.ODD_NAME: f"give names of 1 to {MAX_NAME} printable characters",
     Fault.BOX_ONLY: "masks need outlines: draw polygons, or take boxes as masks with boxes_only='fill'",
     Fault.NO_OUTLINE: "export polygons or masks",
-    Fault.NOT_IN_PIXELS: "coordinates are shares of width and height: multiply them",
+    Fault.NOT_IN_PIXELS: "coordinates are fractions of width and height: multiply them",
     Fault.OTHER_SIZE: "annotate the very files, or scale width, height and outlines with them",
     Fault.OUTSIDE: "the pictures may have been scaled, and their outlines not",
     Fault.NO_CATEGORY: "list every category_id under categories",
@@ -74,11 +74,7 @@ REMEDIES = {
 
 
 class Findings:
-    """Faults as they are found, to be told in one message at the end.
-
-    Args:
-        name: What the message begins with: the dataset's.
-    """
+    """Faults as they are found, told in one message at the end, which begins with the dataset's name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -94,12 +90,12 @@ class Findings:
         return bool(self.counts)
 
     def warn(self, used: str, stacklevel: int) -> None:
-        """One warning about all of them, where there are any; `used` says what remains."""
+        """One warning about all of them, if there are any; `used` says what remains."""
         if self:
             warnings.warn(f"{self.name}: {used}. {self._in_full()}", stacklevel=stacklevel + 1)
 
     def refuse(self, what: str) -> DatasetError:
-        """An error with every kind and its count; which came first, and what to do, is in its note."""
+        """An error with every kind and its count; its note says which came first, and what to do."""
         error = DatasetError(self._in_brief(what))
         if self:
             error.add_note(self._in_full())

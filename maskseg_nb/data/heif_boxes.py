@@ -1,4 +1,4 @@
-"""What a HEIC or AVIF file asks of its decoder, told by its boxes before a pixel is decoded.
+"""What a HEIC or AVIF file asks of its decoder, as its boxes say before a pixel is decoded.
 
 Both are containers (ISO/IEC 23008-12): one picture may be made of a thousand tiles or overlays, each of any
 size, of which little or nothing is seen, and all of them are decoded.
@@ -16,7 +16,7 @@ Box = tuple[bytes, int, int]  # kind, where its content begins and ends
 
 
 def brands(data: bytes) -> set[bytes]:
-    """The kinds that a file says it is of; none where it is no such container."""
+    """The kinds that a file says it is of; none where it is not such a container."""
     if data[4:8] != b"ftyp":
         return set()
     listed = data[16 : min(int.from_bytes(data[:4], "big"), HEAD)]

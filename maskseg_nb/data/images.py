@@ -28,10 +28,10 @@ def load_image(source: Source) -> np.ndarray:
     Transparent pictures are laid on white; of an animation or a stack the first frame is taken, with a
     warning. For an ordinary 8-bit JPEG or PNG the pixels are those of `cv2.imread` after BGR to RGB.
 
-    Of 16 bits a sample the upper 8 are taken. Where a PNG, TIFF or PPM has no level of 2^14 or more (10, 12
+    Of 16 bits per sample the upper 8 are taken. Where a PNG, TIFF or PPM has no level of 2^14 or more (10, 12
     or 14 bits in 16, as microscopes and X-ray cameras save them) that would be nearly black: its levels from
-    0 to 2^b - 1 are stretched to 0 to 255, with a warning. b is the number of bits of the brightest level.
-    Floats and 32-bit integers are refused: which of their values is white, nobody says.
+    0 to 2^b - 1, b the number of bits of the brightest, are stretched to 0 to 255, with a warning. Floats and
+    32-bit integers are refused: nobody says which of their values is white.
 
     Args:
         source: A path, a file's bytes (JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, HEIC or AVIF), a PIL image, or
@@ -92,8 +92,7 @@ def preprocess(source: Source, size: tuple[int, int] | None = (800, 800)) -> tup
 
 
 def _check_size(size: tuple[int, int]) -> None:
-    good = isinstance(size, (tuple, list)) and len(size) == 2
-    good = good and all(map(is_whole, size))
+    good = isinstance(size, (tuple, list)) and len(size) == 2 and all(map(is_whole, size))
     if not good or min(size) < 1 or int(size[0]) * int(size[1]) > MAX_PIXELS:
         raise ValueError(
             f"size must be (height, width) in pixels or None, at most {MAX_PIXELS:,} pixels in all, "
@@ -115,7 +114,7 @@ def read_picture_file(handle: int, name: str) -> bytes:
     """All bytes of a file that is open for reading, which is closed; `name` stands for it in messages.
 
     Raises:
-        ImageError: It is no ordinary file, too large, or cannot be read.
+        ImageError: It is not an ordinary file, too large, or cannot be read.
     """
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):

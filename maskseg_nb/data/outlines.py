@@ -18,22 +18,18 @@ from .rle import NOT_CODED, decoded_runs
 
 _NUMBERS = {int, float}
 _FARTHEST = 1e9  # pixels
-_ONE_RUN = re.compile("[P-o]*[0-O]")  # a number's last letter is below "P"
+_ONE_RUN = re.compile("[P-o]*[0-O]")  # a number's last character is below "P"
 
 
 @dataclass(slots=True)
 class Outline:
-    """Where an object is: polygons or run lengths, never both.
+    """Where an object is: polygons or run lengths, never both."""
 
-    Attributes:
-        polygons: Each x, y, x, y, ... in pixels, three points or more; together they are one object.
-        runs: Lengths of runs outside, inside, outside, ... column by column, as numbers or in COCO's code.
-        stray: Whether parts of fewer than three points were left out.
-    """
-
+    # Each x, y, x, y, ... in pixels, three points or more; together they are one object.
     polygons: list[list[float]] | None = None
+    # Lengths of runs outside, inside, outside, ... column by column, as numbers or in COCO's code.
     runs: list[int] | str | None = None
-    stray: bool = False
+    stray: bool = False  # whether parts of fewer than three points were left out
 
     def rle(self, size: tuple[int, int]) -> dict[str, Any] | None:
         """As COCO's run lengths for a picture of that size, (height, width); None if they do not add up."""
@@ -62,12 +58,7 @@ def box_polygon(x: float, y: float, width: float, height: float) -> list[float]:
 
 
 def read_outline(segmentation: Any, size: tuple[int, int]) -> Outline | Fault:
-    """What an annotation's "segmentation" says, or why it says nothing.
-
-    Args:
-        segmentation: Whatever stands there.
-        size: (height, width) of the picture that it lies on.
-    """
+    """An annotation's "segmentation" on a picture of that size, (height, width); or why it says nothing."""
     if is_blank(segmentation):
         return Fault.NO_OUTLINE
     if isinstance(segmentation, list):
@@ -131,7 +122,7 @@ def _is_flat(polygon: list[float]) -> bool:
 
 
 def _beside(polygons: list[list[float]], size: tuple[int, int]) -> Fault | None:
-    """Whether an outline lies beside its picture, or reaches so far out that it is of another one."""
+    """The fault of an outline that lies beside its picture, or reaches so far out that it is of another."""
     across = [value for polygon in polygons for value in polygon[::2]] if polygons[1:] else polygons[0][::2]
     down = [value for polygon in polygons for value in polygon[1::2]] if polygons[1:] else polygons[0][1::2]
     left, right, top, bottom = min(across), max(across), min(down), max(down)

@@ -25,25 +25,17 @@ Parts = tuple[str, ...]  # of a path: folders, then the file's name
 
 @dataclass(frozen=True)
 class Located:
-    """Where a name led.
+    """Where a name led."""
 
-    Attributes:
-        path: The file; None where there is none, or several.
-        fault: Why there is none, or why it may be another one.
-        exact: Whether the name leads to this very file, and not only its end does.
-    """
-
-    path: str | None
-    fault: Fault | None = None
-    exact: bool = False
+    path: str | None  # None where there is no file, or several
+    fault: Fault | None = None  # why there is none, or why it may be another one
+    exact: bool = False  # whether the name leads to this very file, and not only its end does
 
 
 def locate(folder: Path, names: Collection[str]) -> dict[str, Located]:
-    """Find files by their stated names; a file that two names may mean goes to neither, unless one is exact.
+    """Find files by their names in a JSON file, in `folder` and, if a name needs it, in the folders below.
 
-    Args:
-        folder: Where to look; folders in it are looked through if a name needs it.
-        names: As they stand in a JSON file.
+    A file that two names may mean goes to neither, unless one is exact.
     """
     inside = os.path.join(folder, "")
     found = {name: _exactly(inside, name) for name in names}
@@ -60,7 +52,7 @@ def locate(folder: Path, names: Collection[str]) -> dict[str, Located]:
 
 def _exactly(folder: str, name: str) -> Located:
     """A name that is a plain path in the folder."""
-    path = os.path.join(folder, name)  # of an absolute name it is the name
+    path = os.path.join(folder, name)  # an absolute name stays as it is
     if ".." not in name and path.startswith(folder) and os.path.isfile(path):
         return Located(path, exact=True)
     return Located(None, Fault.NOT_FOUND)
@@ -68,17 +60,11 @@ def _exactly(folder: str, name: str) -> Located:
 
 @dataclass(frozen=True)
 class _Spelling:
-    """What a name may stand for.
-
-    Attributes:
-        parts: Of the path.
-        foreign: Whether its folders are another machine's.
-        guess: Whether something was taken off the name.
-    """
+    """What a name may stand for."""
 
     parts: Parts
-    foreign: bool
-    guess: bool = False
+    foreign: bool  # whether its folders are another machine's
+    guess: bool = False  # whether something was taken off the name
 
 
 def _spellings(name: str) -> Iterator[_Spelling]:
@@ -105,7 +91,7 @@ def _spellings(name: str) -> Iterator[_Spelling]:
 
 
 def _key(name: str) -> str:
-    """A file's name without what file systems and archives change: case, and how accents are composed."""
+    """A file's name but for what file systems and archives change: case, and how accents are composed."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

@@ -1,4 +1,4 @@
-"""From a decoded Pillow image to RGB of 8 bits: transparency, 16 bits a sample, rare modes."""
+"""From a decoded Pillow image to RGB of 8 bits: transparency, 16 bits per sample, rare modes."""
 
 import re
 
@@ -14,12 +14,9 @@ _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANES = 0x0102, 0x0103, 0x0106, 0x011C  # T
 
 
 def to_rgb(image: Image.Image, name: str, data: bytes = b"") -> tuple[np.ndarray, str]:
-    """Any 8- or 16-bit Pillow image as RGB, not yet upright, transparency laid on white.
+    """Any loaded 8- or 16-bit Pillow image as RGB, not yet upright, transparency laid on white.
 
-    Args:
-        image: Loaded.
-        name: What messages call it.
-        data: The file's bytes, where they are known: of 16 bits of colour Pillow keeps the upper 8 only.
+    `data` are the file's bytes, where they are known: of 16 bits of colour Pillow keeps the upper 8 only.
 
     Returns:
         uint8 (H, W, 3), and a note for the user where levels were stretched, else "".
@@ -44,18 +41,14 @@ def to_rgb(image: Image.Image, name: str, data: bytes = b"") -> tuple[np.ndarray
         raise ImageError(f"{name} keeps its colours in separate planes; save it as an 8-bit PNG")
     if image.mode == "La":  # La, alpha multiplied in, converts to nothing else
         image = image.convert("LA")
-    if not image.has_transparency_data:
-        rgb = np.array(image.convert("RGB"))
-        if _is_deep(image, data) and rgb.max() <= DARK >> 8:
-            return _stretched(rgb, data, name)
-        return rgb, ""
-    rgba = np.array(image.convert("RGBA"))
-    if _is_deep(image, data) and rgba[..., :3].max() <= DARK >> 8:
-        rgba, note = _stretched(rgba, data, name)
-        return on_white(rgba), note
-    if image.format == "BMP" and not rgba[..., 3].any():  # a byte left empty: many programs, all browsers
-        return np.ascontiguousarray(rgba[..., :3]), ""
-    return on_white(rgba), ""
+    pixels, note = np.array(image.convert("RGBA" if image.has_transparency_data else "RGB")), ""
+    if _is_deep(image, data) and pixels[..., :3].max() <= DARK >> 8:
+        pixels, note = _stretched(pixels, data, name)
+    if pixels.shape[2] == 3:
+        return pixels, note
+    if image.format == "BMP" and not pixels[..., 3].any():  # a byte left empty: many programs, all browsers
+        return np.ascontiguousarray(pixels[..., :3]), note
+    return on_white(pixels), note
 
 
 def on_white(rgba: np.ndarray) -> np.ndarray:
@@ -91,7 +84,7 @@ def _note(name: str, bits: int) -> str:
 
 
 def _is_deep(image: Image.Image, data: bytes) -> bool:
-    """Whether it has 16 bits a sample, and does not say which of them are used."""
+    """Whether it has 16 bits per sample, and does not say which of them are used."""
     if image.format == "PNG" and data:
         return is_deep_png(data)
     if image.format == "PPM":  # a header of whole numbers, comments between them; the fourth is white
@@ -101,7 +94,7 @@ def _is_deep(image: Image.Image, data: bytes) -> bool:
 
 
 def is_deep_png(data: bytes) -> bool:
-    """Whether a PNG's header states 16 bits a sample."""
+    """Whether a PNG's header states 16 bits per sample."""
     return data[24:25] == b"\x10"
 
 
@@ -121,5 +114,5 @@ def _stretched(upper: np.ndarray, data: bytes, name: str) -> tuple[np.ndarray, s
                 stretched = np.concatenate([stretched, _to_8_bits(alpha, _used_bits(alpha))], axis=-1)
             return stretched, _note(name, bits)
     raise ImageError(
-        f"{name} has 16 bits a sample, of which 8 would be nearly black; save it as an 8-bit PNG"
+        f"{name} has 16 bits per sample, of which 8 would be nearly black; save it as an 8-bit PNG"
     )

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-NOT_CODED = re.compile("[^0-o]")  # COCO codes 6 bits a letter, from "0" on
-_LONGEST_RUN = 7  # letters, of 5 bits each
+NOT_CODED = re.compile("[^0-o]")  # COCO codes 6 bits per character, from "0" on
+_LONGEST_RUN = 7  # characters, of 5 bits each
 
 
 def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
     """Masks, bool (N, H, W), as COCO's compressed run lengths: {"size": [H, W], "counts": bytes} each."""
-    encoded: list[dict[str, Any]] = coco_mask.encode(
-        np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8))
-    )
+    stack = np.asfortranarray(masks.transpose(1, 2, 0), np.uint8)
+    encoded: list[dict[str, Any]] = coco_mask.encode(stack)
     return encoded
 
 
@@ -27,7 +26,7 @@ def decode_masks(encoded: Sequence[dict[str, Any]], image_size: tuple[int, int])
 
 
 def as_json(rle: dict[str, Any]) -> dict[str, Any]:
-    """One of `encode_masks` as JSON holds it: the counts are text."""
+    """One of `encode_masks` as JSON holds it, its counts as text."""
     return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
 
 
@@ -38,10 +37,10 @@ def x_y_sides(boxes: np.ndarray) -> np.ndarray:
 
 
 def decoded_runs(coded: str) -> np.ndarray | None:
-    """The numbers behind COCO's code for run lengths: int64; None where it is none.
+    """The numbers behind COCO's code for run lengths: int64; None where it is not that code.
 
-    Five bits a letter, the lowest first; the sixth bit says that the number goes on. From the fourth number
-    on, each is the difference to the last but one (pycocotools, `rleFrString`).
+    Five bits per character, the lowest first; the sixth bit says that the number goes on. From the fourth
+    number on, each is the difference to the last but one (pycocotools, `rleFrString`).
     """
     if not coded or NOT_CODED.search(coded):
         return None

@@ -28,7 +28,7 @@ def sample_photo(name: str) -> Path:
         name: One of `SAMPLES`.
 
     Returns:
-        A JPEG or PNG in the installed package: read it, and write nothing there.
+        A JPEG or PNG in the installed package: read it, but write nothing there.
 
     Raises:
         ValueError: There is no sample of that name.

@@ -26,11 +26,7 @@ CORNERS = {
 
 
 class Random:
-    """Random whole numbers.
-
-    Args:
-        seed: Numbers from 0 to 2**32 - 1; the same seed, the same random numbers.
-    """
+    """Random whole numbers; the same seed, of numbers from 0 to 2**32 - 1, gives the same ones."""
 
     def __init__(self, seed: tuple[int, ...]) -> None:
         self._state = np.random.RandomState(seed)
@@ -41,7 +37,7 @@ class Random:
 
 
 class ShapesDataset:
-    """Circles, squares, triangles and stars that overlap, on textured ground, under uneven light.
+    """Overlapping circles, squares, triangles and stars on textured ground, under uneven light.
 
     Args:
         count: How many images.
@@ -151,7 +147,7 @@ def _lit(random: Random, image: np.ndarray) -> np.ndarray:
 
 
 def _truth(index: int, owners: np.ndarray, names: list[str]) -> Truth:
-    """What is not covered of each shape, where that is enough to be seen."""
+    """What can be seen of each shape, where that is enough."""
     masks = [owners == number for number in range(1, len(names) + 1)]
     seen = [number for number, mask in enumerate(masks) if np.count_nonzero(mask) >= LEAST_AREA]
     stack = np.array([masks[number] for number in seen], bool).reshape(-1, *owners.shape)

@@ -18,7 +18,7 @@ class Truth:
         boxes: float64 (N, 4), x1 y1 x2 y2 in pixels.
         labels: int64 (N,), indices into `categories`, from 1.
         masks: bool (N, H, W).
-        crowd: bool (N,): a region of many that nobody told apart; it counts neither for nor against.
+        crowd: bool (N,): whether it is a region of many, outlined as one; it counts neither for nor against.
         areas: float64 (N,), pixels, as the annotation states them; they decide what is small or large.
         ids: int64 (N,), the annotations' own numbers.
         categories: Names indexed by label, [0] the background.
@@ -108,13 +108,10 @@ class Truth:
 
 
 def boxes_of(masks: np.ndarray) -> np.ndarray:
-    """The box around each mask: float64 (N, 4), x1 y1 x2 y2, the last two one past the last pixel.
-
-    Args:
-        masks: bool (N, H, W), each with at least one pixel.
+    """The box around each mask of bool (N, H, W): float64 (N, 4), x1 y1 x2 y2, the last two exclusive.
 
     Raises:
-        ValueError: A mask is empty.
+        ValueError: A mask has no pixel.
     """
     boxes = np.zeros((len(masks), 4))
     for box, mask in zip(boxes, masks, strict=True):
@@ -129,12 +126,8 @@ def boxes_fit(boxes: np.ndarray, around: np.ndarray, image_size: tuple[int, int]
     """Whether boxes can be those of their objects: bool (N,).
 
     They need not be tight (an object may be partly hidden), but must lie in the image, give or take a
-    quarter of its longest side, and touch the box around what can be seen of the object.
-
-    Args:
-        boxes: float (N, 4), x1 y1 x2 y2.
-        around: float (N, 4), the boxes around the masks.
-        image_size: (height, width) in pixels.
+    quarter of its longest side, and touch `around`, the boxes around what can be seen of the objects. Both
+    are float (N, 4), x1 y1 x2 y2; image_size is (height, width) in pixels.
     """
     height, width = image_size
     margin = 1 + max(image_size) / 4

@@ -25,15 +25,12 @@ def draw_boxes(
     """Draw boxes, the first ones on top.
 
     Args:
-        image: uint8 (H, W, 3), RGB.
+        image: uint8 (H, W, 3), RGB; the result is another one.
         boxes: (N, 4), x1 y1 x2 y2 in pixels.
         colors: One for each box.
         dashed: Dashed lines, the field's sign for "before"; solid is "after".
         thickness: In pixels; None fits the image's size.
         tags: A short text for each of the first boxes, as `tag_boxes` writes them.
-
-    Returns:
-        uint8 (H, W, 3), RGB.
 
     Raises:
         TypeError, ValueError: `image` is of another dtype or shape, or there is not one colour per box.
@@ -53,15 +50,7 @@ def draw_boxes(
 
 
 def draw_grid(image: np.ndarray, down: float, across: float) -> np.ndarray:
-    """Pale lines every `down` and every `across` pixels, from the upper left corner on.
-
-    Args:
-        image: uint8 (H, W, 3), RGB.
-        down, across: From line to line, in pixels.
-
-    Returns:
-        uint8 (H, W, 3), RGB.
-    """
+    """A copy of an image, uint8 (H, W, 3), RGB, with pale lines every `down` and every `across` pixels."""
     lined = image.copy()
     lined[np.arange(0, image.shape[0], down).astype(int)] = 255
     lined[:, np.arange(0, image.shape[1], across).astype(int)] = 255
@@ -69,7 +58,7 @@ def draw_grid(image: np.ndarray, down: float, across: float) -> np.ndarray:
 
 
 def line_width(image: np.ndarray) -> int:
-    """A line's thickness in pixels that is seen and does not cover: 2 up to 800 pixels."""
+    """A line's thickness in pixels that is seen but hides little: 2 for images of up to 800 pixels."""
     return max(2, round(max(image.shape) / 400))
 
 

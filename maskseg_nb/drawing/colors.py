@@ -1,4 +1,4 @@
-"""Which color an instance, a category and a pyramid level have."""
+"""The colours of instances, categories and pyramid levels."""
 
 import numpy as np
 
@@ -31,23 +31,16 @@ COLOR_BY = ("instance", "category")
 
 
 def category_color(label: int) -> Color:
-    """The RGB colour of a category id, [0, 255]; ids that are 21 apart share one."""
+    """The colour of a category id; ids that are 21 apart share one."""
     red, green, blue = PALETTE[(label - 1) % len(PALETTE)].tolist()
     return red, green, blue
 
 
 def instance_colors(instances: Instances, color_by: str = "instance") -> np.ndarray:
-    """The colours in which `draw_instances` draws.
-
-    Args:
-        instances: As `Prediction.select` returns them.
-        color_by: "instance" or "category".
-
-    Returns:
-        uint8 (M, 3), RGB.
+    """The colours that `draw_instances` takes: uint8 (M, 3), RGB.
 
     Raises:
-        ValueError: `color_by` is neither.
+        ValueError: `color_by` is not one of `COLOR_BY`.
     """
     if color_by not in COLOR_BY:
         raise ValueError(f"color_by must be one of {COLOR_BY}, got {quoted(color_by)}")

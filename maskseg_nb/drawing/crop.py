@@ -10,29 +10,20 @@ from .boxes import DARK
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A part of an image, enlarged or shrunk.
+    """A part of an image, enlarged or shrunk."""
 
-    Attributes:
-        image: uint8 (h, w, 3), RGB.
-        origin: (x, y) of its upper left corner in the whole image, in pixels; may lie outside.
-        scale: Its pixels for one of the whole image's.
-    """
-
-    image: np.ndarray
-    origin: np.ndarray
-    scale: float
+    image: np.ndarray  # uint8 (h, w, 3), RGB
+    origin: np.ndarray  # (x, y) of its upper left corner in the whole image, in pixels; may lie outside
+    scale: float  # its pixels for one of the whole image's
 
     @classmethod
     def around(
         cls, image: np.ndarray, box: np.ndarray, size: tuple[int, int], margin: float = 0.15
     ) -> "Crop":
-        """What lies around a box, in its proportions, with the box in the middle.
+        """What of an image, uint8 (H, W, 3), RGB, lies around a box, (4,), x1 y1 x2 y2 in pixels.
 
-        Args:
-            image: uint8 (H, W, 3), RGB.
-            box: (4,), x1 y1 x2 y2 in pixels.
-            size: (height, width) of the result; beyond the image's edge it is dark.
-            margin: Free space on each side, as a part of the result's.
+        `size` is the result's (height, width); the box is in the middle, its proportions as they were, with
+        `margin`, a share of the result, free on each side. Beyond the image's edge it is dark.
         """
         center, sides = (box[:2] + box[2:]) / 2, np.maximum(box[2:] - box[:2], 1.0)
         height, width = size
@@ -48,22 +39,17 @@ class Crop:
         return (np.asarray(boxes).reshape(-1, 4) - np.tile(self.origin, 2)) * self.scale
 
 
-def fitted(picture: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """A picture as large as it fits, its pixels as blocks, between dark edges.
+def fitted(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """An image, uint8 (h, w, 3), RGB, as large as fits into a size, its pixels as blocks, between dark edges.
 
-    Args:
-        picture: uint8 (h, w, 3), RGB.
-        size: (height, width) in pixels; what follows is ignored, so that an image's shape will do.
-
-    Returns:
-        uint8 (height, width, 3), RGB.
+    `size` begins with (height, width) in pixels, so that another image's shape will do.
     """
     height, width = size[:2]
-    scale = min(height / picture.shape[0], width / picture.shape[1])
-    inner = max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale))
+    scale = min(height / image.shape[0], width / image.shape[1])
+    inner = max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))
     method = cv2.INTER_NEAREST_EXACT if scale > 1 else cv2.INTER_AREA
     sheet = np.full((height, width, 3), DARK, np.uint8)
     top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
-    resized = cv2.resize(picture, (inner[1], inner[0]), interpolation=method)
+    resized = cv2.resize(image, (inner[1], inner[0]), interpolation=method)
     sheet[top : top + inner[0], left : left + inner[1]] = resized
     return sheet

@@ -32,9 +32,6 @@ def show_side_by_side(
         titles: Plain text above each.
         figure: Draw into this one, `plt.figure()` for example; None makes a new Figure, which a notebook
             shows as a cell's last value.
-
-    Returns:
-        The figure.
     """
     return show_pictures([image, blended], titles, figure=figure)
 
@@ -54,19 +51,16 @@ def show_pictures(
         columns: Pictures in a row; None puts up to four in one.
         figure: Draw into this one; None makes a new Figure.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: There is no picture, or not one title per picture.
     """
     if not pictures or len(pictures) != len(titles):
-        raise ValueError(f"one title a picture and at least one, got {len(pictures)} and {len(titles)}")
+        raise ValueError(f"one title per picture and at least one, got {len(pictures)} and {len(titles)}")
     columns = columns or min(len(pictures), 4)
     rows = -(-len(pictures) // columns)
     height, width = pictures[0].shape[:2]
     if figure is None:
-        across = min(5.0, 11.0 / columns)  # inches a picture
+        across = min(5.0, 11.0 / columns)  # inches per picture
         down = min(max(across * height / width, 0.5), 2 * across)
         figure = Figure(figsize=(across * columns, (down + 0.35) * rows), layout="constrained")
     axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
@@ -88,12 +82,8 @@ def show_stage(
         trace: A run through the network.
         image: uint8 (H, W, 3), RGB: the image that ran through it.
         stage: "normalised", "features", "anchors", "proposals", "box_scores", "detections", "masks".
-        journey: The box to point out, as `follow` returns it; None takes the anchor with the
-            highest objectness.
+        journey: The box to point out, as `follow` returns it; None takes the anchor of highest objectness.
         view: Fields of `View`: level, channel, shown, score_threshold, mask_threshold.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: There is no such stage, level or channel.
@@ -113,21 +103,13 @@ def show_journey(image: np.ndarray, journey: Journey, mask_threshold: float = 0.
         image: uint8 (H, W, 3), RGB: the image that ran through the network.
         journey: As `follow` returns it.
         mask_threshold: Where the line around the mask runs, in [0, 1].
-
-    Returns:
-        The figure.
     """
     frames = film(image, journey, mask_threshold)
     return show_pictures([frame.picture for frame in frames], [frame.title for frame in frames], columns=6)
 
 
 def add_legend(figure: Figure, entries: Sequence[tuple[Color, str]]) -> None:
-    """Write what the colours mean below the pictures.
-
-    Args:
-        figure: Into this one.
-        entries: A colour and its meaning, plain text; with none, nothing is written.
-    """
+    """Write what the colours mean, plain text each, below a figure's pictures; with no entries, nothing."""
     swatches = [
         Patch(facecolor="#" + bytes(color).hex(), edgecolor="0.4", linewidth=0.6, label=visible(text))
         for color, text in entries

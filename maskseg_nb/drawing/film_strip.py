@@ -27,16 +27,7 @@ class Frame:
 
 
 def film(image: np.ndarray, journey: Journey, mask_threshold: float = 0.5) -> tuple[Frame, ...]:
-    """Six frames; those that the box never reached are dark.
-
-    Args:
-        image: uint8 (H, W, 3), RGB: the image that the journey's boxes lie in.
-        journey: As `follow` returns it.
-        mask_threshold: Where the line around the mask runs, in [0, 1].
-
-    Returns:
-        One frame for each of `FRAMES`.
-    """
+    """A frame for each of `FRAMES`, dark where the box never came so far; arguments as of `show_journey`."""
     crop = _around_all(image, journey)
     frames = [_anchor(crop, journey), _proposal(crop, journey)]
     if journey.detection:

@@ -9,15 +9,12 @@ from .crop import Crop
 
 
 def heat_map(image: np.ndarray, heat: np.ndarray, alpha: float = 0.6) -> np.ndarray:
-    """Lay values over an image as colours, dark violet for 0 to yellow for 1 (matplotlib's inferno).
+    """Lay values over an image as `false_colors`; the image turns grey under them.
 
     Args:
-        image: uint8 (H, W, 3), RGB.
+        image: uint8 (H, W, 3), RGB; so is the result.
         heat: float (h, w), [0, 1]: each value covers a block of the image, the whole map all of it.
         alpha: Weight of the colours, [0, 1].
-
-    Returns:
-        uint8 (H, W, 3), RGB.
 
     Raises:
         TypeError, ValueError: `image` is of another dtype or shape.
@@ -32,26 +29,16 @@ def heat_map(image: np.ndarray, heat: np.ndarray, alpha: float = 0.6) -> np.ndar
 def false_colors(values: np.ndarray) -> np.ndarray:
     """Values as colours, dark violet for 0 to yellow for 1 (matplotlib's inferno, by OpenCV).
 
-    Args:
-        values: float (h, w), [0, 1]; what lies outside is drawn as the nearer end.
-
-    Returns:
-        uint8 (h, w, 3), RGB.
+    From float (h, w), [0, 1], beyond which it is clipped, to uint8 (h, w, 3), RGB.
     """
     grey = np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 
 
 def mosaic(maps: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
-    """Maps beside each other, each stretched from its own least to its own greatest value.
+    """Maps, float (N, h, w), side by side, each stretched from its own least to its own greatest value.
 
-    Args:
-        maps: float (N, h, w).
-        columns: How many in a row.
-        gap: Cells of black between two.
-
-    Returns:
-        uint8 (rows * (h + gap) - gap, columns * (w + gap) - gap, 3), RGB.
+    With `gap` black cells between two, uint8 (rows * (h + gap) - gap, columns * (w + gap) - gap, 3), RGB.
     """
     count, height, width = maps.shape
     rows = -(-count // columns)
@@ -64,16 +51,13 @@ def mosaic(maps: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
 
 
 def mask_over_crop(crop: Crop, box: np.ndarray, probs: np.ndarray, threshold: float) -> np.ndarray:
-    """A box's mask probabilities, cell by cell, over its crop, and the line of the threshold.
+    """A box's mask probabilities, cell by cell, over its crop, with a white line where they pass a threshold.
 
     Args:
-        crop: Around the box.
+        crop: Around the box; the result has the same size.
         box: (4,), x1 y1 x2 y2 in pixels of the whole image.
         probs: float32 (M, M), [0, 1].
-        threshold: Where the line runs.
-
-    Returns:
-        uint8 (h, w, 3), RGB, as `crop.image`.
+        threshold: In [0, 1].
     """
     height, width = crop.image.shape[:2]
     left, top, right, bottom = crop.boxes(box)[0]

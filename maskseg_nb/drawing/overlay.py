@@ -1,6 +1,6 @@
 """Masks onto pixels.
 
-Every function returns a new image and leaves its arguments as they were; but `tint`, `draw_outline` and
+Every function returns a new image and leaves its arguments as they were, but `tint`, `draw_outline` and
 `draw_tags`, of which the others are made, draw into the image that they are given.
 """
 
@@ -15,7 +15,7 @@ from .boxes import line_width
 from .colors import category_color, instance_colors
 from .tags import Tag, paste_tags
 
-_SHADES = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)  # (256, 3): every value, thrice
+_SHADES = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)  # (256, 3): every value three times
 # (3, 256): red, green and blue of each category id, black for the background.
 _CATEGORY_COLORS = np.array([(0, 0, 0), *map(category_color, range(1, 256))], np.uint8).T.copy()
 
@@ -53,7 +53,7 @@ def draw_instances(
     outline: bool = False,
     labels: bool = True,
 ) -> np.ndarray:
-    """Colour each instance inside its mask only, the most confident on top.
+    """Colour each instance inside its mask only, the highest score on top.
 
     Args:
         image: uint8 (H, W, 3), RGB, of the instances' size.
@@ -90,8 +90,7 @@ def tint(drawn: np.ndarray, instances: Instances, row: int, color: Sequence[int]
 
     Args:
         drawn: uint8 (H, W, 3), RGB, of the instances' size.
-        instances: Where the mask is.
-        row: Of the instance.
+        instances, row: Which mask.
         color: RGB, [0, 255].
         alpha: Weight of the colour, [0, 1].
     """
@@ -141,11 +140,10 @@ def draw_semantic_map(image: np.ndarray, class_map: np.ndarray, alpha: float = 0
 
 
 def draw_tags(drawn: np.ndarray, instances: Instances, texts: Sequence[str], colors: np.ndarray) -> None:
-    """Write a tag over each mask's top into `drawn` itself, moved down where another tag already is.
+    """Write a tag over each mask's top into `drawn` itself, moved down where a better one's already is.
 
     Args:
-        drawn: uint8 (H, W, 3), RGB, of the instances' size.
-        instances: Highest score first: they choose their places in this order.
+        drawn, instances: As for `tint`.
         texts: M texts; where one is empty there is no tag.
         colors: uint8 (M, 3), RGB.
     """
@@ -189,6 +187,6 @@ def _as_stack(masks: np.ndarray, image_size: tuple[int, ...]) -> np.ndarray:
 def _check_same_size(image: np.ndarray, size: tuple[int, ...]) -> None:
     if image.shape[:2] != tuple(size):
         raise ValueError(
-            f"image is {image.shape[:2]} and the masks are {tuple(size)}; draw on the picture that "
+            f"image is {image.shape[:2]} and the masks are {tuple(size)}; draw on the image that "
             "preprocess() returned"
         )

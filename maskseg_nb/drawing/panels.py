@@ -75,21 +75,14 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class StagePicture:
-    """A stage's two panels.
+    """A stage's two panels."""
 
-    Attributes:
-        left, right: uint8 (H, W, 3), RGB.
-        titles: One per panel.
-        caption: What to see, with its numbers.
-        legend: What the colours mean.
-        boxes: float32 (N, 4), those drawn, x1 y1 x2 y2 in pixels of the image.
-        names: (anchor, label) of each, as `follow` takes them; label 0 is the most probable.
-    """
-
-    left: np.ndarray
-    right: np.ndarray
+    left: np.ndarray  # uint8 (H, W, 3), RGB
+    right: np.ndarray  # the same
     titles: tuple[str, str]
-    caption: str
-    legend: tuple[tuple[Color, str], ...] = ()
+    caption: str  # what to see, with its numbers
+    legend: tuple[tuple[Color, str], ...] = ()  # what the colours mean
+    # Those drawn, float32 (N, 4), x1 y1 x2 y2 in pixels of the image; and each one's (anchor, label), as
+    # `follow` takes them, where label 0 is the most probable.
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     names: tuple[tuple[int, int], ...] = ()

@@ -23,23 +23,11 @@ from .panels import CAPTIONS, FOLLOWED, OUTCOME_COLORS, RIVAL, StagePicture, Vie
 from .tags import tag_boxes
 
 STRONGEST = 16  # channels shown where none is chosen
-TAGGED = 10  # detections that are named: more tags would hide the picture
+TAGGED = 10  # detections that are named: more tags would hide the image
 
 
 def stage_picture(trace: Trace, image: np.ndarray, stage: str, journey: Journey, view: View) -> StagePicture:
-    """Draw a stage.
-
-    Args:
-        trace: A run through the network.
-        image: uint8 (H, W, 3), RGB: the image that ran through it.
-        stage: A name of `STAGES`: "normalised", "features", "anchors", "proposals", "box_scores",
-            "detections" or "masks".
-        journey: The box that is followed.
-        view: What to show.
-
-    Raises:
-        ValueError: There is no such stage, level or channel.
-    """
+    """Draw one of `STAGES`; arguments and errors are those of `show_stage`."""
     if stage not in STAGES:
         raise ValueError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
     if not 0 <= view.level < len(trace.features.maps):
@@ -191,13 +179,9 @@ def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
 
 
 def feature_pictures(*features: np.ndarray) -> list[np.ndarray]:
-    """Features as pictures in false colours, on one scale from 0 to the greatest of all.
+    """Features, each float32 (C, h, w), in false colours: as many images, uint8 (h, w, 3), RGB.
 
-    Args:
-        features: Each float32 (C, h, w); a cell is coloured by its mean strength over the channels.
-
-    Returns:
-        As many uint8 (h, w, 3), RGB.
+    A cell has the colour of its mean strength over the channels, on one scale from 0 to the greatest of all.
     """
     strengths = [np.abs(values).mean(axis=0) for values in features]
     most = max(float(values.max()) for values in strengths) or 1.0

@@ -22,17 +22,10 @@ class Tag(NamedTuple):
 
 
 def tag_boxes(image: np.ndarray, tags: Sequence[tuple[np.ndarray, str, Color]]) -> np.ndarray:
-    """Write tags at the upper left corners of boxes, the first ones first.
+    """Write tags at the upper left corners of boxes, the first ones first, on a copy of an image.
 
-    Args:
-        image: uint8 (H, W, 3), RGB.
-        tags: For each a box, x1 y1 x2 y2 in pixels, a short text and a colour.
-
-    Returns:
-        uint8 (H, W, 3), RGB.
-
-    Raises:
-        TypeError, ValueError: `image` is of another dtype or shape.
+    Each is a box, x1 y1 x2 y2 in pixels, a short text and a colour. TypeError or ValueError where the image
+    is not uint8 (H, W, 3), RGB.
     """
     check_image(image)
     drawn = image.copy()
@@ -42,13 +35,10 @@ def tag_boxes(image: np.ndarray, tags: Sequence[tuple[np.ndarray, str, Color]]) 
 
 
 def paste_tags(drawn: np.ndarray, tags: Sequence[Tag], size: int, centred: bool = False) -> None:
-    """Write tags into `drawn` itself, the first ones first; each moves down where another already is.
+    """Write tags into `drawn` itself, uint8 (H, W, 3), RGB, the first ones first.
 
-    Args:
-        drawn: uint8 (H, W, 3), RGB.
-        tags: Where a text is empty there is no tag. At an edge it is as near as it fits whole.
-        size: Of the letters, in pixels.
-        centred: x is a tag's middle, not its left edge.
+    Each moves down where another already is, and stays within the image's edges; where a text is empty there
+    is none. `size` is of the letters, in pixels; `centred` makes x a tag's middle, not its left edge.
     """
     taken: list[tuple[int, int, int, int]] = []
     for text, x, y, lowest, color in tags:
@@ -70,17 +60,9 @@ def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool
 
 
 def draw_note(image: np.ndarray, text: str) -> np.ndarray:
-    """Write a line or more across the foot of an image, white on a dark band.
+    """Write plain text across the foot of a copy of an image, white on a dark band, wrapped to its width.
 
-    Args:
-        image: uint8 (H, W, 3), RGB.
-        text: Plain text, wrapped to the image's width.
-
-    Returns:
-        uint8 (H, W, 3), RGB.
-
-    Raises:
-        TypeError, ValueError: `image` is of another dtype or shape.
+    TypeError or ValueError where the image is not uint8 (H, W, 3), RGB.
     """
     check_image(image)
     font = _font(max(14, image.shape[1] // 32))
@@ -102,15 +84,9 @@ def draw_note(image: np.ndarray, text: str) -> np.ndarray:
 
 @lru_cache(maxsize=512)
 def text_tag(text: str, size: int, color: tuple[int, int, int]) -> np.ndarray:
-    """A text on a colour: black or white, whichever reads better on it.
+    """Plain text on a colour, black or white, whichever reads better; `size` is of the letters, in pixels.
 
-    Args:
-        text: Plain text.
-        size: Of the letters, in pixels.
-        color: RGB, [0, 255].
-
-    Returns:
-        uint8 (h, w, 3), RGB, as large as the text needs; it is cached: copy before you draw into it.
+    Returns uint8 (h, w, 3), RGB, as large as the text needs; it is cached: copy before you draw into it.
     """
     font = _font(size)
     width, height = round(font.getlength(text)) + size // 2 + 4, round(1.4 * size) + 2

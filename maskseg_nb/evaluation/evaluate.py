@@ -12,7 +12,7 @@ from .._shared.checks import check_fraction, check_model
 from ..data.checked_dataset import CheckedDataset, category_names
 from ..data.datasets import Dataset
 from ..errors import DatasetError, quoted
-from ..mask_rcnn.fingerprint import fingerprint
+from ..mask_rcnn.knobs import fingerprint
 from ..models.zoo import categories_of
 from .coco_metrics import METRICS, CocoMetrics
 from .detections import DetectionsCache, EncodedDetections, picture_key

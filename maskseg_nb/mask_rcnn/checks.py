@@ -66,5 +66,5 @@ def check_detections(
 
 
 def value_range(values: np.ndarray) -> str:
-    """The least and the greatest, as a message tells them."""
+    """The least and the greatest value, for a message."""
     return f"{values.min():.6g} to {values.max():.6g}"

@@ -1,7 +1,6 @@
-"""The backbone in its two halves: a network that makes maps of the image, and a pyramid over them.
+"""The pyramid over the backbone's maps: FeaturePyramidNetwork's arithmetic, operation by operation.
 
-FeaturePyramidNetwork's arithmetic, operation by operation; what it no longer needs goes at once, which
-lowers the peak of memory by two maps of the finest level.
+What is no longer needed is freed at once, which lowers peak memory by two maps of the finest level.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from torchvision.ops import FeaturePyramidNetwork
 def pyramid(fpn: FeaturePyramidNetwork, body: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """From the coarsest map down: a 1 x 1 convolution, plus the coarser map enlarged; then a 3 x 3 one.
 
-    So a fine level, too, knows what only the coarse ones see (Feature Pyramid Networks, arXiv:1612.03144).
+    So a fine level, too, knows what only coarse ones see (Feature Pyramid Networks, arXiv:1612.03144).
 
     Args:
         fpn: torchvision's FeaturePyramidNetwork.

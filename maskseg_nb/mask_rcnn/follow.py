@@ -22,16 +22,13 @@ from .trace import Trace
 def follow(
     trace: Trace, *, detection: int | None = None, anchor: int | None = None, label: int | None = None
 ) -> Journey:
-    """The whole way of one box.
+    """The whole way of one box, as far as it came.
 
     Args:
         trace: A run through the network.
         detection: A row of `trace.prediction`; or
         anchor: a row of `trace.anchors`, whatever became of it, and
         label: the category to follow it as from the box head on; None takes the most probable.
-
-    Returns:
-        Its steps, as far as it came.
 
     Raises:
         ValueError: There is no such detection, anchor or category, or both or neither was given.
@@ -58,12 +55,7 @@ def follow(
 def lost(trace: Trace, count: int = 20) -> list[tuple[int, int]]:
     """The best proposals that became no detection, as (anchor, label) pairs for `follow`.
 
-    Args:
-        trace: A run through the network.
-        count: At most so many, by the score of their most probable category, highest first.
-
-    Returns:
-        At most `count` pairs; label is 1 to C - 1.
+    At most `count`, highest score first; each label, 1 to C - 1, is the most probable category's.
     """
     scores, labels = trace.box_scores.scores[:, 1:].max(dim=1)
     dropped = torch.ones_like(scores, dtype=torch.bool)
@@ -73,18 +65,11 @@ def lost(trace: Trace, count: int = 20) -> list[tuple[int, int]]:
 
 
 def cell_of(trace: Trace, anchor: int) -> tuple[int, int, int, int]:
-    """Where an anchor stands.
-
-    Args:
-        trace: A run through the network.
-        anchor: A row of `trace.anchors`.
-
-    Returns:
-        Pyramid level, row and column of its cell, and which of the cell's anchors it is; all from 0.
+    """Where an anchor, a row of `trace.anchors`, stands: pyramid level, row and column of its cell, and which
+    of the cell's anchors it is; all from 0.
 
     Raises:
-        ValueError: There is no such anchor.
-        TypeError: It is not a whole number.
+        TypeError, ValueError: It is not a whole number, or there is no such anchor.
     """
     _check_row("anchor", anchor, len(trace.anchors.boxes))
     level = int(trace.anchors.levels[anchor])
@@ -94,16 +79,8 @@ def cell_of(trace: Trace, anchor: int) -> tuple[int, int, int, int]:
 
 
 def anchor_at(trace: Trace, level: int, row: int, column: int, which: int = 0) -> int:
-    """The anchor that stands there: the inverse of `cell_of`.
-
-    Args:
-        trace: A run through the network.
-        level: Of the pyramid, 0 the finest.
-        row, column: Of the cell; beyond the map's edge, the edge's is taken.
-        which: Of the cell's anchors.
-
-    Returns:
-        A row of `trace.anchors`.
+    """The inverse of `cell_of`: the row of `trace.anchors` that stands there, or at the edge of the level's
+    map where the cell lies beyond it.
 
     Raises:
         ValueError: There is no such level, or the cell has fewer anchors.

@@ -1,7 +1,7 @@
 """What the thresholds kept of a prediction.
 
-Float masks are the network's output; bool masks are a decision. No full-size mask is held: each is a small
-array that fits its box, and is pasted into the image when somebody asks.
+Float masks are the network's output; bool masks are a decision. Each is held as a small array that fits its
+box, and pasted into the image on demand.
 """
 
 from dataclasses import dataclass, replace
@@ -60,7 +60,7 @@ class Instances:
         return self._rows(np.arange(len(self))[:count])
 
     def with_pixels(self) -> "Instances":
-        """Those that have a pixel at all: a high mask threshold can leave some an empty mask."""
+        """Those that have a pixel at all: a high mask threshold can leave a mask empty."""
         return self._rows(np.flatnonzero(self.areas))
 
     def _rows(self, rows: np.ndarray) -> "Instances":
@@ -116,11 +116,8 @@ class Instances:
         return np.array([np.count_nonzero(crop) for crop in self.crops], np.int64)
 
     def table(self) -> list[dict[str, Any]]:
-        """One row per instance: category, score, box, area and percent.
-
-        Returns:
-            For each a name, a number in [0, 1], (x1, y1, x2, y2) in whole pixels, the mask's pixels, and
-            their share of the image's in percent.
+        """One row per instance: "category", a name; "score", in [0, 1]; "box", (x1, y1, x2, y2) in whole
+        pixels; "area", the mask's pixels; "percent", their share of the image's.
         """
         height, width = self.image_size
         return [
@@ -142,17 +139,9 @@ def check_instances(instances: Any) -> None:
 
 
 def blank_masks(count: int, image_size: tuple[int, int], dtype: torch.dtype) -> np.ndarray:
-    """Zeros to paste masks into.
+    """Zeros of that dtype, (count, height, width), to paste masks into.
 
     By torch: NumPy asks for huge pages, for which a busy system may search half a second.
-
-    Args:
-        count: How many masks.
-        image_size: (height, width) in pixels.
-        dtype: Of the masks.
-
-    Returns:
-        (count, height, width), of that dtype.
 
     Raises:
         MasksegError: That would be more than 4 GiB, or more than the free memory.
@@ -167,11 +156,7 @@ def blank_masks(count: int, image_size: tuple[int, int], dtype: torch.dtype) -> 
 
 
 def instance_rles(instances: Instances) -> list[dict[str, Any]]:
-    """Each instance's mask as COCO's run lengths, without all of them at full size at the same time.
-
-    Returns:
-        For each {"size": [height, width], "counts": bytes}, as pycocotools encodes a mask.
-    """
+    """Each instance's mask as `encode_masks` returns it, with only one at full size at a time."""
     encoded = []
     for window, crop in zip(instances.windows, instances.crops, strict=True):
         mask = np.zeros((1, *instances.image_size), bool)

@@ -1,7 +1,7 @@
 """What `follow` finds out about one box, step by step.
 
-Boxes are in pixels of the image that came in; numbers and ranks count from 0, as the rows of the trace's
-tensors do.
+Boxes are float32 (4,), x1 y1 x2 y2 in pixels of the image that came in; numbers and ranks count from 0, as
+the rows of the trace's tensors do.
 """
 
 from dataclasses import dataclass
@@ -11,118 +11,70 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Rival:
-    """The better box that suppressed another.
+    """The better box that suppressed another."""
 
-    Attributes:
-        number: Its row among those that were kept; None where the limit dropped it in its turn.
-        box: float32 (4,), x1 y1 x2 y2.
-        iou: Intersection over union of the two, [0, 1].
-    """
-
-    number: int | None
-    box: np.ndarray
-    iou: float
+    number: int | None  # its row among those that were kept; None where the limit dropped it in its turn
+    box: np.ndarray  # float32 (4,)
+    iou: float  # intersection over union of the two, [0, 1]
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What a stage that compares many and keeps few did with a box.
+    """What a stage that compares many and keeps few did with a box."""
 
-    Attributes:
-        row: Among those that were kept, in `Proposals` or in `Detections`; None where it was dropped.
-        outcome: One of `OUTCOMES`, or "not among its level's best".
-        reason: The same with its numbers.
-        rival: What suppressed it.
-    """
-
-    row: int | None
-    outcome: str
-    reason: str
-    rival: Rival | None = None
+    row: int | None  # of `Proposals` or `Detections`; None where it was dropped
+    outcome: str  # one of `OUTCOMES`, or "not among its level's best"
+    reason: str  # the same with its numbers
+    rival: Rival | None = None  # what suppressed it
 
 
 @dataclass(frozen=True, eq=False)
 class AnchorStep:
-    """Where the way begins.
+    """Where the way begins."""
 
-    Attributes:
-        row: In `Anchors`.
-        level: Of the pyramid, 0 the finest.
-        level_name: "P2" to "P6" for a ResNet with FPN.
-        cell: (row, column) on the level's map.
-        side: Of a square of its area, in pixels of the network's input.
-        ratio: Its height by its width.
-        box: float32 (4,), x1 y1 x2 y2.
-        objectness: [0, 1]: how sure the region proposal network is that something is here.
-        rank: How many anchors of the level have a higher one.
-    """
-
-    row: int
-    level: int
-    level_name: str
-    cell: tuple[int, int]
-    side: float
-    ratio: float
-    box: np.ndarray
-    objectness: float
-    rank: int
+    row: int  # in `Anchors`
+    level: int  # of the pyramid, 0 the finest
+    level_name: str  # "P2" to "P6" for a ResNet with FPN
+    cell: tuple[int, int]  # (row, column) on the level's map
+    side: float  # of a square of its area, in pixels of the network's input
+    ratio: float  # its height by its width
+    box: np.ndarray  # float32 (4,)
+    objectness: float  # [0, 1]: how sure the region proposal network is that something is here
+    rank: int  # how many anchors of the level have a higher objectness
 
 
 @dataclass(frozen=True, eq=False)
 class ProposalStep:
-    """The anchor, moved and stretched.
+    """The anchor, moved and stretched."""
 
-    Attributes:
-        box: float32 (4,), x1 y1 x2 y2, inside the image.
-        verdict: Whether it became a row of `Proposals`.
-    """
-
-    box: np.ndarray
-    verdict: Verdict
+    box: np.ndarray  # float32 (4,), inside the image
+    verdict: Verdict  # whether it became a row of `Proposals`
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionStep:
-    """The proposal, named and refined.
+    """The proposal, named and refined."""
 
-    Attributes:
-        label, category: What it is followed as.
-        level_name: The map that RoIAlign read it from.
-        features: float32 (C, h, w), what RoIAlign read; 7 x 7 for torchvision's heads.
-        scores: float32 (C,), [0, 1], background and categories.
-        box: float32 (4,), x1 y1 x2 y2, refined for the category.
-        verdict: Whether it became a row of `Detections` and `Prediction`.
-    """
-
-    label: int
-    category: str
-    level_name: str
-    features: np.ndarray
-    scores: np.ndarray
-    box: np.ndarray
-    verdict: Verdict
+    label: int  # what it is followed as
+    category: str  # the label's name
+    level_name: str  # of the map that RoIAlign read it from
+    features: np.ndarray  # float32 (C, h, w), what RoIAlign read; 7 x 7 for torchvision's heads
+    scores: np.ndarray  # float32 (C,), [0, 1], background and categories
+    box: np.ndarray  # float32 (4,), refined for the category
+    verdict: Verdict  # whether it became a row of `Detections` and `Prediction`
 
 
 @dataclass(frozen=True, eq=False)
 class MaskStep:
-    """The detection's mask.
+    """The detection's mask."""
 
-    Attributes:
-        level_name: The map that RoIAlign read the refined box from.
-        probs: float32 (M, M), [0, 1], in the refined box; M is 28 for torchvision's heads.
-    """
-
-    level_name: str
-    probs: np.ndarray
+    level_name: str  # of the map that RoIAlign read the refined box from
+    probs: np.ndarray  # float32 (M, M), [0, 1], in the refined box; M is 28 for torchvision's heads
 
 
 @dataclass(frozen=True, eq=False)
 class Journey:
-    """One box's way through a trace, as far as it went.
-
-    Attributes:
-        anchor, proposal, detection, mask: The steps; None where it never came so far.
-    """
+    """One box's way through a trace; steps that it never reached are None."""
 
     anchor: AnchorStep
     proposal: ProposalStep

@@ -1,14 +1,17 @@
-"""The eight knobs of torchvision's Mask R-CNN that decide what is kept."""
+"""The eight knobs of torchvision's Mask R-CNN that decide what is kept; a fingerprint of model and knobs."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import inf
 from typing import Any
 
+import torch
 from torchvision.models.detection import MaskRCNN
 
 from .._shared.checks import is_number, is_whole
 from ..errors import quoted, shortened
+from ..models.zoo import categories_of, frozen_norms
 
 # What a knob must be: in words, its check, its least and its most; and the knobs that must be so.
 _KINDS: tuple[tuple[str, Callable[[object], bool], float, float, tuple[str, ...]], ...] = (
@@ -74,7 +77,7 @@ class Knobs:
         )
 
     def changed(self, changes: Mapping[str, Any]) -> "Knobs":
-        """The same numbers, but for those that are given by name.
+        """The same knobs, but for those in `changes`.
 
         Raises:
             ValueError: A number is of another type or out of its range.
@@ -85,3 +88,21 @@ class Knobs:
             if name not in names:
                 raise TypeError(f"no knob {quoted(name)}; there are {', '.join(names)}")
         return replace(self, **changes)
+
+
+def fingerprint(model: MaskRCNN, *settings: Any) -> str:
+    """16 hexadecimal digits that stand for all that a result depends on: a model's weights, its knobs, and
+    the `repr` of any further settings.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    transform, anchors = model.transform, model.rpn.anchor_generator
+    of_input = (transform.min_size, transform.max_size, transform.image_mean, transform.image_std)
+    of_boxes = (anchors.sizes, anchors.aspect_ratios, categories_of(model))
+    for part in (Knobs.of(model), of_input, *of_boxes, settings):
+        digest.update(repr(part).encode())
+    if eps := [norm.eps for norm in frozen_norms(model) if norm.eps]:  # 0 of the published model
+        digest.update(repr(eps).encode())
+    return digest.hexdigest()[:16]

@@ -40,9 +40,5 @@ def best_apart(
 
 
 def count_outcomes(outcomes: Tensor) -> dict[str, int]:
-    """How many candidates met each of the `OUTCOMES`, by its name.
-
-    Args:
-        outcomes: int64, of `Proposals` or of `Detections`.
-    """
+    """Each of the `OUTCOMES` -> how many candidates of `Proposals` or `Detections` met it; int64 in."""
     return dict(zip(OUTCOMES, outcomes.bincount(minlength=len(OUTCOMES)).tolist(), strict=True))

@@ -48,15 +48,7 @@ def predict(model: MaskRCNN, tensor: Tensor) -> Prediction:
 
 
 def predict_at_own_size(model: MaskRCNN, image: np.ndarray) -> Prediction:
-    """Run the network on an image as large as it is: boxes and masks lie on its own pixels.
-
-    Args:
-        model: A torchvision MaskRCNN in eval mode.
-        image: uint8 (H, W, 3), RGB.
-
-    Raises:
-        TypeError, ValueError, ModelError: As `predict`; and what `preprocess` raises.
-    """
+    """`predict` on an image, uint8 (H, W, 3) RGB, at its own size: boxes and masks lie on its own pixels."""
     height, width = image.shape[:2]
     tensor, _ = preprocess(image, size=(height, width))
     return predict(model, tensor)

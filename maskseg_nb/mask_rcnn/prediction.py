@@ -1,6 +1,4 @@
-"""What the network said. No full-size mask is held: a detection is a box and a small square of mask
-probabilities, and is pasted into the image when somebody asks.
-"""
+"""What the network said. A detection is a box and a small square of mask probabilities, pasted on demand."""
 
 import math
 from collections.abc import Iterable
@@ -50,8 +48,7 @@ class Prediction:
             raise ValueError(f"mask_probs must have shape ({count}, M, M), got {self.mask_probs.shape}")
         longest = max(self.image_size)
         if count and not (self.boxes.min() >= -longest and self.boxes.max() <= 2 * longest):
-            got = value_range(self.boxes)
-            raise ValueError(f"boxes must be pixels in or beside the picture, got {got}")
+            raise ValueError(f"boxes must be pixels in or beside the image, got {value_range(self.boxes)}")
         if (self.boxes[:, 2:] < self.boxes[:, :2]).any():
             raise ValueError("boxes must be x1 y1 x2 y2, with x1 <= x2 and y1 <= y2")
         if self.frames is not None:
@@ -64,15 +61,8 @@ class Prediction:
 
     def __getitem__(self, keep: np.ndarray | slice) -> "Prediction":
         """The detections that a boolean array, an index array or a slice picks."""
-        return Prediction(
-            self.boxes[keep],
-            self.labels[keep],
-            self.scores[keep],
-            self.mask_probs[keep],
-            self.image_size,
-            self.categories,
-            None if self.frames is None else self.frames[keep],
-        )
+        picked = {name: getattr(self, name)[keep] for name in ("boxes", "labels", "scores", "mask_probs")}
+        return replace(self, **picked, frames=None if self.frames is None else self.frames[keep])
 
     def __repr__(self) -> str:
         height, width = self.image_size

@@ -18,10 +18,10 @@ Strides = Sequence[tuple[int, int]]  # (down, across) pixels per cell, one pair 
 def roi_levels(
     pool: MultiScaleRoIAlign, boxes: Tensor, maps: Mapping[str, Tensor], strides: Strides
 ) -> Tensor:
-    """Which map RoIAlign reads each box from.
+    """Which map RoIAlign reads each box from: the larger the box, the coarser the map.
 
-    Larger boxes are read from coarser maps: floor(4 + log2(sqrt(area) / 224)), within what there is
-    (Feature Pyramid Networks, arXiv:1612.03144, equation 1; torchvision's LevelMapper).
+    floor(4 + log2(sqrt(area) / 224)), within what there is (Feature Pyramid Networks, arXiv:1612.03144,
+    equation 1; torchvision's LevelMapper).
 
     Args:
         pool: The model's own, `box_roi_pool` or `mask_roi_pool`.
@@ -44,12 +44,8 @@ def pooled(
 ) -> Tensor:
     """Each box's features, read from its own level (RoIAlign: Mask R-CNN, arXiv:1703.06870, section 3).
 
-    Args:
-        pool, boxes, maps, strides: As for `roi_levels`.
-        levels: int64 (N,), what `roi_levels` returned.
-
-    Returns:
-        float32 (N, C, h, w); (h, w) is the pool's own size.
+    `levels` is what `roi_levels` returned for the other arguments. Returns float32 (N, C, h, w), (h, w) the
+    pool's own size.
     """
     read = [maps[name] for name in pool.featmap_names if name in maps]
     rois = F.pad(boxes, (1, 0))  # (N, 5): image 0 of the batch, then the box

@@ -5,8 +5,8 @@
 Each stage is a function, and a small frozen dataclass of the same name that it returns; trace.py has the
 table of the stages and the loop that runs it. The arithmetic is torchvision's, operation by operation, so
 that the results are equal to the bit; what torchvision throws away on the way (which boxes were dropped, and
-why) is kept. One image at a time: where torchvision has lists and batches, here is a plain tensor.
-`Prediction.masks` is the last step: it pastes the masks into the image.
+why) is kept. One image at a time: a plain tensor where torchvision has lists and batches. The last step,
+pasting the masks into the image, is `Prediction.masks`.
 """
 
 import math
@@ -26,7 +26,7 @@ from .feature_pyramid import pyramid
 from .outcomes import LOW_SCORE, TOO_SMALL, best_apart
 from .roi_align import pooled, roi_levels
 
-MASKS_AT_ONCE = 32  # through the mask head's last layers, the widest: its peak of memory, not its result
+MASKS_AT_ONCE = 32  # through the mask head's last layers, the widest: for its peak memory, not its result
 SMALLEST_DETECTION = 1e-2  # pixels; torchvision's constant in RoIHeads.postprocess_detections
 
 Numbers = TypeVar("Numbers", int, Tensor)
@@ -165,9 +165,7 @@ class Masks:
 def normalised(model: MaskRCNN, tensor: Tensor) -> Normalised:
     """Subtract the mean, divide by the deviation, resize, pad (GeneralizedRCNNTransform).
 
-    Args:
-        model: A torchvision MaskRCNN in eval mode, here and in every stage.
-        tensor: float32 (1, 3, H, W), RGB, [0, 1]; moved to the model's device.
+    `model` is in eval mode, here and in every stage; `tensor` is float32 (1, 3, H, W), RGB, [0, 1].
     """
     images, _ = model.transform([tensor[0].to(next(model.parameters()).device)])
     (height, width), (image_height, image_width) = images.image_sizes[0], tensor.shape[-2:]
@@ -279,15 +277,8 @@ def masks(model: MaskRCNN, fpn: Features, found: Detections) -> Masks:
 
 
 def pair_numbers(proposals: Numbers, labels: Numbers, classes: int) -> Numbers:
-    """The number of a pair of proposal and category: its place in `Detections.outcomes`.
-
-    Args:
-        proposals: Rows of `Proposals`: a number, or int64 (N,).
-        labels: 1 to C - 1, as many.
-        classes: C, the background among them.
-
-    Returns:
-        As many: proposal * (C - 1) + label - 1.
+    """The number of a pair of proposal (a row of `Proposals`) and label (1 to C - 1, C the number of classes
+    with the background): its place in `Detections.outcomes`. For one pair, or int64 (N,).
     """
     return proposals * (classes - 1) + labels - 1
 

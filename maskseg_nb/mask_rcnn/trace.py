@@ -22,19 +22,12 @@ from .prediction import Prediction
 
 @dataclass(frozen=True)
 class Stage:
-    """A link of the chain, as `STAGES` lists it.
+    """A link of the chain, as `STAGES` lists it."""
 
-    Attributes:
-        title: Its name as a person reads it.
-        compute: Its function in stages.py.
-        reads: What it is given: the model, the tensor, and what earlier stages returned.
-        knobs: The fields of `Knobs` that it heeds: its keyword arguments.
-    """
-
-    title: str
-    compute: Callable[..., Any]
-    reads: tuple[str, ...]
-    knobs: tuple[str, ...] = ()
+    title: str  # its name as a person reads it
+    compute: Callable[..., Any]  # its function in stages.py
+    reads: tuple[str, ...]  # what it is given: the model, the tensor, and what earlier stages returned
+    knobs: tuple[str, ...] = ()  # the fields of `Knobs` that it heeds: its keyword arguments
 
 
 RPN_KNOBS = (
@@ -111,14 +104,7 @@ class Trace:
         )
 
     def on_image(self, boxes: Tensor) -> np.ndarray:
-        """Boxes in pixels of the network's input as boxes in pixels of the image that came in.
-
-        Args:
-            boxes: float32 (N, 4), x1 y1 x2 y2.
-
-        Returns:
-            float32 (N, 4), x1 y1 x2 y2.
-        """
+        """Boxes, float32 (N, 4), x1 y1 x2 y2, from pixels of the network's input to those of the image."""
         return resize_boxes(boxes, self.normalised.size, self.normalised.image_size).cpu().numpy()
 
 

@@ -12,7 +12,7 @@ BODY_PARTS = ("stem", "C2", "C3", "C4", "C5")  # as in Feature Pyramid Networks:
 
 
 def has_pyramid(backbone: Any) -> bool:
-    """Whether a backbone is a `body` and an `fpn` over it, and nothing more: no hook, no other forward."""
+    """Whether a backbone is a `body` with an `fpn` on top and nothing more: no hook, no other forward."""
     if type(backbone) not in (BackboneWithFPN, LiteFPN):
         return False
     parts = (backbone, backbone.fpn)

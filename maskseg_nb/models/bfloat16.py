@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.detection import MaskRCNN
 from torchvision.ops import FrozenBatchNorm2d
 
@@ -48,26 +48,16 @@ def has_native_bfloat16(device: torch.device) -> bool:
 def fold_batch_norms(model: nn.Module) -> None:
     """Multiply each BatchNorm in eval mode into the convolution before it: that saves a pass over the pixels.
 
-    A norm belongs to the convolution that stands before it in the same module, as in every network of
-    torchvision's.
+    That is the convolution before it in the same module, as in every network of torchvision's.
     """
     for module in list(model.modules()):
         if isinstance(module, NormedConv2d):
             module.fold()
         children = list(module.named_children())
-        for (_, conv), (name, norm) in zip(children, children[1:], strict=False):
+        for (place, conv), (name, norm) in zip(children, children[1:], strict=False):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, (nn.BatchNorm2d, FrozenBatchNorm2d)):
-                assert norm.running_mean is not None and norm.running_var is not None  # track_running_stats
-                conv.weight, conv.bias = fuse_conv_bn_weights(
-                    conv.weight,
-                    conv.bias,
-                    norm.running_mean,
-                    norm.running_var,
-                    norm.eps,
-                    nn.Parameter(norm.weight),
-                    nn.Parameter(norm.bias),
-                )
-                setattr(module, name, nn.Identity().train(norm.training))
+                setattr(module, place, fuse_conv_bn_eval(conv, norm))
+                setattr(module, name, nn.Identity().eval())
 
 
 def _inputs_to_bfloat16(module: nn.Module, inputs: Any) -> Any:
@@ -75,7 +65,7 @@ def _inputs_to_bfloat16(module: nn.Module, inputs: Any) -> Any:
 
 
 def outputs_to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
-    """A forward hook for a part of a network: what comes out of it, in float32."""
+    """A forward hook: what comes out of a part of the network, in float32."""
     return _cast(outputs, torch.float32)
 
 

@@ -28,7 +28,7 @@ SAFE_EPS = 1e-5  # torchvision's, where it loads no COCO weights
 
 @dataclass(frozen=True)
 class Details:
-    """What the weights do not show; None is not said."""
+    """What the weights do not show; None where nothing is said."""
 
     categories: Sequence[str] | None = None
     min_size: int | None = None
@@ -70,7 +70,7 @@ def details_in(metadata: Mapping[str, str]) -> Details:
 def set_details(model: MaskRCNN, details: Details) -> None:
     """Set what is said; norm_eps has to wait for the weights."""
     if details.categories is not None:
-        names = check_categories(details.categories, may_repeat=("N/A",))  # COCO's gaps are all called so
+        names = check_categories(details.categories, may_repeat=("N/A",))  # the name of all COCO's gaps
         if len(names) != len(model.categories):
             raise ValueError(
                 f"it names {len(names)} categories and has weights for {len(model.categories)}, the "
@@ -91,14 +91,9 @@ def with_background(details: Details, count: int) -> Details:
 
 
 def set_input_size(model: MaskRCNN, min_size: int | None, max_size: int | None) -> None:
-    """Scale images so that the short side has `min_size` pixels, the long one `max_size` at most.
+    """Have images scaled to `min_size` pixels on the short side, at most `max_size` on the long one.
 
-    Args:
-        model: A torchvision MaskRCNN.
-        min_size, max_size: 32 to 4096 pixels, the smaller first; None keeps what the model has.
-
-    Raises:
-        TypeError, ValueError: They are no whole numbers, or out of range.
+    Both are whole, 32 to 4096, the smaller first, else TypeError or ValueError; None keeps the model's.
     """
     transform = model.transform
     least = transform.min_size[-1] if min_size is None else min_size
@@ -115,12 +110,7 @@ def set_input_size(model: MaskRCNN, min_size: int | None, max_size: int | None) 
 
 
 def set_anchors(model: MaskRCNN, anchors: Anchors) -> None:
-    """Give a model other anchors, and its region proposal network outputs for as many.
-
-    Args:
-        model: A torchvision MaskRCNN.
-        anchors: For each level of the pyramid a size in pixels, or several, at the aspect ratios 0.5, 1 and
-            2; or torchvision's AnchorGenerator.
+    """Give a model other anchors, as `load_model` takes them, and its RPN head outputs for as many.
 
     Raises:
         TypeError, ValueError: They are of another kind, for another number of levels, or out of range.
@@ -150,7 +140,7 @@ def _generator(anchors: Anchors) -> AnchorGenerator:
             f"anchors must be numbers above 0, at most {LARGEST_ANCHOR}, got {quoted(numbers, 60)}"
         )
     if len(set(generator.num_anchors_per_location())) != 1:
-        raise ValueError("anchors must be as many on each level")
+        raise ValueError("anchors must be the same number on each level")
     return generator
 
 
@@ -188,7 +178,6 @@ def assumed(model: MaskRCNN, said: Details, told: Details) -> list[str]:
     if "anchors" in silent:
         sizes = [size for level in model.rpn.anchor_generator.sizes for size in level]
         texts.append(f"anchors=({', '.join(map(str, sizes))})")
-    frozen = frozen_norms(model)
-    if frozen and "norm_eps" in silent:
+    if "norm_eps" in silent and (frozen := frozen_norms(model)):
         texts.append(f"norm_eps={frozen[0].eps:g}" + (" (a variance is 0)" if frozen[0].eps else ""))
     return texts

@@ -61,8 +61,8 @@ def weights_folder() -> Path:
 def fetch(download: Download) -> bytes:
     """A published weights file, downloaded where it is not cached yet.
 
-    A cached file whose SHA-256 is another is renamed to `*.bad` and fetched once more. Bytes come back, and
-    not a path: what was checked is what will be read, whatever becomes of the file.
+    A cached file with another SHA-256 is renamed to `*.bad` and fetched once more. Bytes come back, not a
+    path: what was checked is what will be read, whatever becomes of the file.
 
     Raises:
         ModelError: The file can be neither found nor downloaded, or is not the published one.
@@ -76,7 +76,7 @@ def fetch(download: Download) -> bytes:
             _download(download, path)
             data = _cached(download)
         if data is None:
-            raise OSError("another program changes the file meanwhile")
+            raise OSError("another program keeps changing the file")
     except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
         raise ModelError(_cannot_be_downloaded(path, error)) from None
     return data
@@ -129,7 +129,7 @@ def _download(download: Download, path: Path) -> None:
         digest = hashlib.sha256()
         with os.fdopen(handle, "wb") as file, _open(download.url) as response:
             if response.headers.get_content_type() == "text/html":
-                raise OSError("a web page came instead, of a proxy or a log-in")
+                raise OSError("a web page came instead, from a proxy or a log-in")
             total = response.length or 0  # None where the server does not say
             with tqdm(total=total or None, unit="B", unit_scale=True, desc=path.name) as bar:
                 while chunk := response.read1(_CHUNK):

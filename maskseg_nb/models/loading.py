@@ -41,9 +41,9 @@ def load_model(
 ) -> MaskRCNN:
     """Load a Mask R-CNN with its weights, ready to segment.
 
-    A checkpoint may be a state dict or a bundle that holds one, with prefixes such as "module.", in half
-    precision, of torchvision's Mask R-CNNs with ResNet-50, from any of its versions, or of this package's.
-    What it does not say of its training is assumed, with a warning.
+    A checkpoint is the state dict of a Mask R-CNN of this package, or of torchvision with ResNet-50 (from any
+    version), or a bundle that holds one; prefixes such as "module." and half precision will do. What it does
+    not say of its training is assumed, with a warning.
 
     Args:
         name: "coco" (torchvision's maskrcnn_resnet50_fpn, 80 categories), "coco_v2" (better masks, slower),
@@ -55,21 +55,20 @@ def load_model(
             instructions for it, with scores and boxes that drift a little (`make bench` prints how much).
         categories: Names of your checkpoint's categories in the order of its labels, with the background
             as the first or without it.
-        min_size, max_size: Images are scaled so that the short side has `min_size` pixels, and the long one
-            `max_size` at most.
+        min_size, max_size: Images are scaled to `min_size` pixels on the short side, at most `max_size` on
+            the long one.
         anchors: Of your checkpoint: a size in pixels, or several, for each level of the pyramid; or
             torchvision's AnchorGenerator, where the aspect ratios are not 0.5, 1 and 2.
         norm_eps: Of your checkpoint's frozen batch norms: 0 where the training began from torchvision's COCO
             weights, 1e-5 where it began from a backbone alone. None takes 0 unless a variance is 0.
-        detections_per_img: The most instances in an image; None is the model's own limit: 100, for "street"
-            50.
+        detections_per_img: The most instances in an image; None is the model's own limit: 100, "street" 50.
 
     Returns:
         A torchvision MaskRCNN in eval mode, with two attributes added: `categories`, a tuple of names indexed
         by label, [0] the background, and `name`. The scales of its RoIAlign pools are fixed.
 
     Raises:
-        ModelError: The weights cannot be had, are not what they should be, or fit no known architecture.
+        ModelError: The weights cannot be found or downloaded, are damaged, or fit no known architecture.
         ValueError, TypeError: No such device or precision; or another argument is out of range, does not fit
             the checkpoint, or is given for a model of the table, which has its own.
     """
@@ -103,7 +102,7 @@ def as_model(model: nn.Module | str | os.PathLike[str] | None) -> MaskRCNN:
 
     Raises:
         ModelError: As `load_model`.
-        TypeError, ValueError: It is no Mask R-CNN in eval mode that takes float32.
+        TypeError, ValueError: It is not a Mask R-CNN in eval mode that takes float32.
     """
     if model is None or isinstance(model, (str, os.PathLike)):
         return load_model(model)
@@ -138,7 +137,7 @@ def _named(name: str, told: Details) -> MaskRCNN:
             raise ValueError(f"{what} is for a checkpoint of your own; {quoted(name)} has its own")
     known = MODELS[name]
     state = read_published(known.download) if known.download else read_state(shipped_weights(name))[0]
-    model = known.build(len(known.categories))
+    model = known.build(num_classes=len(known.categories))
     fill(model, state, name)
     set_input_size(model, told.min_size, told.max_size)
     model.name, model.categories = name, known.categories

@@ -20,18 +20,14 @@ from .zoo import frozen_resnet50_fpn, numbered, resnet50_fpn_v2, trainable_resne
 
 
 def own_model(path: Path, told: Details) -> tuple[MaskRCNN, list[str]]:
-    """Build the Mask R-CNN whose weights are in a file.
-
-    Args:
-        path: A checkpoint; see `state_dicts` for what may be around the weights.
-        told: Takes precedence over what the file says.
+    """Build the Mask R-CNN that `state_dicts` finds in a file; `told` overrides what the file says.
 
     Returns:
         The model, with its `categories`, and notes for the user: what had to be assumed.
 
     Raises:
-        ModelError: The file is no Mask R-CNN that is known here, or says what cannot be.
-        ValueError, TypeError: `told` has what cannot be, or does not fit the file.
+        ModelError: The file holds no Mask R-CNN that is known here, or its metadata is impossible.
+        ValueError, TypeError: `told` is impossible, or does not fit the file.
     """
     state, metadata, notes = read_mask_rcnn(path)
     model, more = _model_of(state, metadata, path.name, told)
@@ -39,7 +35,7 @@ def own_model(path: Path, told: Details) -> tuple[MaskRCNN, list[str]]:
 
 
 def check_readable(model: MaskRCNN, name: str) -> None:
-    """Raise ModelError unless a file with a model's weights and `metadata_of` it can be made into a model."""
+    """Raise ModelError unless a model can be made of a file with this one's weights and `metadata_of` it."""
     _model_of(model.state_dict(), metadata_of(model), name, Details(), "change the model or its settings")
 
 
@@ -50,7 +46,7 @@ def _model_of(
     told: Details,
     remedy: str = "save it again",
 ) -> tuple[MaskRCNN, list[str]]:
-    """`own_model`, when the file is read; the notes say what had to be assumed."""
+    """`own_model`, once the file is read."""
     model, count = _build_for(state, name)
     model.categories = numbered(count)
     with _blamed_on(name, remedy):
@@ -74,7 +70,7 @@ def _model_of(
 
 @contextlib.contextmanager
 def _blamed_on(name: str, remedy: str) -> Iterator[None]:
-    """What is wrong in here was said by the file, not by the caller."""
+    """Whatever is wrong in here, the file said it, not the caller."""
     try:
         yield
     except (ValueError, TypeError, RecursionError) as error:
@@ -86,7 +82,7 @@ def _build_for(state: dict[str, Tensor], name: str) -> tuple[MaskRCNN, int]:
     scores = state.get(SCORES)
     if scores is None:
         raise ModelError(f"{quoted(name)} holds no Mask R-CNN that is known here: coco, coco_v2 or street")
-    build: Callable[[int], MaskRCNN]
+    build: Callable[..., MaskRCNN]
     if "backbone.body.stem.weight" in state:
         build = street
     elif "roi_heads.mask_head.0.1.weight" in state:  # only v2 normalises in its heads
@@ -99,14 +95,14 @@ def _build_for(state: dict[str, Tensor], name: str) -> tuple[MaskRCNN, int]:
     if not 2 <= count <= MAX_CATEGORIES:  # a few bytes can claim a billion rows
         raise ModelError(f"{quoted(name)} has scores for {count:,} categories; use a Mask R-CNN's checkpoint")
     if not any(key.startswith("roi_heads.mask_predictor.") for key in state):
-        raise ModelError(f"{quoted(name)} holds no Mask R-CNN but a detector without masks; use another")
-    return build(count), count
+        raise ModelError(f"{quoted(name)} holds a detector without masks, not a Mask R-CNN; use another")
+    return build(num_classes=count), count
 
 
 def _check_anchors(model: MaskRCNN, state: dict[str, Tensor], name: str) -> None:
     logits, count = state.get("rpn.head.cls_logits.bias"), model.rpn.head.cls_logits.out_channels
     if logits is not None and logits.shape != (count,):
         raise ModelError(
-            f"{quoted(name)} was trained with {logits.numel():,} anchors at each place, not {count}; give "
+            f"{quoted(name)} was trained with {logits.numel():,} anchors per cell, not {count}; give "
             "load_model(..., anchors=...) as in training"
         )

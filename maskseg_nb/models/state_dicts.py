@@ -22,14 +22,11 @@ _DEPTH = 4  # of dicts in dicts
 
 
 def mask_rcnns_in(content: object) -> dict[str, dict[str, Tensor]]:
-    """Every Mask R-CNN in what a checkpoint holds.
-
-    Args:
-        content: What `torch.load` returned: a state dict, or dicts around one or several.
+    """Every Mask R-CNN in what `torch.load` returned: a state dict, or dicts around one or several.
 
     Returns:
-        Where it lies, such as "model_ema/module.", to its weights by torchvision's names. What lies nearer
-        to the top comes first. Numbers and texts that lie among the weights are left out.
+        Where it lies, such as "model_ema/module." -> its weights by torchvision's names, nearest to the top
+        first. Numbers and texts among the weights are left out.
     """
     found: dict[str, dict[str, Tensor]] = {}
     level, seen = [("", content)], set[int]()  # a pickle may hold itself
@@ -45,7 +42,7 @@ def mask_rcnns_in(content: object) -> dict[str, dict[str, Tensor]]:
 
 
 def _by_prefix(things: dict[object, object]) -> dict[str, dict[str, Tensor]]:
-    """The Mask R-CNNs whose weights lie in this very dict, by what stands before their names."""
+    """The Mask R-CNNs whose weights lie in this very dict, by the prefix of their names."""
     named = {_unwrapped(key): thing for key, thing in things.items() if isinstance(key, str)}
     ends = [name.removesuffix(SCORES) for name in named if name.endswith(SCORES)]
     prefixes = [prefix for prefix in ends if prefix == "" or prefix.endswith(".")]
@@ -63,15 +60,13 @@ def _unwrapped(name: str) -> str:
 
 
 def _counts_something_else(name: str, tensor: Tensor) -> bool:
-    """Steps, epochs, averaged models: a single whole number that is none of BatchNorm's."""
+    """Whether it is a single whole number that is not BatchNorm's: steps, epochs, averaged models."""
     return tensor.ndim == 0 and not tensor.is_floating_point() and not name.endswith(COUNTER)
 
 
 def fill(model: MaskRCNN, state: dict[str, Tensor], name: str) -> None:
-    """Put the weights in place; torchvision compares, as only it knows the names of its own old releases.
-
-    The published `coco` file is of 2019. Its layers were renamed in torchvision 0.13, whose modules rename
-    the file's keys inside `load_state_dict`.
+    """Put the weights in place; torchvision compares, as only it knows its old releases' names: inside
+    `load_state_dict` it renames those of the published `coco` file, which is of 2019.
 
     Raises:
         ModelError: Weights are missing, unknown, or of another shape or kind.

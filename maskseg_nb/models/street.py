@@ -1,8 +1,7 @@
 """The architecture of `street`: a Mask R-CNN small enough for a slow machine and a wheel.
 
-EfficientNet-Lite2 (the mobile-friendly EfficientNet: ReLU6, no squeeze-and-excitation; Tan and Le,
-arXiv:1905.11946) is the body, torchvision's FeaturePyramidNetwork the neck, torchvision's MaskRCNN all the
-rest.
+The body is EfficientNet-Lite2 (the mobile-friendly EfficientNet: ReLU6, no squeeze-and-excitation; Tan and
+Le, arXiv:1905.11946), the neck and all the rest torchvision's FeaturePyramidNetwork and MaskRCNN.
 """
 
 from collections import OrderedDict
@@ -73,7 +72,7 @@ class InvertedResidual(nn.Module):
         self.project = NormedConv2d(hidden, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        # In place: nothing else holds what a convolution has just made, and memory is what this waits for.
+        # In place: nothing else holds what a convolution has just made, and memory is the bottleneck.
         y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
         y = F.relu6(self.depthwise(y), inplace=True)
         y = self.project(y)
@@ -112,15 +111,16 @@ class EfficientNetLite2(nn.Module):
 
 
 class LiteFPN(nn.Module):
-    """The body and its feature pyramid: five maps of `out_channels` channels at strides 4 to 64."""
+    """The body and its feature pyramid: five maps of 96 channels at strides 4 to 64."""
 
-    def __init__(self, out_channels: int = 96) -> None:
+    out_channels = 96
+
+    def __init__(self) -> None:
         super().__init__()
-        self.out_channels = out_channels
         self.body = EfficientNetLite2()
         self.fpn = FeaturePyramidNetwork(
             list(TAPS.values()),
-            out_channels,
+            self.out_channels,
             extra_blocks=LastLevelMaxPool(),
             norm_layer=lambda channels: nn.GroupNorm(8, channels),
         )

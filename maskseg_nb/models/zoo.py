@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor, no_grad
@@ -22,8 +23,8 @@ from .street import street
 def frozen_resnet50_fpn(num_classes: int) -> MaskRCNN:
     """What `maskrcnn_resnet50_fpn(weights=COCO_V1)` builds, without any download.
 
-    Asked for no weights, torchvision takes trainable BatchNorm with eps 1e-5; the published weights belong
-    to FrozenBatchNorm2d with eps 0, and with another eps every score drifts.
+    Without weights, torchvision takes trainable BatchNorm with eps 1e-5; the published weights belong to
+    FrozenBatchNorm2d with eps 0, and with another eps every score drifts.
     """
     model = MaskRCNN(resnet_fpn_backbone(backbone_name="resnet50", weights=None), num_classes)
     for norm in frozen_norms(model):
@@ -32,25 +33,20 @@ def frozen_resnet50_fpn(num_classes: int) -> MaskRCNN:
 
 
 def frozen_norms(model: MaskRCNN) -> list[FrozenBatchNorm2d]:
-    """The batch norms whose eps no weights show."""
+    """The batch norms whose eps the weights do not show."""
     return [module for module in model.modules() if isinstance(module, FrozenBatchNorm2d)]
 
 
-def trainable_resnet50_fpn(num_classes: int) -> MaskRCNN:
-    """torchvision's `maskrcnn_resnet50_fpn` without weights: BatchNorm that learns, eps 1e-5."""
-    return maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=num_classes)
-
-
-def resnet50_fpn_v2(num_classes: int) -> MaskRCNN:
-    """torchvision's `maskrcnn_resnet50_fpn_v2` without weights."""
-    return maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=num_classes)
+# torchvision's own without weights: BatchNorm that learns, eps 1e-5.
+trainable_resnet50_fpn = partial(maskrcnn_resnet50_fpn, weights=None, weights_backbone=None)
+resnet50_fpn_v2 = partial(maskrcnn_resnet50_fpn_v2, weights=None, weights_backbone=None)
 
 
 @dataclass(frozen=True)
 class KnownModel:
     """A row of the table: how to build it, and where its weights are (None: shipped with the package)."""
 
-    build: Callable[[int], MaskRCNN]
+    build: Callable[..., MaskRCNN]  # of num_classes
     categories: tuple[str, ...]
     download: Download | None = None
 
@@ -79,15 +75,15 @@ def categories_of(model: MaskRCNN) -> tuple[str, ...]:
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Names for `count` categories, the background among them, that nobody has named."""
+    """Names for `count` unnamed categories, the background among them."""
     return ("__background__", *map(str, range(1, count)))
 
 
 def prime_roi_pools(model: MaskRCNN) -> None:
     """Fix the scales of a model's RoIAlign pools, once, from a square image.
 
-    torchvision infers them from the first image that a model ever sees and keeps them. A narrow strip rounds
-    to wrong scales, and every later result is then silently different (pytorch/vision#3747).
+    torchvision infers them from the first image that a model ever sees, and keeps them. A narrow strip rounds
+    to wrong ones, and every later result is then silently different (pytorch/vision#3747).
     """
     pools = [p for p in (model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool) if p.scales is None]
     if not pools:

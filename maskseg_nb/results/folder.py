@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from .._shared.memory import is_shortage
 from ..errors import MasksegError, quoted, shortened
-from ..mask_rcnn.fingerprint import fingerprint
+from ..mask_rcnn.knobs import fingerprint
 from ..models.loading import as_model
 from ..models.zoo import categories_of
 from .export import check_formats

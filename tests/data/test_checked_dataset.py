@@ -187,7 +187,7 @@ def test_categories_must_be_names_that_differ():
 )
 def test_categories_must_have_the_names_that_a_checkpoint_can_hold(street, name):
     names = (*CATEGORIES[:4], name)
-    said = "categories must have names of 1 to 100 printable letters, got "
+    said = "categories must have names of 1 to 100 printable characters, got "
     pair = IMAGE, truth(categories=names)
     with pytest.raises(DatasetError, match=f"the dataset's {said}.*; rename them"):
         checked(pair, categories=names)

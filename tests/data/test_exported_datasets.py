@@ -250,7 +250,7 @@ def test_an_annotation_that_was_begun_and_never_drawn_is_counted_apart(opened):
     """COCO Annotator writes these."""
     content = plain()
     content["annotations"][0] |= {"segmentation": [], "bbox": [0, 0, 0, 0], "area": 0, "isbbox": False}
-    with pytest.warns(UserWarning, match="annotations without outline and box: 1 .first: annotation 1"):
+    with pytest.warns(UserWarning, match="annotations without outline or box: 1 .first: annotation 1"):
         assert opened(content).counts() == {"leaf": 0, "stem": 2}
 
 
@@ -305,10 +305,12 @@ def test_invisible_letters_are_removed_from_names_with_a_warning(opened, expecte
     if stated.rstrip() == read:
         dataset = opened(content, strict=True)
     else:
-        with pytest.warns(UserWarning, match="Read with a change: category names with invisible letters: 1"):
+        with pytest.warns(
+            UserWarning, match="Read with a change: category names with invisible characters: 1"
+        ):
             dataset = opened(content)
         with pytest.raises(
-            DatasetError, match="category names with invisible letters: 1 .first: category 1, "
+            DatasetError, match="category names with invisible characters: 1 .first: category 1, "
         ):
             opened(content, strict=True)
     assert dataset.categories == ("__background__", read, "stem")

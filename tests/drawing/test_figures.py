@@ -57,7 +57,7 @@ def test_probabilities_are_shown_from_black_to_white():
 
 
 def test_show_pictures_wants_a_title_for_each(image):
-    with pytest.raises(ValueError, match="one title a picture and at least one, got 1 and 2"):
+    with pytest.raises(ValueError, match="one title per picture and at least one, got 1 and 2"):
         show_pictures([image], ["a", "b"])
 
 

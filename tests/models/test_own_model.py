@@ -18,7 +18,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 from maskseg_nb import ModelError, load_model, predict, preprocess, sample_photo
-from maskseg_nb.mask_rcnn.fingerprint import fingerprint
+from maskseg_nb.mask_rcnn.knobs import fingerprint
 from maskseg_nb.models.details import metadata_of
 from maskseg_nb.models.street import street as build_street
 from maskseg_nb.models.zoo import categories_of
@@ -96,9 +96,9 @@ def test_the_user_knows_the_names_of_the_categories(names, tuned, tmp_path):
         ("weed,crop", TypeError, "categories must be a list of names, got 'weed,crop'"),
         (["weed", None], TypeError, "categories must be a list of names"),
         (["weed", "weed"], ValueError, "different names, got 'weed' twice"),
-        (["weed", ""], ValueError, "names of 1 to 100 printable letters, got ''"),
-        (["weed", "x" * 10**6], ValueError, "printable letters, got 'xxx"),
-        (["weed", "cr\nop"], ValueError, r"printable letters, got 'cr\\nop'"),
+        (["weed", ""], ValueError, "names of 1 to 100 printable characters, got ''"),
+        (["weed", "x" * 10**6], ValueError, "printable characters, got 'xxx"),
+        (["weed", "cr\nop"], ValueError, r"printable characters, got 'cr\\nop'"),
     ],
 )
 def test_names_that_cannot_be_are_refused(names, error, match, tuned, tmp_path):
@@ -343,7 +343,7 @@ def test_the_stated_input_size_and_anchors_give_what_the_trained_model_gives(tra
 
 def test_as_many_anchors_as_the_weights_have_must_be_said(tmp_path):
     torch.save(frozen_resnet(rpn_anchor_generator=MANY).state_dict(), tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"with 4 anchors at each place, not 3; give .*anchors"):
+    with pytest.raises(ModelError, match=r"with 4 anchors per cell, not 3; give .*anchors"):
         load_model(tmp_path / "w.pth")
 
 
@@ -353,7 +353,7 @@ def test_as_many_anchors_as_the_weights_have_must_be_said(tmp_path):
         ((8, 16), ValueError, "anchors must have sizes for 5 levels, got 2"),
         ((8, 16, 32, 64, 0), ValueError, "numbers above 0, at most 4096, got"),
         ((8, 16, 32, 64, float("nan")), ValueError, "numbers above 0"),
-        ((8, 16, 32, 64, (64, 128)), ValueError, "as many on each level"),
+        ((8, 16, 32, 64, (64, 128)), ValueError, "the same number on each level"),
         ("8,16,32,64,128", TypeError, "one for each level, got '8,16"),
         (8, TypeError, "one for each level, got '8'"),
         ((), TypeError, "one for each level, got '\\(\\)'"),

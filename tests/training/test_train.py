@@ -558,7 +558,7 @@ def test_a_second_training_in_the_folder_is_one_clear_error_and_harms_nothing(
 ):
     def start_another(progress):
         for changed in ({}, {"seed": 1}, {"resume": False}):
-            with pytest.raises(TrainingError, match="another training is writing into .*; wait until it has"):
+            with pytest.raises(TrainingError, match="another training is writing into .*; wait for it"):
                 run(street, tmp_path, **changed)
 
     trained = run(street, tmp_path, watch=start_another, workers=workers)

@@ -268,8 +268,8 @@ GOOD = made_up(5, SIZE)
     [
         ({"boxes": GOOD.boxes * np.float32(np.nan)}, "boxes must be finite"),
         ({"boxes": GOOD.boxes + np.float32(np.inf)}, "boxes must be finite"),
-        ({"boxes": GOOD.boxes * np.float32(1e9)}, "boxes must be pixels in or beside the picture"),
-        ({"boxes": GOOD.boxes + np.float32(5000)}, "in or beside the picture, got 5"),
+        ({"boxes": GOOD.boxes * np.float32(1e9)}, "boxes must be pixels in or beside the image"),
+        ({"boxes": GOOD.boxes + np.float32(5000)}, "in or beside the image, got 5"),
         ({"boxes": GOOD.boxes[:, ::-1]}, "boxes must be x1 y1 x2 y2"),
         ({"boxes": GOOD.boxes.astype(int)}, "boxes must be an array of floats, got int64"),
         ({"boxes": GOOD.boxes[:3]}, r"boxes must have shape \(5, 4\), got \(3, 4\)"),
