@@ -141,14 +141,14 @@ def test_all_pictures_of_a_batch_have_one_size_and_every_size_occurs():
     assert set(shapes) == set(sizes)
 
 
-def test_weights_decide_how_often_a_picture_is_taken():
+def test_weights_decide_how_often_a_picture_is_drawn():
     source = pictures(augmentation=Augmentation.none(), weights=np.array([0, 3, 1, 0]))
     labels = [int(source[index][1]["labels"][0]) for index in range(200)]
     assert set(labels) == {2, 3}
     assert 0.65 < np.mean(np.array(labels) == 2) < 0.85
 
 
-def test_crowds_are_painted_grey_and_taught_as_nothing():
+def test_crowds_are_painted_grey_and_not_learned():
     image, truth = painted(1, crowd=True)[0]
     hidden = without_crowds(image, truth)
     assert (hidden[truth.masks[2]] == GREY).all()
@@ -170,7 +170,7 @@ def test_the_datasets_pictures_are_not_written_on():
     assert all(np.array_equal(image, old) for (image, _), old in zip(dataset, before, strict=True))
 
 
-def test_pixels_by_the_handful_are_left_out():
+def test_instances_of_a_few_pixels_are_left_out():
     masks = np.zeros((3, *SIZE), bool)
     masks[0, 5, 5] = masks[1, 10:15, 10:15] = masks[2, 40, 10:60] = True  # a dot, a patch, a line
     dataset = PictureList([(np.zeros((*SIZE, 3), np.uint8), Truth.from_masks(masks, [1, 2, 3], NAMES))])
@@ -187,13 +187,13 @@ def test_a_picture_without_instances_has_an_empty_target():
         assert len(target["labels"]) == 0
 
 
-def test_rare_categories_are_taken_more_often():
+def test_rare_categories_are_drawn_more_often():
     labels = [np.array(row, np.int64) for row in ([1], [1, 1], [1], [1, 2], [1], [1], [1], [])]
     factors = repeat_factors(labels, rare=0.5, empty=0.25)
     assert factors.tolist() == pytest.approx([1, 1, 1, 2, 1, 1, 1, 0.25])  # 2 is in 1 of 8: sqrt(0.5 / 0.125)
 
 
-def test_chance_is_given_back():
+def test_the_generator_is_put_back_after_seeded():
     torch.manual_seed(5)
     expected = [torch.rand(()) for _ in range(2)]
     torch.manual_seed(5)

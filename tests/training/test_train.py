@@ -229,7 +229,7 @@ def test_without_a_watcher_there_is_a_bar(street, tmp_path, capfd):
 
 
 def test_equal_trainings_give_equal_files_to_the_byte(street, tmp_path, whole):
-    """Held out or not, and resumed: all but the model card says the same."""
+    """With a validation set or without, and resumed: all but the model card says the same."""
 
     def interrupt(progress):
         if progress.step == 3:
@@ -247,7 +247,7 @@ def test_equal_trainings_give_equal_files_to_the_byte(street, tmp_path, whole):
     assert cards[0] == cards[1]
 
 
-def test_what_is_written_is_what_safetensors_writes_but_for_the_order_of_what_it_says(street, tmp_path):
+def test_a_file_is_what_safetensors_writes_with_its_metadata_sorted(street, tmp_path):
     street.categories, before = ("__background__", '自"転\\車', "ü", "car", "/"), street.categories
     try:
         files = {save_weights(street, tmp_path).read_bytes() for _ in range(8)}
@@ -267,11 +267,11 @@ def test_workers_change_nothing(street, tmp_path, whole):
     assert np.array_equal(run(street, tmp_path, workers=1).losses, whole.losses)
 
 
-# Interrupted, and gone on with
+# Interrupted and resumed
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
-def test_an_interrupted_training_goes_on_to_the_same_losses(street, tmp_path, whole, capsys, step):
+def test_an_interrupted_training_resumes_to_the_same_losses(street, tmp_path, whole, capsys, step):
     def interrupt(progress):
         if progress.step == step:
             raise KeyboardInterrupt
@@ -279,7 +279,7 @@ def test_an_interrupted_training_goes_on_to_the_same_losses(street, tmp_path, wh
     with pytest.raises(KeyboardInterrupt):
         run(street, tmp_path, watch=interrupt)
     saved = step // 2 * 2
-    assert f"Stopped after step {step}; the same call goes on after step {saved}." in capsys.readouterr().out
+    assert f"Stopped after step {step}; the same call resumes after step {saved}." in capsys.readouterr().out
     steps = []
     resumed = run(street, tmp_path, watch=lambda progress: steps.append(progress.step))
     assert steps == list(range(saved + 1, 6))
@@ -287,7 +287,7 @@ def test_an_interrupted_training_goes_on_to_the_same_losses(street, tmp_path, wh
     assert states_equal(resumed.model, whole.model)
 
 
-def test_an_interrupt_in_the_middle_of_a_step_goes_on_to_the_same_losses(
+def test_an_interrupt_in_the_middle_of_a_step_resumes_to_the_same_losses(
     street, tmp_path, whole, monkeypatch
 ):
     """Between the new weights and their average: the worst moment."""
@@ -406,7 +406,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(street,
     assert os.listdir(tmp_path) == ["checkpoint.safetensors"]
     state = (tmp_path / "checkpoint.safetensors").stat().st_size
     assert state > 1e6
-    assert len(run(street, tmp_path).losses) == 5  # goes on from step 2
+    assert len(run(street, tmp_path).losses) == 5  # resumes from step 2
 
 
 def test_a_rate_far_too_high_ends_in_that_error_or_in_finite_weights(street, tmp_path):
@@ -479,7 +479,7 @@ def other_names():
     ],
     ids=["floats", "other categories", "all crowd", "one number twice"],
 )
-def test_the_pictures_held_out_are_checked_before_the_first_step(street, tmp_path, held_out, error, said):
+def test_the_validation_set_is_checked_before_the_first_step(street, tmp_path, held_out, error, said):
     steps = []
     with pytest.raises(error, match=said):
         run(street, tmp_path / "out", held_out=held_out, watch=steps.append)
@@ -628,5 +628,5 @@ def test_too_little_memory_is_a_training_error_and_the_last_checkpoint_stays(
             run(street, tmp_path)
     steps = []
     again = run(street, tmp_path, watch=lambda progress: steps.append(progress.step))
-    assert steps == [3, 4, 5]  # it went on behind the checkpoint of step 2
+    assert steps == [3, 4, 5]  # it resumed after the checkpoint of step 2
     assert np.array_equal(again.losses, whole.losses)
