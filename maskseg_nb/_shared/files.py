@@ -16,7 +16,7 @@ from ..errors import MasksegError, cannot_write, quoted
 # it means nothing: what holds the folder is the system's lock on the file, not the file.
 LOCK = ".lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # some shared and mounted folders
-PARTIAL = ".partial-"  # how the names of files begin that are being written
+PARTIAL = ".partial-"  # how the names of files being written begin
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -57,14 +57,14 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
     nothing is held. `error` is raised where somebody else holds the folder, or it cannot be written; its
     message calls the writer `who`, such as "training".
     """
-    # No soft lock, which filelock would take where the system has none: a file that holds by being there.
+    # No soft lock, filelock's substitute where the system has none: a file that locks by merely being there.
     lock = FileLock(folder / LOCK, blocking=False, fallback_to_soft=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise error(
-            f"another {who} is writing into {quoted(folder)}; wait until it has ended, or give another folder"
+            f"another {who} is writing into {quoted(folder)}; wait for it to finish, or give another folder"
         ) from None
     except NotImplementedError:
         pass
@@ -75,8 +75,8 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
         yield
     finally:
         if lock.is_locked:
-            # Before it is let go of: whoever has opened the file just now notices that it is gone, and makes
-            # a new one. Windows refuses, and filelock tries once more afterwards.
+            # Before the release: whoever has just opened the file notices that it is gone, and makes a new
+            # one. Windows refuses, and filelock tries once more afterwards.
             with contextlib.suppress(OSError):
                 os.unlink(folder / LOCK)
         lock.release()

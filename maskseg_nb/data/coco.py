@@ -75,7 +75,7 @@ class CocoDataset:
         """Read the JSON file and find its pictures; return how much of it can be used, for a message."""
         lists = read_json(file, self.name)
         if not self.folder.is_dir():
-            raise DatasetError(f"{self.name}: {quoted(self.folder)} is no folder; give that of the pictures")
+            raise DatasetError(f"{self.name}: {quoted(self.folder)} is not a folder; give the pictures' own")
         rows = lists["annotations"]
         categories = read_categories(lists["categories"], stated_keys(rows, "category_id"), findings)
         self.categories, self.category_ids = categories.names, categories.ids

@@ -133,8 +133,8 @@ def _checked(data: bytes, name: str) -> Image.Image:
     try:
         image.load()
     except Exception:
-        if image.format in ("HEIF", "AVIF"):  # whose decoders do not say that memory was what failed
-            np.empty(8 * image.width * image.height, np.uint8)  # about what they take: it may fail now
+        if image.format in ("HEIF", "AVIF"):  # whose decoders do not say when memory ran out
+            np.empty(8 * image.width * image.height, np.uint8)  # about what they need: it may fail now
         raise
     return image
 

@@ -71,7 +71,7 @@ def split(dataset: Dataset, held_out: int, seed: int = 0) -> tuple[Part, Part]:
     """Split a dataset at random into a training set and a validation set.
 
     Args:
-        dataset: Any.
+        dataset: Any, of more than `held_out` pictures.
         held_out: How many pictures the validation set gets.
         seed: The same seed, the same split.
 

@@ -28,7 +28,7 @@ def load_image(source: Source) -> np.ndarray:
     Transparent pictures are laid on white; of an animation or a stack the first frame is taken, with a
     warning. For an ordinary 8-bit JPEG or PNG the pixels are those of `cv2.imread` after BGR to RGB.
 
-    Of 16 bits a sample the upper 8 are taken. Where a PNG, TIFF or PPM has no level of 2^14 or more (10, 12
+    Of 16 bits per sample the upper 8 are taken. Where a PNG, TIFF or PPM has no level of 2^14 or more (10, 12
     or 14 bits in 16, as microscopes and X-ray cameras save them) that would be nearly black: its levels from
     0 to 2^b - 1, b the number of bits of the brightest, are stretched to 0 to 255, with a warning. Floats and
     32-bit integers are refused: nobody says which of their values is white.

@@ -18,7 +18,7 @@ from .rle import NOT_CODED, decoded_runs
 
 _NUMBERS = {int, float}
 _FARTHEST = 1e9  # pixels
-_ONE_RUN = re.compile("[P-o]*[0-O]")  # a number's last letter is below "P"
+_ONE_RUN = re.compile("[P-o]*[0-O]")  # a number's last character is below "P"
 
 
 @dataclass(slots=True)

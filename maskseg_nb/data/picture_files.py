@@ -52,7 +52,7 @@ def locate(folder: Path, names: Collection[str]) -> dict[str, Located]:
 
 def _exactly(folder: str, name: str) -> Located:
     """A name that is a plain path in the folder."""
-    path = os.path.join(folder, name)  # of an absolute name it is the name
+    path = os.path.join(folder, name)  # an absolute name stays as it is
     if ".." not in name and path.startswith(folder) and os.path.isfile(path):
         return Located(path, exact=True)
     return Located(None, Fault.NOT_FOUND)

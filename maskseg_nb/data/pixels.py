@@ -1,4 +1,4 @@
-"""From a decoded Pillow image to RGB of 8 bits: transparency, 16 bits a sample, rare modes."""
+"""From a decoded Pillow image to RGB of 8 bits: transparency, 16 bits per sample, rare modes."""
 
 import re
 
@@ -84,7 +84,7 @@ def _note(name: str, bits: int) -> str:
 
 
 def _is_deep(image: Image.Image, data: bytes) -> bool:
-    """Whether it has 16 bits a sample, and does not say which of them are used."""
+    """Whether it has 16 bits per sample, and does not say which of them are used."""
     if image.format == "PNG" and data:
         return is_deep_png(data)
     if image.format == "PPM":  # a header of whole numbers, comments between them; the fourth is white
@@ -94,7 +94,7 @@ def _is_deep(image: Image.Image, data: bytes) -> bool:
 
 
 def is_deep_png(data: bytes) -> bool:
-    """Whether a PNG's header states 16 bits a sample."""
+    """Whether a PNG's header states 16 bits per sample."""
     return data[24:25] == b"\x10"
 
 
@@ -114,5 +114,5 @@ def _stretched(upper: np.ndarray, data: bytes, name: str) -> tuple[np.ndarray, s
                 stretched = np.concatenate([stretched, _to_8_bits(alpha, _used_bits(alpha))], axis=-1)
             return stretched, _note(name, bits)
     raise ImageError(
-        f"{name} has 16 bits a sample, of which 8 would be nearly black; save it as an 8-bit PNG"
+        f"{name} has 16 bits per sample, of which 8 would be nearly black; save it as an 8-bit PNG"
     )

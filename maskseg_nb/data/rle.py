@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-NOT_CODED = re.compile("[^0-o]")  # COCO codes 6 bits a letter, from "0" on
-_LONGEST_RUN = 7  # letters, of 5 bits each
+NOT_CODED = re.compile("[^0-o]")  # COCO codes 6 bits per character, from "0" on
+_LONGEST_RUN = 7  # characters, of 5 bits each
 
 
 def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
@@ -39,8 +39,8 @@ def x_y_sides(boxes: np.ndarray) -> np.ndarray:
 def decoded_runs(coded: str) -> np.ndarray | None:
     """The numbers behind COCO's code for run lengths: int64; None where it is not that code.
 
-    Five bits a letter, the lowest first; the sixth bit says that the number goes on. From the fourth number
-    on, each is the difference to the last but one (pycocotools, `rleFrString`).
+    Five bits per character, the lowest first; the sixth bit says that the number goes on. From the fourth
+    number on, each is the difference to the last but one (pycocotools, `rleFrString`).
     """
     if not coded or NOT_CODED.search(coded):
         return None

@@ -26,7 +26,7 @@ from .feature_pyramid import pyramid
 from .outcomes import LOW_SCORE, TOO_SMALL, best_apart
 from .roi_align import pooled, roi_levels
 
-MASKS_AT_ONCE = 32  # through the mask head's last layers, the widest: its peak of memory, not its result
+MASKS_AT_ONCE = 32  # through the mask head's last layers, the widest: for its peak memory, not its result
 SMALLEST_DETECTION = 1e-2  # pixels; torchvision's constant in RoIHeads.postprocess_detections
 
 Numbers = TypeVar("Numbers", int, Tensor)

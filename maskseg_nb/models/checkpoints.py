@@ -21,8 +21,8 @@ from ..errors import ModelError, cannot_open, quoted, shortened
 from .download import MAX_WEIGHTS_BYTES, Download, fetch
 from .state_dicts import mask_rcnns_in
 
-MAX_TENSORS = 10_000  # in a file; a Mask R-CNN has some 300, with an optimiser's memory some 1,000
-MAX_LIST = 2 * 2**20  # bytes that say which tensors there are; of 1,000 they are 0.2 MB
+MAX_TENSORS = 10_000  # in a file; a Mask R-CNN has some 300, with an optimiser's state some 1,000
+MAX_LIST = 2 * 2**20  # bytes that list the tensors: 0.2 MB for 1,000 of them
 _CHUNK = 2**20
 _DTYPES = (
     *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
@@ -203,7 +203,7 @@ def _too_many(name: str) -> str:
 def _check_unpacked_size(file: BinaryIO, name: str) -> None:
     """Refuse what takes far longer, or far more memory, to unpack than a Mask R-CNN.
 
-    That is a zip that unpacks to far more than it weighs (torch itself stores tensors uncompressed), and a
+    That is a zip that unpacks to far more than its own size (torch itself stores tensors uncompressed), and a
     pickle that lists tensors without end: torch reads that list in Python.
     """
     size = file.seek(0, os.SEEK_END)
@@ -221,7 +221,7 @@ def _check_unpacked_size(file: BinaryIO, name: str) -> None:
         file.seek(0)
     unpacked = sum(member.file_size for member in members)
     if unpacked > 2 * size + _CHUNK:
-        raise ModelError(f"{name} unpacks to {unpacked:,} bytes, far more than it weighs: not opened")
+        raise ModelError(f"{name} unpacks to {unpacked:,} bytes, far more than its own size: not opened")
     pickles = sum(member.file_size for member in members if member.filename.endswith("data.pkl"))
     if len(members) > MAX_TENSORS or pickles > MAX_LIST:
         raise ModelError(_too_many(name))

@@ -70,7 +70,7 @@ def details_in(metadata: Mapping[str, str]) -> Details:
 def set_details(model: MaskRCNN, details: Details) -> None:
     """Set what is said; norm_eps has to wait for the weights."""
     if details.categories is not None:
-        names = check_categories(details.categories, may_repeat=("N/A",))  # COCO's gaps are all called so
+        names = check_categories(details.categories, may_repeat=("N/A",))  # the name of all COCO's gaps
         if len(names) != len(model.categories):
             raise ValueError(
                 f"it names {len(names)} categories and has weights for {len(model.categories)}, the "
@@ -140,7 +140,7 @@ def _generator(anchors: Anchors) -> AnchorGenerator:
             f"anchors must be numbers above 0, at most {LARGEST_ANCHOR}, got {quoted(numbers, 60)}"
         )
     if len(set(generator.num_anchors_per_location())) != 1:
-        raise ValueError("anchors must be equally many on each level")
+        raise ValueError("anchors must be the same number on each level")
     return generator
 
 

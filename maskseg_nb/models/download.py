@@ -129,7 +129,7 @@ def _download(download: Download, path: Path) -> None:
         digest = hashlib.sha256()
         with os.fdopen(handle, "wb") as file, _open(download.url) as response:
             if response.headers.get_content_type() == "text/html":
-                raise OSError("a web page came instead, of a proxy or a log-in")
+                raise OSError("a web page came instead, from a proxy or a log-in")
             total = response.length or 0  # None where the server does not say
             with tqdm(total=total or None, unit="B", unit_scale=True, desc=path.name) as bar:
                 while chunk := response.read1(_CHUNK):

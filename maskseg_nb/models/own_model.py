@@ -95,7 +95,7 @@ def _build_for(state: dict[str, Tensor], name: str) -> tuple[MaskRCNN, int]:
     if not 2 <= count <= MAX_CATEGORIES:  # a few bytes can claim a billion rows
         raise ModelError(f"{quoted(name)} has scores for {count:,} categories; use a Mask R-CNN's checkpoint")
     if not any(key.startswith("roi_heads.mask_predictor.") for key in state):
-        raise ModelError(f"{quoted(name)} holds no Mask R-CNN but a detector without masks; use another")
+        raise ModelError(f"{quoted(name)} holds a detector without masks, not a Mask R-CNN; use another")
     return build(num_classes=count), count
 
 
@@ -103,6 +103,6 @@ def _check_anchors(model: MaskRCNN, state: dict[str, Tensor], name: str) -> None
     logits, count = state.get("rpn.head.cls_logits.bias"), model.rpn.head.cls_logits.out_channels
     if logits is not None and logits.shape != (count,):
         raise ModelError(
-            f"{quoted(name)} was trained with {logits.numel():,} anchors at each place, not {count}; give "
+            f"{quoted(name)} was trained with {logits.numel():,} anchors per cell, not {count}; give "
             "load_model(..., anchors=...) as in training"
         )

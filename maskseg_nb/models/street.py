@@ -72,7 +72,7 @@ class InvertedResidual(nn.Module):
         self.project = NormedConv2d(hidden, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        # In place: nothing else holds what a convolution has just made, and memory is what this waits for.
+        # In place: nothing else holds what a convolution has just made, and memory is the bottleneck.
         y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
         y = F.relu6(self.depthwise(y), inplace=True)
         y = self.project(y)

@@ -1,13 +1,14 @@
 """What training makes of a dataset's pictures: crops, mosaics, pasted instances, changed colours.
 
-torchvision.transforms.v2 does the cropping, flipping and colouring. Pasting instances of one picture into
-another is the simple copy-paste of Ghiasi et al. (arXiv:2012.07177).
+torchvision.transforms.v2 crops, flips and changes colours. Instances of one picture are pasted into another
+as in Simple Copy-Paste (Ghiasi et al., arXiv:2012.07177).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.ops import masks_to_boxes
@@ -17,10 +18,10 @@ from ..data.datasets import Dataset
 from ..data.truth import Truth
 from .sampling import seeded
 
-LEAST_BOX_SIDE = 3  # pixels of a box that is worth learning from
-LEAST_SEEN = 0.1  # of an instance that something is pasted over
+LEAST_BOX_SIDE = 3  # pixels, of a box that is worth learning from
+LEAST_SEEN = 0.1  # of an instance that something is pasted over; with less visible it is left out
 LARGEST_PASTED = 0.35  # of the picture
-GREY = 128  # what a crowd is painted with: it must be learned neither as something nor as nothing
+GREY = 128  # paints over a crowd, which must be learned neither as an object nor as background
 
 Example = tuple[Tensor, dict[str, Tensor]]
 
@@ -30,14 +31,14 @@ class Augmentation:
     """How strongly pictures are changed. All probabilities are in [0, 1].
 
     Attributes:
-        area: The least and the largest part of a picture that a crop keeps, in (0, 1].
-        aspect: The least and the greatest ratio of a crop's width to its height.
+        area: The smallest and the largest share of a picture that a crop keeps, in (0, 1].
+        aspect: The smallest and the largest ratio of a crop's width to its height.
         flip: Probability of a mirrored picture.
         mosaic: Probability of four crops in one picture.
-        paste: Probability that up to three instances of another picture are pasted in; where there
-            are none at all it is at least 0.9.
-        color: How far brightness, contrast and saturation may go from 1, [0, 1]; hue goes an eighth of that.
-        least_pixels: An instance with fewer is left out.
+        paste: Probability that up to three instances of another picture are pasted in; unless it is 0, it is
+            at least 0.9 for a picture without instances.
+        color: How far brightness, contrast and saturation may be from 1, [0, 1]; hue changes an eighth of it.
+        least_pixels: Smaller instances are left out.
     """
 
     area: tuple[float, float] = (0.2, 1.0)
@@ -55,15 +56,15 @@ class Augmentation:
 
 
 class TrainingPictures(torch.utils.data.Dataset[Example]):
-    """An endless supply of changed pictures; the same seed and index, the same picture.
+    """An endless supply of changed pictures; the same seed and index give the same picture.
 
     Args:
         dataset: Pictures with ground truth.
-        sizes: (height, width) in pixels; all pictures of a batch have one of them.
+        sizes: (height, width) in pixels; all pictures of a batch share one of them.
         augmentation: How pictures are changed.
         batch_size: Pictures in a batch: index // batch_size is the batch.
-        seed: Another seed, other pictures.
-        weights: float (len(dataset),), how often each picture is drawn, in proportion; None: all alike.
+        seed: Of all random numbers.
+        weights: float (len(dataset),), how often each picture is drawn, relatively; None: all alike.
     """
 
     def __init__(
@@ -77,9 +78,7 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
     ) -> None:
         self.dataset, self.sizes, self.augmentation = dataset, sizes, augmentation
         self.batch_size, self.seed = batch_size, seed
-        self.weights = (
-            torch.ones(len(dataset)) if weights is None else torch.tensor(weights, dtype=torch.float64)
-        )
+        self.weights = torch.ones(len(dataset)) if weights is None else torch.as_tensor(weights).double()
         jitter = v2.ColorJitter(*[augmentation.color] * 3, hue=augmentation.color / 8)
         blur = v2.RandomApply([v2.GaussianBlur(5, (0.1, 1.5))], augmentation.color / 4)
         self.light = v2.Compose([jitter, v2.RandomGrayscale(augmentation.color / 8), blur])
@@ -93,37 +92,29 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
             size = self.sizes[int(torch.randint(len(self.sizes), ()))]
         with seeded(self.seed, 1, index):
             picture, masks, labels = self._scene(size)
-            if torch.rand(()) < max(self.augmentation.paste, 0.0 if len(labels) else self._paste_into_empty):
+            paste = self.augmentation.paste
+            if torch.rand(()) < (max(paste, 0.9) if paste and not len(labels) else paste):
                 picture, masks, labels = _pasted((picture, masks, labels), self._scene(size))
             picture = self.light(picture)
-        large = _pixels(masks) >= self.augmentation.least_pixels
-        masks, labels = masks[large], labels[large]
-        boxes = masks_to_boxes(masks) if len(masks) else torch.zeros(0, 4)
+        boxes = masks_to_boxes(masks)
         boxes[:, 2:] += 1  # the last pixel is inside
-        wide = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_BOX_SIDE).all(dim=1)
-        return picture.float() / 255, {"boxes": boxes[wide], "labels": labels[wide], "masks": masks[wide]}
-
-    @property
-    def _paste_into_empty(self) -> float:
-        return 0.9 if self.augmentation.paste else 0.0
+        large = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_BOX_SIDE).all(dim=1)
+        large &= _pixels(masks) >= self.augmentation.least_pixels
+        return picture.float() / 255, {"boxes": boxes[large], "labels": labels[large], "masks": masks[large]}
 
     def _scene(self, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """One crop, or a mosaic of four: uint8 (3, H, W), uint8 (N, H, W), int64 (N,)."""
-        height, width = size
         if torch.rand(()) >= self.augmentation.mosaic:
             return self._crop(size)
-        quarters = [self._crop((height // 2, width // 2)) for _ in range(4)]
-        rows = [torch.cat([quarters[n][0], quarters[n + 1][0]], dim=2) for n in (0, 2)]
-        spread = []
-        for number, (_, masks, _) in enumerate(quarters):
-            top, left = number // 2 * (height // 2), number % 2 * (width // 2)
-            whole = masks.new_zeros(len(masks), height, width)
-            whole[:, top : top + height // 2, left : left + width // 2] = masks
-            spread.append(whole)
-        return torch.cat(rows, dim=1), torch.cat(spread), torch.cat([labels for _, _, labels in quarters])
+        height, width = size[0] // 2, size[1] // 2
+        pictures, masks, labels = zip(*(self._crop((height, width)) for _ in range(4)), strict=True)
+        rows = [torch.cat(pictures[n : n + 2], dim=2) for n in (0, 2)]
+        around = [(0, width, 0, height), (width, 0, 0, height), (0, width, height, 0), (width, 0, height, 0)]
+        spread = [F.pad(own, sides) for own, sides in zip(masks, around, strict=True)]
+        return torch.cat(rows, dim=1), torch.cat(spread), torch.cat(labels)
 
     def _crop(self, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """A part of one of the pictures, resized, perhaps mirrored."""
+        """Part of a picture that is drawn at random, resized, perhaps mirrored."""
         image, truth = self.dataset[int(torch.multinomial(self.weights, 1))]
         picture = tv_tensors.Image(torch.from_numpy(without_crowds(image, truth)).permute(2, 0, 1))
         masks = tv_tensors.Mask(torch.from_numpy(truth.masks[~truth.crowd]).byte())
@@ -131,13 +122,12 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
         area, aspect = self.augmentation.area, self.augmentation.aspect
         cut = v2.Resize(size) if area == (1.0, 1.0) else v2.RandomResizedCrop(size, area, aspect)
         picture, masks = v2.RandomHorizontalFlip(self.augmentation.flip)(*cut(picture, masks))
-        masks = masks.as_subclass(Tensor)
         seen = _pixels(masks) > 0
-        return picture.as_subclass(Tensor), masks[seen], labels[seen]
+        return picture.as_subclass(Tensor), masks.as_subclass(Tensor)[seen], labels[seen]
 
 
 def _pixels(masks: Tensor) -> Tensor:
-    """int32 (N,): the pixels of each mask, uint8 (N, H, W). int64, torch's default, is far slower."""
+    """The pixels of each mask, uint8 (N, H, W): int32 (N,). torch's default, int64, is far slower."""
     return masks.flatten(1).sum(dim=1, dtype=torch.int32)
 
 
@@ -152,7 +142,7 @@ def without_crowds(image: np.ndarray, truth: Truth) -> np.ndarray:
 def _pasted(
     scene: tuple[Tensor, Tensor, Tensor], donor: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Up to three of the donor's instances laid over a scene, with soft edges; what they hide is hidden."""
+    """Up to three of the donor's instances laid over a scene, with soft edges; masks lose what they cover."""
     (picture, masks, labels), (other, other_masks, other_labels) = scene, donor
     chosen = torch.randperm(len(other_labels))[: int(torch.randint(1, 4, ()))]
     chosen = chosen[other_masks[chosen].float().mean(dim=(1, 2)) < LARGEST_PASTED]
@@ -164,5 +154,5 @@ def _pasted(
     picture = (picture * (1 - soft) + other * soft).round().byte()
     before = _pixels(masks)
     masks = masks * (1 - over)
-    still = _pixels(masks) > LEAST_SEEN * before
-    return picture, torch.cat([masks[still], pasted]), torch.cat([labels[still], other_labels[chosen]])
+    seen = _pixels(masks) > LEAST_SEEN * before
+    return picture, torch.cat([masks[seen], pasted]), torch.cat([labels[seen], other_labels[chosen]])

@@ -1,4 +1,4 @@
-"""A training to be watched: how the losses fall, and what the network says about one picture by now."""
+"""A training to watch: how the losses fall, and what the network finds in one picture by now."""
 
 from dataclasses import replace
 
@@ -11,9 +11,9 @@ from ..mask_rcnn.predict import predict_at_own_size
 from ..mask_rcnn.prediction import Prediction
 from .loop import LOSSES
 
-LEAST_IMAGE_SIDE = 600  # pixels, the longest side of the picture that is drawn on
-SMOOTH = 20  # steps that a line's point is the mean of
-# torchvision's names, and what each one asks.
+LEAST_IMAGE_SIDE = 600  # pixels, the longest side of the image that is drawn on
+SMOOTH = 20  # each point of a line is the mean of so many steps
+# torchvision's names, and the question that each answers.
 QUESTIONS = {
     "loss_objectness": "is something there?",
     "loss_rpn_box_reg": "where, roughly?",
@@ -31,7 +31,7 @@ def show_training(
     *,
     score_threshold: float = 0.5,
 ) -> Figure:
-    """Plot the losses so far, each a mean over the last steps; with an image and what the model finds in it.
+    """Plot the losses so far, each a moving mean, and beside them what the model finds in an image.
 
     Args:
         losses: float (step, 5), the columns `LOSSES`.
@@ -54,22 +54,21 @@ def show_training(
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="upper right")
-    for place in others:
-        assert image is not None
-        place.set_axis_off()
+    if image is not None:
         drawn, title = image, "Not tried yet"
         if model is not None:
             large, prediction = _enlarged(image, predict_at_own_size(model, image))
             instances = prediction.select(score_threshold=score_threshold)
             drawn = draw_instances(large, instances)
             title = f"Found at a score of {score_threshold:.2f} or more: {len(instances)}"
-        place.imshow(drawn)
-        place.set_title(title, parse_math=False)
+        others[0].set_axis_off()
+        others[0].imshow(drawn)
+        others[0].set_title(title, parse_math=False)
     return figure
 
 
 def _enlarged(image: np.ndarray, prediction: Prediction) -> tuple[np.ndarray, Prediction]:
-    """Both a whole number of times as large, so that tags do not hide what they name in a small picture."""
+    """Both enlarged by a whole number, so that tags do not hide what they name in a small image."""
     times = -(-LEAST_IMAGE_SIDE // max(image.shape[:2]))
     large = image.repeat(times, axis=0).repeat(times, axis=1)
     return large, replace(prediction, boxes=times * prediction.boxes, image_size=large.shape[:2])
@@ -77,8 +76,6 @@ def _enlarged(image: np.ndarray, prediction: Prediction) -> tuple[np.ndarray, Pr
 
 def _smooth(values: np.ndarray) -> np.ndarray:
     """The mean of each value and up to 19 before it."""
-    if not len(values):
-        return values
     total = np.cumsum(values, dtype=np.float64)
     before = np.concatenate([np.zeros(min(SMOOTH, len(values))), total[:-SMOOTH]])
     return (total - before) / np.minimum(np.arange(1, len(values) + 1), SMOOTH)

@@ -1,4 +1,4 @@
-"""A trained network made ready for other categories: its parts by name, frozen or not, and new predictors."""
+"""A trained network prepared for other categories: parts frozen by name, and new predictors."""
 
 import copy
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from ..models.zoo import categories_of
 
 
 def freeze(model: MaskRCNN, names: Collection[str]) -> None:
-    """Let the named parts learn nothing, and all others learn, in place.
+    """Freeze the named parts, in place; all others learn.
 
     Args:
         model: A torchvision MaskRCNN.
@@ -39,54 +39,49 @@ def freeze(model: MaskRCNN, names: Collection[str]) -> None:
 
 def learning_parts(model: MaskRCNN) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """The parameters that learn, each once: (those of the body, all others)."""
-    known = parts(model)
-    body = [
-        parameter
-        for name in (*BODY_PARTS, "backbone")
-        for module in known.get(name, ())
-        for parameter in module.parameters()
-    ]
-    inside = {id(parameter) for parameter in body}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in inside]
-    return [p for p in body if p.requires_grad], [p for p in others if p.requires_grad]
+    body: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, modules in parts(model).items():
+        learning = [p for module in modules for p in module.parameters() if p.requires_grad]
+        (body if name in (*BODY_PARTS, "backbone") else others).extend(learning)
+    return body, others
 
 
 def with_categories(model: MaskRCNN, categories: tuple[str, ...]) -> MaskRCNN:
     """A copy of a model whose two predictors know other categories.
 
-    Rows of categories that both know, the background among them, are kept; the others begin as torch
-    draws them.
+    Rows of categories that both know, the background among them, are kept; the others are initialised as
+    torch does it.
 
     Args:
         model: A torchvision MaskRCNN of any categories.
         categories: Names indexed by label, [0] the background.
 
     Returns:
-        A MaskRCNN on the same device, in the same mode; the one that was given stays as it is.
+        A MaskRCNN on the same device, in the same mode; the given one stays as it is.
     """
     copied = copy.deepcopy(model)
     before, heads = categories_of(model), copied.roi_heads
     copied.categories = categories
     if before == categories:
         return copied
-    kept = [(new, before.index(name)) for new, name in enumerate(categories) if name in before]
     box, mask = heads.box_predictor, heads.mask_predictor
     heads.box_predictor = FastRCNNPredictor(box.cls_score.in_features, len(categories))
     heads.mask_predictor = MaskRCNNPredictor(
         mask.conv5_mask.in_channels, mask.conv5_mask.out_channels, len(categories)
     )
     heads.mask_predictor.conv5_mask.load_state_dict(mask.conv5_mask.state_dict())  # knows no categories
+    kept = [label for label, name in enumerate(categories) if name in before]
+    sources = [before.index(categories[label]) for label in kept]
     with torch.no_grad():
-        for new, old in kept:
-            _copy_row(heads.box_predictor.cls_score, new, box.cls_score, old)
-            _copy_row(heads.mask_predictor.mask_fcn_logits, new, mask.mask_fcn_logits, old)
-            for corner in range(4):
-                _copy_row(heads.box_predictor.bbox_pred, 4 * new + corner, box.bbox_pred, 4 * old + corner)
+        for layer, old_layer in (
+            (heads.box_predictor.cls_score, box.cls_score),
+            (heads.box_predictor.bbox_pred, box.bbox_pred),  # four rows per category
+            (heads.mask_predictor.mask_fcn_logits, mask.mask_fcn_logits),
+        ):
+            for new, old in zip(layer.parameters(), old_layer.parameters(), strict=True):
+                rows = new.unflatten(0, (len(categories), -1))
+                rows[kept] = old.unflatten(0, (len(before), -1))[sources]
     heads.to(next(model.parameters()).device)
     heads.train(model.training)
     return copied
-
-
-def _copy_row(layer: nn.Linear | nn.Conv2d, row: int, source: nn.Linear | nn.Conv2d, source_row: int) -> None:
-    for new, old in zip(layer.parameters(), source.parameters(), strict=True):
-        new[row] = old[source_row]

@@ -1,4 +1,4 @@
-"""A training between two steps, and the step itself."""
+"""The state of a training between two steps, and the step itself."""
 
 from dataclasses import asdict
 from typing import cast
@@ -31,7 +31,7 @@ class TrainingState:
 
     Attributes:
         losses: float32 (5,) per step, the columns `LOSSES`.
-        identity: What must be the same for a training to resume.
+        identity: What must stay the same for a training to resume.
     """
 
     def __init__(self, learner: MaskRCNN, settings: TrainingSettings, pictures: int) -> None:
@@ -45,14 +45,10 @@ class TrainingState:
             part.register_forward_hook(outputs_to_float32)
         learner.roi_heads.fg_bg_sampler.batch_size_per_image = settings.rois
         learner.to(memory_format=torch.channels_last)
-        body, others = learning_parts(learner)
-        highest = settings.learning_rate
-        groups = [
-            {"params": body, "highest": highest * settings.body_share},
-            {"params": others, "highest": highest},
-        ]
-        groups = [group for group in groups if group["params"]]
-        self.optimizer = torch.optim.AdamW(groups, lr=highest, weight_decay=settings.weight_decay)
+        peak = settings.learning_rate
+        parts = zip(learning_parts(learner), (peak * settings.body_share, peak), strict=True)
+        groups = [{"params": part, "peak": rate} for part, rate in parts if part]
+        self.optimizer = torch.optim.AdamW(groups, lr=peak, weight_decay=settings.weight_decay)
         self.averaged = AveragedModel(learner, avg_fn=self._average)
         self.averaged.eval()
         self.losses: list[np.ndarray] = []
@@ -69,7 +65,7 @@ class TrainingState:
         return cast(MaskRCNN, self.averaged.module)
 
     def _average(self, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        """A young average forgets faster, so that it does not remember the beginning."""
+        """A young average forgets faster, so that it does not remember the first weights for long."""
         kept = min(self.settings.ema, (1 + int(count)) / (10 + int(count)))
         return torch.lerp(new, average, kept)
 
@@ -77,17 +73,17 @@ class TrainingState:
         """One step: losses, gradients, weights, average.
 
         Raises:
-            TrainingError: A loss or the gradient is not finite; the weights are those of before.
+            TrainingError: A loss or the gradient is not finite; the weights are those before the step.
         """
         device = next(self.learner.parameters()).device
         images = [image.to(device) for image, _ in batch]
         targets = [{name: part.to(device) for name, part in target.items()} for _, target in batch]
         height, width = images[0].shape[1:]
-        # Pictures come in the size to learn at: torchvision's own resizing has nothing to do.
+        # Pictures come in the size to learn at: nothing is left for torchvision to resize.
         self.learner.transform.min_size = (min(height, width),)
         self.learner.transform.max_size = max(height, width)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["highest"] * self.settings.rate(self.step)
+            group["lr"] = group["peak"] * self.settings.rate(self.step)
         with seeded(self.settings.seed, 3, self.step):
             with torch.autocast(device.type, torch.bfloat16, enabled=has_native_bfloat16(device)):
                 losses = self.learner(images, targets)
@@ -98,8 +94,8 @@ class TrainingState:
         if not torch.isfinite(total) or not torch.isfinite(norm):
             wrong = [name for name in LOSSES if not torch.isfinite(losses[name])] or ["the gradient"]
             raise TrainingError(
-                f"{', '.join(wrong)} is not finite in step {self.step + 1}: the weights ran away. The last "
-                "checkpoint in the folder is of before; start from scratch with a lower learning_rate"
+                f"{', '.join(wrong)} is not finite in step {self.step + 1}: the training diverged. The last "
+                "checkpoint in the folder is from before that; start from scratch with a lower learning_rate"
             )
         self.optimizer.step()
         self.averaged.update_parameters(self.learner)

@@ -28,6 +28,10 @@ def model_card(
     counts = np.bincount(np.concatenate(labels), minlength=len(names))
     last = np.array(state.losses)[-50:].sum(axis=1).mean()
     rows = "\n".join(f"| {name} | {value} |" for name, value in flat(settings).items())
+    metrics = "Nobody knows: no pictures were held out."
+    if evaluation:
+        count = len(evaluation.pictures)
+        metrics = f"On {count} pictures that were held out, COCO's figures:\n\n```\n{evaluation}\n```"
     return f"""# Model card
 
 Finds {", ".join(names[1:])}. A `MaskRCNN` of torchvision's, to be read with `maskseg_nb.load_model`.
@@ -43,7 +47,7 @@ Its input's short side is scaled to {transform.min_size[-1]} pixels, the longest
 
 ## How good it is
 
-{_figures(evaluation)}
+{metrics}
 
 ## How it was trained
 
@@ -56,16 +60,6 @@ Mean loss of the last {min(50, len(state.losses))} steps: {last:.3f}.
 maskseg_nb {version("maskseg-nb")}, torch {torch.__version__}, torchvision {torchvision.__version__}, \
 Python {platform.python_version()}.
 """
-
-
-def _figures(evaluation: Evaluation | None) -> str:
-    if evaluation is None:
-        return "Nobody knows: no pictures were held out."
-    return f"""On {len(evaluation.pictures)} pictures that were held out, COCO's figures:
-
-```
-{evaluation}
-```"""
 
 
 def flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:

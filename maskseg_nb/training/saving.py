@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
-from .._shared.files import whole_file, write_whole
+from .._shared.files import whole_file
 from ..errors import ModelError, TrainingError, cannot_write, quoted
 from ..models.checkpoints import read_state
 from ..models.details import metadata_of
@@ -26,7 +26,7 @@ class Checkpoint:
 
     Args:
         folder: Where it is or will be.
-        identity: What must be the same for a training to resume: settings, categories, number of pictures.
+        identity: What must stay the same for a training to resume: settings, categories, number of pictures.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
@@ -35,24 +35,24 @@ class Checkpoint:
         self._identity = json.dumps(identity, sort_keys=True)
 
     def save(self, state: TrainingState) -> None:
-        """Replace the checkpoint by the training's present state.
+        """Replace the checkpoint with the present state of a training.
 
         Raises:
-            TrainingError: It cannot be written; the one before it is still there.
+            TrainingError: It cannot be written; the previous one is still there.
         """
         tensors = {f"learner.{key}": value for key, value in state.learner.state_dict().items()}
         tensors |= {f"averaged.{key}": value for key, value in state.averaged.state_dict().items()}
         for number, memory in state.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in memory.items()}
         tensors["losses"] = torch.from_numpy(np.array(state.losses, np.float32))
-        _write(self.path, tensors, {"identity": self._identity})
+        _write(self.path, *_file_of(tensors, {"identity": self._identity}))
         self.step = len(state.losses)
 
     def restore(self, state: TrainingState) -> None:
-        """Set a training to the checkpoint's state, where there is one.
+        """Put a training into the checkpoint's state, if there is a checkpoint.
 
         Raises:
-            TrainingError: The checkpoint is of another training, or damaged.
+            TrainingError: The checkpoint is another training's, or damaged.
         """
         if not self.path.exists():
             return
@@ -71,13 +71,12 @@ class Checkpoint:
         for key, value in _below(tensors, "optimizer.").items():
             number, name = key.split(".")
             memory.setdefault(int(number), {})[name] = value
-        groups = state.optimizer.state_dict()["param_groups"]
-        state.optimizer.load_state_dict({"state": memory, "param_groups": groups})
+        state.optimizer.load_state_dict(state.optimizer.state_dict() | {"state": memory})
         state.losses[:] = list(tensors["losses"].numpy())
         self.step = len(state.losses)
 
     def _difference(self, metadata: dict[str, str]) -> str:
-        """The first setting that is another, as "steps 600 instead of 400"."""
+        """The first setting that differs, as "steps 600 instead of 400"."""
         before, now = (flat(json.loads(text)) for text in (metadata.get("identity", "{}"), self._identity))
         for name, value in before.items():
             if now.get(name) != value:
@@ -86,13 +85,13 @@ class Checkpoint:
 
 
 def save_weights(model: MaskRCNN, folder: Path) -> Path:
-    """Write a model as `load_model` reads it, into an existing folder; the file's path.
+    """Write a model as `load_model` reads it, into an existing folder; return the file's path.
 
     Raises:
         TrainingError: It cannot be written.
     """
-    path = folder / WEIGHTS
-    _write(path, {name: _half(value) for name, value in model.state_dict().items()}, metadata_of(model))
+    path, state = folder / WEIGHTS, {name: _half(value) for name, value in model.state_dict().items()}
+    _write(path, *_file_of(state, metadata_of(model)))
     return path
 
 
@@ -102,10 +101,7 @@ def save_card(text: str, folder: Path) -> None:
     Raises:
         TrainingError: It cannot be written.
     """
-    try:
-        write_whole(folder / CARD, text.encode())
-    except OSError as error:
-        raise TrainingError(cannot_write(folder / CARD, error)) from None
+    _write(folder / CARD, text.encode())
 
 
 def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -113,33 +109,29 @@ def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _half(tensor: Tensor) -> Tensor:
-    """Weights as float16, where they fit; the statistics of BatchNorm, one-dimensional, as they are."""
+    """Weights as float16 where they fit; biases and BatchNorm's statistics, one-dimensional, as they are."""
     if tensor.ndim < 2 or not tensor.is_floating_point() or tensor.abs().max() > _HALF_MAX:
         return tensor
     return tensor.half()
 
 
-def _write(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    data = save({key: value.contiguous() for key, value in state.items()}, metadata)
+def _write(path: Path, *parts: bytes | memoryview) -> None:
     try:
         with whole_file(path) as file:
-            file.write(_head_in_order(data))
-            file.write(memoryview(data)[_end_of_head(data) :])
+            file.writelines(parts)
     except OSError as error:
         raise TrainingError(cannot_write(path, error)) from None
 
 
-def _head_in_order(data: bytes) -> bytes:
-    """The head of a safetensors file with its metadata sorted, so that equal trainings give equal files.
+def _file_of(state: dict[str, Tensor], metadata: dict[str, str]) -> tuple[bytes, memoryview]:
+    """A safetensors file, its head and its tensors; equal trainings give equal files.
 
-    safetensors itself keeps them in a table without order: they come in another one at every call.
+    safetensors writes the metadata in a random order: here they are sorted.
     """
-    head = json.loads(data[8 : _end_of_head(data)])
-    head["__metadata__"] = dict(sorted(head["__metadata__"].items()))
+    data = save({key: value.contiguous() for key, value in state.items()}, metadata)
+    end = 8 + int.from_bytes(data[:8], "little")
+    head = json.loads(data[8:end])
+    head["__metadata__"] = dict(sorted(metadata.items()))
     text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8 bytes
-    return len(text).to_bytes(8, "little") + text
-
-
-def _end_of_head(data: bytes) -> int:
-    return 8 + int.from_bytes(data[:8], "little")
+    return len(text).to_bytes(8, "little") + text, memoryview(data)[end:]

@@ -9,27 +9,26 @@ from .augmentation import Augmentation
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train. The defaults are those of `street`'s own recipe, but for the number of steps.
+    """How to train. The defaults are those of `street`'s recipe, except for the number of steps.
 
-    A checkpoint holds these values under these names: another name is another training.
+    A checkpoint stores these values under these names; under another name they are another training's.
 
     Attributes:
-        steps: Changes of the weights.
+        steps: Updates of the weights.
         batch_size: Pictures per step.
-        learning_rate: AdamW's, at its highest; the body's is `body_share` of it.
+        learning_rate: AdamW's, at its peak; the body's is `body_share` of it.
         body_share: In [0, 1].
         weight_decay: AdamW's.
-        warm_up: Steps over which the learning rate rises to its highest; then it falls as a cosine, to
-            nearly 0.
+        warm_up: Steps until the learning rate reaches its peak; from there it falls as a cosine, to nearly 0.
         clip: The norm of all gradients together is at most this.
-        ema: The weights that are kept are a moving average; this part of it stays at each step, [0, 1).
-        freeze: Parts that learn nothing, of those that `parts` names. BatchNorm statistics never change.
-        input_size: What the trained model resizes its input to: the short side, and the longest at most, in
+        ema: The weights that are kept are a moving average; each step keeps this share of it, [0, 1).
+        freeze: Parts that do not learn, of those that `parts` names. BatchNorm statistics never change.
+        input_size: The trained model resizes its input to this: the short side, and the longest at most, in
             pixels; None: as the model that it began from.
         sizes: (height, width) in pixels of the pictures that are learned from; None: around the input size.
         rois: Boxes per picture that the two heads learn from, at most.
-        rare: A category in a smaller part of the pictures than this is shown more often, (0, 1].
-        seed: Another seed, other random numbers.
+        rare: A category in a smaller share of the pictures than this is shown more often, (0, 1].
+        seed: Of all random numbers.
         save_every: Steps between two checkpoints.
         augmentation: How pictures are changed.
 
@@ -55,11 +54,10 @@ class TrainingSettings:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        whole = ("steps", "batch_size", "warm_up", "rois", "save_every")
-        for name in whole:
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < (0 if name == "warm_up" else 1):
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        for name in ("steps", "batch_size", "warm_up", "rois", "save_every"):
+            value, least = getattr(self, name), 0 if name == "warm_up" else 1
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
         for name in ("learning_rate", "clip", "rare"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}")
@@ -75,6 +73,6 @@ class TrainingSettings:
             )
 
     def rate(self, step: int) -> float:
-        """The learning rate as a part of its highest, (0, 1], at a step counted from 0."""
+        """The learning rate as a fraction of its peak, (0, 1], at a step counted from 0."""
         rising = min(1.0, (step + 1) / self.warm_up) if self.warm_up else 1.0
         return max(rising * (0.5 + 0.5 * math.cos(math.pi * step / self.steps)), 0.01)

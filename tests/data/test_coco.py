@@ -345,9 +345,9 @@ def test_another_tools_format_is_named(load, content, whose):
 
 def test_a_folder_that_is_not_there_is_one_clear_error(load, pictures, tmp_path):
     load(valid())
-    refused(lambda: CocoDataset(tmp_path / "none", tmp_path / "labels.json"), "none' is no folder")
-    refused(lambda: CocoDataset(pictures / "street.png", tmp_path / "labels.json"), "is no folder")
-    refused(lambda: CocoDataset("a\0b", tmp_path / "labels.json"), "is no folder")
+    refused(lambda: CocoDataset(tmp_path / "none", tmp_path / "labels.json"), "none' is not a folder")
+    refused(lambda: CocoDataset(pictures / "street.png", tmp_path / "labels.json"), "is not a folder")
+    refused(lambda: CocoDataset("a\0b", tmp_path / "labels.json"), "is not a folder")
 
 
 def test_boxes_only_is_one_of_two_words(pictures, tmp_path):

@@ -343,7 +343,7 @@ def test_the_stated_input_size_and_anchors_give_what_the_trained_model_gives(tra
 
 def test_as_many_anchors_as_the_weights_have_must_be_said(tmp_path):
     torch.save(frozen_resnet(rpn_anchor_generator=MANY).state_dict(), tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"with 4 anchors at each place, not 3; give .*anchors"):
+    with pytest.raises(ModelError, match=r"with 4 anchors per cell, not 3; give .*anchors"):
         load_model(tmp_path / "w.pth")
 
 
@@ -353,7 +353,7 @@ def test_as_many_anchors_as_the_weights_have_must_be_said(tmp_path):
         ((8, 16), ValueError, "anchors must have sizes for 5 levels, got 2"),
         ((8, 16, 32, 64, 0), ValueError, "numbers above 0, at most 4096, got"),
         ((8, 16, 32, 64, float("nan")), ValueError, "numbers above 0"),
-        ((8, 16, 32, 64, (64, 128)), ValueError, "equally many on each level"),
+        ((8, 16, 32, 64, (64, 128)), ValueError, "the same number on each level"),
         ("8,16,32,64,128", TypeError, "one for each level, got '8,16"),
         (8, TypeError, "one for each level, got '8'"),
         ((), TypeError, "one for each level, got '\\(\\)'"),

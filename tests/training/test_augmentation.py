@@ -141,7 +141,7 @@ def test_all_pictures_of_a_batch_have_one_size_and_every_size_occurs():
     assert set(shapes) == set(sizes)
 
 
-def test_weights_decide_how_often_a_picture_is_taken():
+def test_weights_decide_how_often_a_picture_is_drawn():
     source = pictures(augmentation=Augmentation.none(), weights=np.array([0, 3, 1, 0]))
     labels = [int(source[index][1]["labels"][0]) for index in range(200)]
     assert set(labels) == {2, 3}
@@ -187,7 +187,7 @@ def test_a_picture_without_instances_has_an_empty_target():
         assert len(target["labels"]) == 0
 
 
-def test_rare_categories_are_taken_more_often():
+def test_rare_categories_are_drawn_more_often():
     labels = [np.array(row, np.int64) for row in ([1], [1, 1], [1], [1, 2], [1], [1], [1], [])]
     factors = repeat_factors(labels, rare=0.5, empty=0.25)
     assert factors.tolist() == pytest.approx([1, 1, 1, 2, 1, 1, 1, 0.25])  # 2 is in 1 of 8: sqrt(0.5 / 0.125)

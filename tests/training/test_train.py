@@ -247,7 +247,7 @@ def test_equal_trainings_give_equal_files_to_the_byte(street, tmp_path, whole):
     assert cards[0] == cards[1]
 
 
-def test_what_is_written_is_what_safetensors_writes_but_for_the_order_of_what_it_says(street, tmp_path):
+def test_a_file_is_what_safetensors_writes_with_its_metadata_sorted(street, tmp_path):
     street.categories, before = ("__background__", '自"転\\車', "ü", "car", "/"), street.categories
     try:
         files = {save_weights(street, tmp_path).read_bytes() for _ in range(8)}
@@ -279,7 +279,7 @@ def test_an_interrupted_training_resumes_to_the_same_losses(street, tmp_path, wh
     with pytest.raises(KeyboardInterrupt):
         run(street, tmp_path, watch=interrupt)
     saved = step // 2 * 2
-    assert f"Stopped after step {step}; the same call goes on after step {saved}." in capsys.readouterr().out
+    assert f"Stopped after step {step}; the same call resumes after step {saved}." in capsys.readouterr().out
     steps = []
     resumed = run(street, tmp_path, watch=lambda progress: steps.append(progress.step))
     assert steps == list(range(saved + 1, 6))
@@ -558,7 +558,7 @@ def test_a_second_training_in_the_folder_is_one_clear_error_and_harms_nothing(
 ):
     def start_another(progress):
         for changed in ({}, {"seed": 1}, {"resume": False}):
-            with pytest.raises(TrainingError, match="another training is writing into .*; wait until it has"):
+            with pytest.raises(TrainingError, match="another training is writing into .*; wait for it"):
                 run(street, tmp_path, **changed)
 
     trained = run(street, tmp_path, watch=start_another, workers=workers)

@@ -131,7 +131,7 @@ def test_a_compressed_bomb(tmp_path, monkeypatch, got):
             target.writestr(member.filename, source.read(member))
     assert bomb.stat().st_size < 100_000
     monkeypatch.setattr(torch, "load", None)  # nobody may call it
-    got(refusal(bomb, r"unpacks to 67,\d+,\d+ bytes, far more than it weighs: not opened"))
+    got(refusal(bomb, r"unpacks to 67,\d+,\d+ bytes, far more than its own size: not opened"))
 
 
 @pytest.mark.expects("ModelError, not petabytes")
@@ -206,7 +206,7 @@ def test_weights_that_do_not_fit(change, said, tmp_path, got):
 def test_a_detector_without_masks(tmp_path, got):
     state = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None).state_dict()
     torch.save(state, tmp_path / "w.pth")
-    got(refusal(tmp_path / "w.pth", "holds no Mask R-CNN|does not fit"))
+    got(refusal(tmp_path / "w.pth", "holds a detector without masks|does not fit"))
 
 
 @pytest.mark.expects("ModelError")

@@ -161,7 +161,7 @@ def stall_at_half(handler):
         (not_found, "not <here>"),
         (cut_at_half, r"the connection ended after [\d,]+ of [\d,]+ bytes"),
         (cut_in_chunks, "the connection ended too early"),
-        (proxys_page, "a web page came instead, of a proxy or a log-in"),
+        (proxys_page, "a web page came instead, from a proxy or a log-in"),
         (page_without_a_kind, "its SHA-256 differs"),
         (wrong_hash, "its SHA-256 differs"),
         (no_http, "no proper HTTP answer"),
