@@ -62,7 +62,7 @@ def shapes(count=40, seed=3):
 
 
 def nearly_right(dataset, seed=0):
-    """What somebody might have found who moves masks, mistakes categories, sees double and misses some."""
+    """What a poor model might find: masks moved, categories mistaken, some objects twice, some not at all."""
     random = np.random.default_rng(seed)
     found = {}
     for image, truth in dataset:
@@ -108,7 +108,7 @@ def shape_model():
 
 
 def plain_script(folder, results, kind, categories):
-    """What a person would write who only has pycocotools and the two files."""
+    """What a person with only pycocotools and the two files would write."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(folder / "instances.json"))
         program = COCOeval(truth, truth.loadRes(results), kind)
@@ -116,7 +116,7 @@ def plain_script(folder, results, kind, categories):
         program.evaluate()
         program.accumulate()
         program.summarize()
-    return [np.nan if figure == -1 else figure for figure in program.stats.tolist()]
+    return [np.nan if metric == -1 else metric for metric in program.stats.tolist()]
 
 
 def as_results(evaluation, kind):
@@ -137,16 +137,16 @@ def as_results(evaluation, kind):
 def assert_same_as_the_plain_script(evaluation, dataset, folder):
     write_coco(dataset, folder)
     labels = [dataset.categories.index(name) for name in evaluation.judged]
-    for kind, figures in (("segm", evaluation.masks), ("bbox", evaluation.boxes)):
+    for kind, metrics in (("segm", evaluation.masks), ("bbox", evaluation.boxes)):
         expected = plain_script(folder, as_results(evaluation, kind), kind, labels)
-        assert list(figures) == list(METRICS)
-        np.testing.assert_allclose(list(figures.values()), expected, rtol=0, atol=1e-9)
+        assert list(metrics) == list(METRICS)
+        np.testing.assert_allclose(list(metrics.values()), expected, rtol=0, atol=1e-9)
 
 
 # Against the plain script
 
 
-def test_the_twelve_figures_on_photographs_are_those_of_the_plain_script(street, photographs, tmp_path):
+def test_the_twelve_metrics_on_photographs_are_those_of_the_plain_script(street, photographs, tmp_path):
     evaluation = evaluate(street, photographs, progress=False)
     assert 0.2 < evaluation.masks["AP50"] < 1
     assert evaluation.judged == ("bicycle", "car", "motorcycle", "person")
@@ -154,14 +154,14 @@ def test_the_twelve_figures_on_photographs_are_those_of_the_plain_script(street,
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_twelve_figures_with_crowds_and_every_size_are_those_of_the_plain_script(
+def test_the_twelve_metrics_with_crowds_and_every_size_are_those_of_the_plain_script(
     guesser, shape_model, tmp_path, seed
 ):
     dataset = shapes(seed=seed)
     guesser(nearly_right(dataset, seed))
     evaluation = evaluate(shape_model, dataset, progress=False)
-    for figures in (evaluation.masks, evaluation.boxes):
-        assert 0 < min(figures.values()) <= max(figures.values()) < 1  # every one is put to the test
+    for metrics in (evaluation.masks, evaluation.boxes):
+        assert 0 < min(metrics.values()) <= max(metrics.values()) < 1  # every one is put to the test
     assert_same_as_the_plain_script(evaluation, dataset, tmp_path / "coco")
 
 
@@ -176,12 +176,12 @@ def test_average_precision_of_each_category_is_the_area_under_its_curve(guesser,
     )
 
 
-def test_the_truth_given_as_the_answer_scores_one(guesser, shape_model):
+def test_the_ground_truth_given_as_the_answer_scores_one(guesser, shape_model):
     dataset = ShapesDataset(12)
     guesser({picture_key(image): of_truth(image, truth) for image, truth in dataset})
     evaluation = evaluate(shape_model, dataset, progress=False)
-    seen = [figures for figures in (evaluation.masks, evaluation.boxes)]
-    assert all(figures[name] == 1 for figures in seen for name in ("AP", "AP50", "AP75", "AR100"))
+    for metrics in (evaluation.masks, evaluation.boxes):
+        assert all(metrics[name] == 1 for name in ("AP", "AP50", "AP75", "AR100"))
     assert not evaluation.worst()
     matrix = evaluation.confusion()
     assert matrix.sum() == np.trace(matrix) == sum(len(truth) for _, truth in dataset)
@@ -243,7 +243,7 @@ def evaluation_of_one(picture, evaluation):
 
 
 def matrix_errors(evaluation, threshold):
-    """Wrong instances and missed objects, from the matrix: one taken for another is one of each."""
+    """False positives and false negatives, from the matrix: one taken for another is one of each."""
     matrix = evaluation.confusion(threshold)
     off = matrix.copy()
     np.fill_diagonal(off, 0)
@@ -258,7 +258,7 @@ def test_a_category_that_was_not_judged_has_no_curve(street, photographs):
         evaluation.curve("dog")
 
 
-def test_its_text_tells_the_twelve_and_every_category_that_occurs(street, photographs):
+def test_its_text_has_the_twelve_metrics_and_every_category_that_occurs(street, photographs):
     text = str(evaluate(street, photographs, progress=False))
     assert all(name in text for name in (*METRICS, "person"))
     assert "motorcycle" not in text  # there is none in the photographs
@@ -267,7 +267,7 @@ def test_its_text_tells_the_twelve_and_every_category_that_occurs(street, photog
 # Kept results
 
 
-def test_an_interrupted_evaluation_goes_on_where_it_stopped(guesser, shape_model, tmp_path, monkeypatch):
+def test_an_interrupted_evaluation_resumes_where_it_stopped(guesser, shape_model, tmp_path, monkeypatch):
     dataset = shapes()
     answers = nearly_right(dataset)
     asked = guesser(answers)
@@ -303,7 +303,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(guesser, shape_model
 
 
 @pytest.mark.slow
-def test_another_model_another_knob_another_threshold_is_kept_apart(street, photographs, tmp_path):
+def test_another_model_knob_or_threshold_has_a_cache_of_its_own(street, photographs, tmp_path):
     def files(model, **options):
         evaluate(model, photographs, cache=tmp_path, progress=False, **options)
         return len(list(tmp_path.iterdir()))
@@ -329,7 +329,7 @@ def test_a_changed_picture_is_looked_at_again(guesser, shape_model, tmp_path):
     assert asked == [picture_key(dataset[1][0])]
 
 
-def test_what_is_no_line_of_the_cache_is_passed_over_and_kept(guesser, shape_model, tmp_path):
+def test_what_is_no_line_of_the_cache_is_skipped_and_kept(guesser, shape_model, tmp_path):
     dataset = shapes(4)
     asked = guesser(nearly_right(dataset))
     expected = evaluate(shape_model, dataset, cache=tmp_path, progress=False)
@@ -415,7 +415,7 @@ def test_two_pictures_with_one_number_are_one_clear_error(guesser, shape_model):
         evaluate(shape_model, PictureList([(image, truth)] * 2), progress=False)
 
 
-def test_a_picture_without_objects_counts_what_was_found_there_against(guesser, shape_model):
+def test_what_is_found_in_a_picture_without_objects_counts_as_false_positives(guesser, shape_model):
     image, truth = ShapesDataset(1)[0]
     bare = np.zeros_like(image)
     nobody = Truth.from_masks(np.zeros((0, *truth.image_size), bool), [], CATEGORIES, image_id=1)
