@@ -5,7 +5,6 @@ import io
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -23,7 +22,7 @@ METRICS = (
 
 
 class CocoMetrics:
-    """Collect an image at a time, then summarise all of them.
+    """COCO's metrics of images that are added one at a time.
 
     Args:
         categories: The dataset's names indexed by label.
@@ -32,10 +31,9 @@ class CocoMetrics:
 
     def __init__(self, categories: tuple[str, ...], judged: tuple[str, ...]) -> None:
         self.categories, self.judged = categories, judged
-        self._labels = [categories.index(name) for name in judged]
         self._images: list[dict[str, Any]] = []
         self._true: list[dict[str, Any]] = []
-        self._found: list[dict[str, Any]] = []
+        self._found: dict[str, list[dict[str, Any]]] = {"segm": [], "bbox": []}
 
     def add(self, truth: Truth, found: EncodedDetections) -> None:
         """Add one image: its ground truth, and what was found in it."""
@@ -45,15 +43,9 @@ class CocoMetrics:
             self._true.append({"id": len(self._true) + 1, "image_id": truth.image_id, **entry})
         boxes = x_y_sides(found.boxes).tolist()
         for box, label, score, rle in zip(boxes, found.labels, found.scores, found.rles, strict=True):
-            self._found.append(
-                {
-                    "image_id": truth.image_id,
-                    "category_id": int(label),
-                    "score": float(score),
-                    "bbox": box,
-                    "segmentation": rle,
-                }
-            )
+            row = {"image_id": truth.image_id, "category_id": int(label), "score": float(score)}
+            self._found["segm"].append({**row, "segmentation": rle})
+            self._found["bbox"].append({**row, "bbox": box})
 
     def summarise(self, kind: str) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         """Run COCO's program, pycocotools' COCOeval, on all that was added.
@@ -64,9 +56,15 @@ class CocoMetrics:
         Returns:
             The twelve of `METRICS`, [0, 1]; and category -> AP and AP50. NaN where there is no such object.
         """
+        truth, found = COCO(), COCO()
+        truth.dataset = {"info": {}, "images": self._images, "annotations": self._true}  # 2.0.9 wants info
+        truth.dataset["categories"] = coco_categories(self.categories)
         with contextlib.redirect_stdout(io.StringIO()):  # COCO's program prints its progress
-            program = COCOeval(self._coco(self._true), self._coco(self._results(kind)), kind)
-            program.params.catIds = self._labels
+            truth.createIndex()
+            if self._found[kind]:  # loadRes refuses an empty list
+                found = truth.loadRes(list(map(dict, self._found[kind])))  # copies: it adds to them
+            program = COCOeval(truth, found, kind)
+            program.params.catIds = [self.categories.index(name) for name in self.judged]
             program.evaluate()
             program.accumulate()
             program.summarize()
@@ -75,33 +73,9 @@ class CocoMetrics:
             name: {"AP": _mean(precision[:, :, row, 0, 2]), "AP50": _mean(precision[0, :, row, 0, 2])}
             for row, name in enumerate(self.judged)
         }
-        return dict(zip(METRICS, map(_or_nan, program.stats.tolist()), strict=True)), per_category
-
-    def _results(self, kind: str) -> list[dict[str, Any]]:
-        """What COCO's loadRes makes of a results file: ids, and the area that is asked for."""
-        rows = []
-        for number, row in enumerate(self._found, 1):
-            x, y, width, height = row["bbox"]
-            area = width * height if kind == "bbox" else float(coco_mask.area(row["segmentation"]))
-            rows.append({**row, "id": number, "area": area, "iscrowd": 0})
-        return rows
-
-    def _coco(self, annotations: list[dict[str, Any]]) -> COCO:
-        """COCO's index over some annotations."""
-        coco = COCO()
-        coco.dataset = {
-            "images": self._images,
-            "annotations": annotations,
-            "categories": coco_categories(self.categories),
-        }
-        coco.createIndex()
-        return coco
+        metrics = np.where(program.stats < 0, np.nan, program.stats)  # COCO says -1 for no such object
+        return dict(zip(METRICS, metrics.tolist(), strict=True)), per_category
 
 
 def _mean(values: np.ndarray) -> float:
     return float(values[values > -1].mean()) if (values > -1).any() else float("nan")
-
-
-def _or_nan(value: float) -> float:
-    """COCO says -1 where there is no such object."""
-    return float("nan") if value < 0 else value

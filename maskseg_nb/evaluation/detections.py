@@ -1,4 +1,4 @@
-"""What a model found in an image, masks as run lengths: small enough to keep for thousands of images."""
+"""What a model found in an image, with masks as run lengths: small enough to keep for thousands."""
 
 import contextlib
 import errno
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from pycocotools import mask as coco_mask
 from torchvision.models.detection import MaskRCNN
 
 from ..data.rle import as_json, decode_masks
@@ -30,7 +31,7 @@ class EncodedDetections:
         labels: int64 (M,), indices into the dataset's categories; 0 for a category that it does not have.
         scores: float64 (M,), [0, 1].
         rles: M masks as COCO's run lengths, "counts" as text.
-        picture: 16 hexadecimal digits that stand for the image's pixels.
+        picture: The image's `picture_key`.
     """
 
     boxes: np.ndarray
@@ -70,7 +71,7 @@ class EncodedDetections:
     def instances(
         self, categories: tuple[str, ...], image_size: tuple[int, int], score_threshold: float = 0.0
     ) -> Instances:
-        """Those of the dataset's categories with at least that score, to draw and to match.
+        """Those of the dataset's categories, scored `score_threshold` or more, to draw and to match.
 
         Args:
             categories: The dataset's names indexed by label.
@@ -79,11 +80,9 @@ class EncodedDetections:
         """
         kept = np.flatnonzero((self.scores >= score_threshold) & (self.labels > 0))
         crops, corners = [], []
-        for row in kept:
-            mask = decode_masks([self.rles[row]], image_size)[0]
-            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-            top, left = (int(rows[0]), int(columns[0])) if len(rows) else (0, 0)
-            crops.append(mask[top : rows[-1] + 1, left : columns[-1] + 1] if len(rows) else mask[:0, :0])
+        for rle in (self.rles[row] for row in kept):
+            left, top, width, height = coco_mask.toBbox(rle).astype(int).tolist()
+            crops.append(decode_masks([rle], image_size)[0, top : top + height, left : left + width])
             corners.append((top, left))
         return Instances(
             self.boxes[kept].astype(np.float32),
@@ -97,15 +96,8 @@ class EncodedDetections:
         )
 
     def line(self) -> str:
-        """As one line of JSON."""
-        values = {
-            "boxes": self.boxes.tolist(),
-            "labels": self.labels.tolist(),
-            "scores": self.scores.tolist(),
-            "rles": self.rles,
-            "picture": self.picture,
-        }
-        return json.dumps(values) + "\n"
+        """All fields as one line of JSON."""
+        return json.dumps(vars(self), default=np.ndarray.tolist) + "\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> "EncodedDetections":
@@ -119,24 +111,23 @@ class EncodedDetections:
             boxes = np.array(values["boxes"], np.float64).reshape(-1, 4)
             labels, scores = np.array(values["labels"], np.int64), np.array(values["scores"], np.float64)
             rles, picture = values["rles"], str(values["picture"])
-            good = labels.shape == scores.shape == (len(boxes),) == (len(rles),)
-            good = good and all(set(rle) == {"size", "counts"} for rle in rles)
-        except (KeyError, TypeError, OverflowError, RecursionError):
-            good = False
-        if not good:
-            raise ValueError("the line holds no instances")
+            same = labels.shape == scores.shape == (len(boxes),) == (len(rles),)
+            if not same or any(set(rle) != {"size", "counts"} for rle in rles):
+                raise ValueError
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
+            raise ValueError("the line holds no detections") from None
         return cls(boxes, labels, scores, rles, picture)
 
 
 class DetectionsCache:
-    """Results kept in a file, one line per image, so that an interrupted evaluation resumes where it stopped.
+    """Detections kept in a file, one line per image, so that an interrupted evaluation resumes there.
 
-    Several evaluations may have the file open at once: lines are only ever added, each in one piece, and what
-    is not a line (such as the half that a killed process left) is passed over.
+    Several evaluations may have the file open at once: lines are only ever appended, each in one piece, and
+    what is not a line (such as the half that a killed process left) is skipped.
 
     Args:
         folder: Where the file is or will be; made where it is missing.
-        fingerprint: Of model and settings: another one, another file.
+        fingerprint: Of model and settings; each has a file of its own.
 
     Attributes:
         rows: What the file held when it was opened.
@@ -160,13 +151,13 @@ class DetectionsCache:
                     yield EncodedDetections.from_line(line)
 
     def add(self, found: EncodedDetections) -> None:
-        """Append an image's result.
+        """Append an image's detections.
 
         Raises:
             DatasetError: The file cannot be written.
         """
         try:
-            with self.path.open("a+b", buffering=0) as file:  # unbuffered: the system appends a line at once
+            with self.path.open("a+b", buffering=0) as file:  # unbuffered: one piece
                 line = (b"\n" if _ends_within_a_line(file) else b"") + found.line().encode("ascii")
                 if file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -25,8 +25,8 @@ class PictureResult:
     """One picture's part of an evaluation.
 
     Attributes:
-        index: Its number in the dataset.
-        image_id: The dataset's own number of it.
+        index: Its place in the dataset.
+        image_id: The dataset's own number for it.
         image_size: (height, width) in pixels.
         detections: M of them, highest score first.
         match: Their masks compared with the ground truth, at IoU 0.5.
@@ -41,18 +41,16 @@ class PictureResult:
     truth_labels: np.ndarray
 
     def errors(self, score_threshold: float = 0.5) -> int:
-        """False positives with at least that score, plus objects that none with such a score matches."""
-        sure = self.detections.scores >= score_threshold
-        right = int((sure & self.match.having(Outcome.TRUE_POSITIVE)).sum())
-        judged = int((sure & ~self.match.having(Outcome.NOT_JUDGED)).sum())
-        return judged - right + int(self.match.counted.sum()) - right
+        """False positives plus false negatives, of the instances scored `score_threshold` or more."""
+        true, said = self.pairs(score_threshold)
+        return int(np.count_nonzero(true[true != said]) + np.count_nonzero(said[true != said]))
 
     def pairs(self, score_threshold: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
         """What was taken for what, as two rows of labels, int64 (K,): the ground truth's, and the model's.
 
-        Every counted object is in it once, and every judged instance with at least that score; 0 stands for
-        no object, or no instance. An object that is not found stands beside the first instance that gave it
-        a wrong category.
+        Every counted object is in there once, and every judged instance scored `score_threshold` or more; 0
+        stands for no object, or no instance. An object that was not found is paired with the first instance
+        that gave it a wrong category.
         """
         match, said = self.match, self.detections.labels
         judged = (self.detections.scores >= score_threshold) & ~match.having(Outcome.NOT_JUDGED)
@@ -72,9 +70,8 @@ class Evaluation:
     """What `evaluate` measured.
 
     Attributes:
-        masks: The twelve of `METRICS`, [0, 1], by COCO's own program, masks compared; NaN where the dataset
-            has no such object.
-        boxes: The same with boxes compared.
+        masks, boxes: The twelve of `METRICS`, [0, 1], by COCO's own program, for masks and for boxes; NaN
+            where the dataset has no such object.
         per_category: Category -> AP and AP50 of its masks.
         categories: The dataset's names indexed by label.
         judged: The names that model and dataset have in common: all metrics are over these.
@@ -89,10 +86,8 @@ class Evaluation:
     pictures: tuple[PictureResult, ...]
 
     def __repr__(self) -> str:
-        return (
-            f"Evaluation({len(self.pictures)} pictures, mask AP {self.masks['AP']:.3f}, "
-            f"AP50 {self.masks['AP50']:.3f})"
-        )
+        ap, ap50 = self.masks["AP"], self.masks["AP50"]
+        return f"Evaluation({len(self.pictures)} pictures, mask AP {ap:.3f}, AP50 {ap50:.3f})"
 
     def __str__(self) -> str:
         rows = [f"{'':<12}{'masks':>7}{'boxes':>7}"]
@@ -106,10 +101,10 @@ class Evaluation:
         return "\n".join(rows)
 
     def curve(self, category: str | None = None) -> Curve:
-        """Precision and recall over the score threshold, masks, IoU 0.5.
+        """Precision and recall of the masks over the score threshold, at IoU 0.5.
 
         Args:
-            category: One of `judged`; None takes all of them together.
+            category: One of `judged`; None pools all of them.
 
         Raises:
             ValueError: The category was not judged.
@@ -127,7 +122,7 @@ class Evaluation:
         return curve(np.concatenate(scores), np.concatenate(right), objects)
 
     def confusion(self, score_threshold: float = 0.5) -> np.ndarray:
-        """What was taken for what: int64 (C + 1, C + 1), C the judged categories, in their order.
+        """What was taken for what: int64 (C + 1, C + 1), for the C judged categories in their order.
 
         Rows are the ground truth, the last one "nothing there"; columns are what the model said, the last one
         "missed". Every counted object is once in its row, every judged instance once in its column.
@@ -140,9 +135,7 @@ class Evaluation:
         """
         check_fraction("score_threshold", score_threshold)
         nothing = len(self.judged)
-        place = np.full(
-            len(self.categories), nothing
-        )  # of a label in the matrix; 0 is no object, no instance
+        place = np.full(len(self.categories), nothing)  # in the matrix; label 0: no object, no instance
         place[[self.categories.index(name) for name in self.judged]] = range(nothing)
         matrix = np.zeros((nothing + 1, nothing + 1), np.int64)
         for picture in self.pictures:
@@ -174,11 +167,11 @@ def evaluate(
     Categories are compared by name; those that only one of the two has are left out.
 
     Args:
-        model: A torchvision MaskRCNN in eval mode; its own score floor and limit decide what is looked at.
+        model: A torchvision MaskRCNN in eval mode; its own score floor and limit decide what is judged.
         dataset: Pictures with ground truth; the model sees each at its own size.
         mask_threshold: A pixel is inside where its probability is greater, in [0, 1].
-        cache: A folder to keep what was found in, one file per model: after an interrupt, or next time, only
-            the pictures that are not in it yet go through the network.
+        cache: A folder for what was found, one file per model: after an interrupt, or next time, only the
+            pictures that are not in it go through the network.
         progress: Show a progress bar.
 
     Raises:
@@ -189,23 +182,21 @@ def evaluate(
     check_fraction("mask_threshold", mask_threshold)
     judged, pictures = to_judge(dataset, categories_of(model), progress=progress)
     kept = DetectionsCache(cache, fingerprint(model, mask_threshold, pictures.categories)) if cache else None
-    known = {found.picture: found for found in kept.rows} if kept else {}
+    cached = {found.picture: found for found in kept.rows} if kept else {}
     labels = [pictures.categories.index(name) for name in judged]
     metrics, results = CocoMetrics(pictures.categories, judged), []
     bar = tqdm(pictures, desc="Evaluating", unit="picture", disable=not progress)
     for seen, (image, truth) in zip(pictures.seen, bar, strict=True):
-        found = known.get(picture_key(image))
+        found = cached.get(picture_key(image))
         if found is None:
             found = EncodedDetections.predict(model, image, pictures.categories, mask_threshold)
             if kept:
                 kept.add(found)
         metrics.add(truth, found)
-        match = match_rows(
-            found.labels, overlaps(found.rles, truth), truth, np.isin(truth.labels, labels), 0.5
-        )
-        results.append(
-            PictureResult(seen.index, truth.image_id, truth.image_size, found, match, truth.labels)
-        )
+        known = np.isin(truth.labels, labels)
+        match = match_rows(found.labels, overlaps(found.rles, truth), truth, known, 0.5)
+        size = truth.image_size
+        results.append(PictureResult(seen.index, truth.image_id, size, found, match, truth.labels))
     masks, per_category = metrics.summarise("segm")
     boxes, _ = metrics.summarise("bbox")
     return Evaluation(masks, boxes, per_category, pictures.categories, judged, tuple(results))
@@ -214,7 +205,7 @@ def evaluate(
 def to_judge(
     dataset: Dataset, known: tuple[str, ...], *, progress: bool = True
 ) -> tuple[tuple[str, ...], CheckedDataset]:
-    """What a model can be judged by.
+    """What of a dataset a model can be judged by.
 
     Args:
         dataset: Pictures with ground truth.
@@ -222,11 +213,11 @@ def to_judge(
         progress: Show a progress bar.
 
     Returns:
-        The categories that both have, by name; and the dataset, looked through.
+        The names of the categories that both have; and the dataset, checked.
 
     Raises:
-        DatasetError: It is empty, has no category in common or no object of one that counts, or two pictures
-            have the same number.
+        DatasetError: It is empty, has no category in common or no object that counts, or two pictures have
+            the same number.
         TypeError, ValueError: A picture is not as it should be; the message names its index.
     """
     names = category_names(dataset)

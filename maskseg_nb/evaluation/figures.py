@@ -21,7 +21,7 @@ from .precision_recall import Curve
 def show_precision_recall(
     evaluation: Evaluation, categories: Sequence[str] | None = None, *, score_threshold: float | None = None
 ) -> Figure:
-    """Precision over recall at IoU 0.5, one colour per category; its average precision is in the legend.
+    """Precision over recall at IoU 0.5, one colour per category, with average precision in the legend.
 
     The thin line is what was measured; the thick one is the best precision at that recall or beyond, and the
     tinted area below it is the average precision.
@@ -29,7 +29,7 @@ def show_precision_recall(
     Args:
         evaluation: What `evaluate` returned.
         categories: The names to show; None shows all that have a line.
-        score_threshold: Mark where each line stands at this threshold, in [0, 1].
+        score_threshold: Mark each line's point at this threshold, in [0, 1].
     """
     figure = Figure(figsize=(6.2, 4.6), layout="constrained")
     axis = figure.subplots()
@@ -47,26 +47,21 @@ def show_precision_recall(
 
 
 def draw_curve(axis: Axes, curve: Curve, label: str, color: str) -> None:
-    """Draw what was measured as a thin line, its envelope as a thick one, the area under that tinted."""
+    """Draw what was measured as a thin line, its envelope as a thick one, and tint the area under that."""
     recalls, envelope = [0.0, *curve.recall], [1.0, *curve.envelope]
     axis.plot(curve.recall, curve.precision, color=color, lw=0.8)
     axis.step(recalls, envelope, where="pre", color=color, label=label, lw=1.8)
     axis.fill_between(recalls, envelope, step="pre", color=color, alpha=0.08)
-    axis.set(
-        xlabel="recall: part of the objects that is found",
-        ylabel="precision: part of the findings that is right",
-        xlim=(0, 1.02),
-        ylim=(0, 1.02),
-    )
+    axis.set(xlabel="recall: share of the objects that were found", xlim=(0, 1.02), ylim=(0, 1.02))
+    axis.set_ylabel("precision: share of the detections that are right")
     axis.grid(alpha=0.3)
 
 
 def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> Figure:
-    """F1, the harmonic mean of precision and recall, over the score threshold; the best one is marked.
+    """F1, the harmonic mean of precision and recall, over the score threshold, with its best point marked.
 
     Args:
-        evaluation: What `evaluate` returned.
-        categories: The names to show; None shows all that have a line.
+        evaluation, categories: As in `show_precision_recall`.
     """
     figure = Figure(figsize=(6.2, 4.0), layout="constrained")
     axis = figure.subplots()
@@ -76,18 +71,15 @@ def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> 
         label = f"{name}: best {curve.f1[best]:.2f} at {threshold:.3f}"
         axis.step(curve.scores, curve.f1, where="post", color=color, label=label, lw=1.8)
         axis.plot([curve.scores[best]], [curve.f1[best]], "o", color=color, markeredgecolor="black")
-    axis.set(
-        xlabel="score threshold", ylabel="F1", title="F1 over the score threshold", xlim=(0, 1), ylim=(0, 1)
-    )
+    axis.set(xlabel="score threshold", ylabel="F1", xlim=(0, 1), ylim=(0, 1))
+    axis.set_title("F1 over the score threshold")
     axis.grid(alpha=0.3)
     _as_written(axis.legend(loc="best", fontsize=9))
     return figure
 
 
 def show_confusion(evaluation: Evaluation, score_threshold: float = 0.5) -> Figure:
-    """What was taken for what: rows are the ground truth, columns what the model said.
-
-    Categories that occur in neither are left out.
+    """What was taken for what: ground truth in rows, model in columns; categories in neither are left out.
 
     Args:
         evaluation: What `evaluate` returned.
@@ -103,35 +95,30 @@ def show_confusion(evaluation: Evaluation, score_threshold: float = 0.5) -> Figu
     axis = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.ndindex(matrix.shape):
+    for (row, column), number in np.ndenumerate(matrix):
         if (row, column) != (count - 1, count - 1):  # nothing there and nothing said: nobody counts that
             color = "white" if shares[row, column] > 0.5 else "black"
-            axis.text(
-                column, row, str(matrix[row, column]), ha="center", va="center", color=color, fontsize=9
-            )
+            axis.text(column, row, str(number), ha="center", va="center", color=color, fontsize=9)
     axis.set_xticks(range(count), [*names, "missed"], rotation=30, ha="right", parse_math=False)
     axis.set_yticks(range(count), [*names, "nothing there"], parse_math=False)
-    axis.set(
-        xlabel="the model says",
-        ylabel="the truth is",
-        title=f"Score {score_threshold:.2f} or more, IoU 0.5 or more",
-    )
+    axis.set(xlabel="model", ylabel="ground truth")
+    axis.set_title(f"Score {score_threshold:.2f} or more, IoU 0.5 or more")
     return figure
 
 
 def show_worst(
     evaluation: Evaluation, dataset: Dataset, count: int = 4, *, score_threshold: float = 0.5
 ) -> Figure:
-    """The pictures with the most errors, the worst first: true positives, false positives, missed objects.
+    """The pictures with the most errors, the worst first, each as `draw_match` draws it.
 
     Args:
         evaluation: What `evaluate` returned.
-        dataset: The one that was evaluated.
+        dataset: What was evaluated.
         count: How many pictures, 1 or more.
         score_threshold: Instances below are not shown, in [0, 1].
 
     Raises:
-        ValueError: No picture has an error, or the dataset is another one.
+        ValueError: No picture has an error, or the dataset is not the one that was evaluated.
     """
     worst = evaluation.worst(count, score_threshold)
     if not worst:
@@ -140,7 +127,7 @@ def show_worst(
     for result in worst:
         image, truth = checked_pair(dataset, result.index)
         if truth.image_id != result.image_id or truth.image_size != result.image_size:
-            raise ValueError(f"picture {result.index} is another one than was evaluated")
+            raise ValueError(f"picture {result.index} is not the one that was evaluated")
         truth = truth.only(evaluation.judged)
         instances = result.detections.instances(evaluation.categories, result.image_size, score_threshold)
         pictures.append(draw_match(image, instances, truth, match(instances, truth), tags=False))

@@ -1,4 +1,4 @@
-"""A match, drawn: true positives filled green, false positives filled red, missed objects dashed."""
+"""A match, drawn: true positives green, false positives red, false negatives dashed."""
 
 import cv2
 import numpy as np
@@ -15,12 +15,7 @@ from .matching import Match, Outcome
 RIGHT: Color = (0, 153, 136)
 WRONG: Color = (204, 51, 17)
 MISSED: Color = (255, 255, 255)
-LEGEND: tuple[tuple[Color, str], ...] = (
-    (RIGHT, "true positive"),
-    (WRONG, "false positive"),
-    (MISSED, "missed (dashed)"),
-)
-_DARK: Color = (0, 0, 0)
+LEGEND = ((RIGHT, "true positive"), (WRONG, "false positive"), (MISSED, "false negative (dashed)"))
 
 
 def draw_match(
@@ -32,13 +27,14 @@ def draw_match(
     alpha: float = 0.45,
     tags: bool = True,
 ) -> np.ndarray:
-    """Draw what a match says: true positives green, false positives red, missed objects dashed.
+    """Fill true positives green and false positives red; outline false negatives (missed objects) dashed.
 
     Instances that are not judged are left out.
 
     Args:
         image: uint8 (H, W, 3), RGB, of the instances' size.
-        instances, truth, match: As given to and returned by `match`.
+        instances, truth: What `match` was given.
+        match: What it returned.
         alpha: Weight of the colour inside a mask, [0, 1].
         tags: Write each judged instance's score, with its category or with why it is wrong.
 
@@ -74,9 +70,9 @@ def _tag(tag: str, outcome: Outcome) -> str:
 
 
 def _draw_dashed(drawn: np.ndarray, points: np.ndarray, width: int) -> None:
-    """A closed line of neighbouring pixels, dashed, white on black so that it shows on everything."""
+    """A closed line of neighbouring pixels, dashed, white on black so that it shows on any image."""
     dash, step = DASH * width // 2 + 1, (DASH + GAP) * width // 2
-    for color, thickness in ((_DARK, width + 2), (MISSED, width)):
+    for color, thickness in (((0, 0, 0), width + 2), (MISSED, width)):
         for start in range(0, len(points), step):
             piece = points[start : start + dash].reshape(-1, 1, 2)
             cv2.polylines(drawn, [piece], False, color, thickness, cv2.LINE_AA)

@@ -14,8 +14,6 @@ from ..errors import quoted
 from ..mask_rcnn.instances import Instances, instance_rles
 from .precision_recall import Curve, curve
 
-KINDS = ("mask", "box")
-
 
 class Outcome(StrEnum):
     """What becomes of an instance when it is compared with the ground truth."""
@@ -29,15 +27,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Instances compared with the ground truth.
+    """M instances compared with the N rows of a Truth.
 
     Attributes:
-        outcomes: M outcomes, one per instance.
-        truth_index: int64 (M,), the row of the Truth that an instance lies on, or -1: the matched one of a
-            true positive, the taken one of a duplicate, the other one of a wrong category.
-        ious: float64 (M,), [0, 1], intersection over union with that row; for all others with the best row
-            of their own category.
-        counted: bool (N,), which rows of the Truth count: no crowds, and only categories that both know.
+        outcomes: One per instance.
+        truth_index: int64 (M,), the row that an instance lies on: of a true positive its match, of a
+            duplicate the object taken, of a wrong category the object of another one; else -1.
+        ious: float64 (M,), [0, 1], intersection over union with that row; without one, with the best row of
+            the instance's own category.
+        counted: bool (N,), which rows count: no crowds, and only categories that both know.
         missed: bool (N,), which of these no instance matched: the false negatives.
     """
 
@@ -84,12 +82,12 @@ def match(instances: Instances, truth: Truth, iou: float = 0.5, *, kind: str = "
     """Compare instances with the ground truth by COCO's rule.
 
     Highest score first, each instance takes the free object of its own category that it overlaps most, if by
-    `iou` or more. An object is taken once. What overlaps a crowd only is not judged. Raising the score
-    threshold afterwards changes no outcome of those that stay, so that one match serves every threshold.
+    `iou` or more. An object is taken once. What overlaps only a crowd is not judged. Raising the score
+    threshold afterwards changes no outcome of those that stay, so one match serves every threshold.
 
     Args:
         instances: What `Prediction.select` kept. Categories are compared by name.
-        truth: Of the same image, at the same size.
+        truth: The ground truth of the same image, at the same size.
         iou: The least intersection over union that counts as found, in (0, 1].
         kind: "mask" compares masks, "box" boxes.
 
@@ -100,34 +98,34 @@ def match(instances: Instances, truth: Truth, iou: float = 0.5, *, kind: str = "
     check_fraction("iou", iou)
     if not iou:
         raise ValueError("iou must be above 0: at 0 everything matches everything")
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {quoted(kind)}")
+    if kind not in ("mask", "box"):
+        raise ValueError(f"kind must be one of mask, box, got {quoted(kind)}")
     if instances.image_size != truth.image_size:
         raise ValueError(
-            f"instances are of a picture of {instances.image_size} and the truth of one of "
-            f"{truth.image_size}; predict on the picture that the truth belongs to"
+            f"instances are of an image of {instances.image_size} and the ground truth of one of "
+            f"{truth.image_size}; predict on the image that the ground truth belongs to"
         )
     labels = labels_by_name(instances.labels, instances.categories, truth.categories)
-    known = np.isin(truth.names, instances.categories) if len(truth) else np.zeros(0, bool)
+    known = np.array([name in instances.categories for name in truth.names], bool)
     found = instance_rles(instances) if kind == "mask" else instances.boxes
     return match_rows(labels, overlaps(found, truth), truth, known, iou)
 
 
 def labels_by_name(labels: np.ndarray, own: tuple[str, ...], others: tuple[str, ...]) -> np.ndarray:
-    """Labels of some categories as labels of others, by name, int64 (M,); 0 where they lack the name."""
+    """Labels of some categories as labels of others, by name: int64 (M,), 0 where those lack the name."""
     table = np.array([others.index(name) if name in others[1:] else 0 for name in own], np.int64)
     return table[labels]
 
 
 def common_categories(names: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    """What a dataset and a model have in common, by name: both are indexed by label, [0] the background."""
+    """The names that a dataset and a model share; both are indexed by label, [0] the background."""
     return tuple(name for name in names[1:] if name in known[1:])
 
 
 def overlaps(found: list[dict[str, Any]] | np.ndarray, truth: Truth) -> np.ndarray:
-    """Intersection over union of run lengths or boxes (M, 4) with each row of the truth: float64 (M, N).
+    """Intersection over union of run lengths or boxes (M, 4) with each row of the Truth: float64 (M, N).
 
-    With a crowd it is the intersection over the instance's own area: part of a crowd is in the crowd.
+    With a crowd it is the intersection over the instance's own area, as in COCO.
     """
     if not len(found) or not len(truth):
         return np.zeros((len(found), len(truth)))
@@ -138,7 +136,7 @@ def overlaps(found: list[dict[str, Any]] | np.ndarray, truth: Truth) -> np.ndarr
 
 
 def match_rows(labels: np.ndarray, ious: np.ndarray, truth: Truth, known: np.ndarray, iou: float) -> Match:
-    """`match` for instances that have labels of the ground truth's categories, highest score first.
+    """`match` for labels and overlaps instead of instances; highest score first.
 
     Args:
         labels: int64 (M,), 0 where the ground truth does not have the category.
@@ -148,7 +146,8 @@ def match_rows(labels: np.ndarray, ious: np.ndarray, truth: Truth, known: np.nda
         iou: The least that counts as found.
     """
     least = min(iou, 1 - 1e-10)  # as COCO: an IoU of 1 is not always computed as 1
-    free = ~truth.crowd & known
+    counted = ~truth.crowd & known
+    free = counted.copy()
     outcomes, rows = [], np.full(len(labels), -1, np.int64)
     for index, label in enumerate(labels):
         same = (truth.labels == label) & known
@@ -167,19 +166,13 @@ def match_rows(labels: np.ndarray, ious: np.ndarray, truth: Truth, known: np.nda
         else:
             outcomes.append(Outcome.BACKGROUND)
         rows[index] = row
-    counted = ~truth.crowd & known
     best = np.where(labels[:, None] == truth.labels[None], ious, 0.0).max(axis=1, initial=0.0)
-    own = np.take_along_axis(ious, np.maximum(rows, 0)[:, None], axis=1)[:, 0] if len(truth) else best
+    own = ious[np.arange(len(rows)), rows] if len(truth) else best
     return Match(tuple(outcomes), rows, np.where(rows >= 0, own, best), counted, counted & free)
 
 
 def curve_of(scores: np.ndarray, match: Match) -> Curve:
-    """Precision and recall over the score threshold.
-
-    Args:
-        scores: float (M,), [0, 1], of the instances of the match.
-        match: What `match` returned.
-    """
+    """Precision and recall of a match over the score threshold; `scores`, float (M,), are its instances'."""
     judged, right = ~match.having(Outcome.NOT_JUDGED), match.having(Outcome.TRUE_POSITIVE)
     return curve(scores[judged], right[judged], int(match.counted.sum()))
 

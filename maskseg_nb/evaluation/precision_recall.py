@@ -12,10 +12,9 @@ class Curve:
     """Precision and recall as the score threshold falls, at IoU 0.5.
 
     Attributes:
-        scores: float64 (K,), highest first: every judged instance's score is a threshold.
-        precision: float64 (K,), [0, 1], of the instances with at least that score.
-        recall: float64 (K,), [0, 1].
-        objects: How many there are to be found.
+        scores: float64 (K,), of the judged instances, highest first: each is a threshold.
+        precision, recall: float64 (K,), [0, 1], of the instances with at least that score.
+        objects: How many there are to find.
     """
 
     scores: np.ndarray
@@ -25,7 +24,7 @@ class Curve:
 
     @property
     def f1(self) -> np.ndarray:
-        """float64 (K,), the harmonic mean of precision and recall; 0 where both are."""
+        """float64 (K,), the harmonic mean of precision and recall; 0 where both are 0."""
         total = self.precision + self.recall
         return np.divide(2 * self.precision * self.recall, total, out=np.zeros_like(total), where=total > 0)
 
@@ -36,17 +35,14 @@ class Curve:
 
     @property
     def average_precision(self) -> float:
-        """The area under the envelope as COCO measures it: its mean at 101 recalls, 0 where none is so high.
-
-        NaN where there is nothing to be found.
-        """
+        """The area under the envelope, its mean at COCO's 101 recalls; NaN where there is nothing to find."""
         if not self.objects:
             return float("nan")
         first = np.searchsorted(self.recall, RECALLS, side="left")
-        return float(np.append(self.envelope, 0.0)[first].mean())
+        return float(np.append(self.envelope, 0.0)[first].mean())  # 0 where no recall is so high
 
     def at(self, score_threshold: float) -> tuple[float, float]:
-        """(precision, recall) of the instances with at least that score; no instance: precision NaN."""
+        """(precision, recall) of the instances with at least that score; without any, precision is NaN."""
         kept = int(np.count_nonzero(self.scores >= score_threshold))
         if not kept:
             return float("nan"), 0.0 if self.objects else float("nan")
@@ -59,7 +55,7 @@ def curve(scores: np.ndarray, right: np.ndarray, objects: int) -> Curve:
     Args:
         scores: float (K,), [0, 1].
         right: bool (K,), which are true positives.
-        objects: How many there are to be found.
+        objects: How many there are to find.
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
     found = np.cumsum(np.asarray(right)[order])

@@ -18,9 +18,9 @@ class Exercise:
     """A function to write.
 
     Attributes:
-        expected: The rule: arguments -> the right result; its parameters name the arguments.
-        cases: The arguments of every case, the smallest first; built afresh at each call.
-        hint: What to look at where a case fails.
+        expected: Gives the right result; its parameters name the arguments.
+        cases: Gives the arguments of every case, the smallest first; new arrays at each call.
+        hint: What to look at if a case fails.
     """
 
     expected: Rule
@@ -37,7 +37,7 @@ EXERCISES: dict[str, Exercise] = {}
 
 
 def exercise(name: str, expected: Rule, *, hint: str) -> Callable[[Cases], Cases]:
-    """Add an exercise; the function below this decorator yields its cases. See `Exercise`."""
+    """Add an exercise (see `Exercise`); the decorated function yields its cases."""
 
     def add(cases: Cases) -> Cases:
         EXERCISES[name] = Exercise(expected, cases, hint)
@@ -64,7 +64,7 @@ def check(name: str, function: Callable[..., Any]) -> None:
 
     Args:
         name: One of `EXERCISES`, as the notebook says.
-        function: Yours. An error that it raises is shown, not raised.
+        function: Yours. An error that it raises is printed, not raised.
 
     Raises:
         ValueError: There is no such exercise.
@@ -74,16 +74,16 @@ def check(name: str, function: Callable[..., Any]) -> None:
         raise ValueError(f"exercise must be one of {', '.join(EXERCISES)}, got {name!r}")
     if not callable(function):
         raise TypeError(f"function must be a function, got {type(function).__name__}")
-    exercise, count = EXERCISES[name], 0
-    for arguments in exercise.cases():
+    exercise = EXERCISES[name]
+    cases = list(exercise.cases())
+    for arguments in cases:
         if complaint := _complaint(exercise, function, arguments):
             print(f"{name}: not yet. The smallest case that fails:")
             for argument, value in zip(exercise.arguments, arguments, strict=True):
                 print(f"    {argument} = {_short(value)}")
             print(f"    {complaint}\nHint: {exercise.hint}")
             return
-        count += 1
-    print(f"{name}: right, in all {count} cases")
+    print(f"{name}: right, in all {len(cases)} cases")
 
 
 def _complaint(exercise: Exercise, function: Callable[..., Any], arguments: tuple) -> str:
@@ -109,7 +109,7 @@ def _complaint(exercise: Exercise, function: Callable[..., Any], arguments: tupl
 
 
 def _short(value: Any) -> str:
-    """A value on one line, long arrays with dots in the middle."""
+    """A value on one line, a long array with dots in the middle."""
     if isinstance(value, (np.ndarray, np.generic)):
         text = np.array2string(np.asarray(value), precision=3, separator=", ", threshold=12, edgeitems=2)
         return " ".join(text.split())

@@ -1,6 +1,6 @@
 """The exercises of the notebooks on ground truth, training and export.
 
-The expected results come from pycocotools, torch and OpenCV, or from what the tests hold against these.
+The expected results come from pycocotools, torch and OpenCV, or from code that is tested against these.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def _mask_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(coco_mask.iou(*masks, [0])[0, 0])
 
 
-@exercise("mask_iou", _mask_iou, hint="a & b are the pixels in both, a | b those in either; count them.")
+@exercise("mask_iou", _mask_iou, hint="count the pixels in both, a & b, and in either, a | b.")
 def _mask_iou_cases() -> Iterable[tuple]:
     one = np.array([[True, False]])
     yield one, one
@@ -43,10 +43,7 @@ def _judge(ious: np.ndarray, iou: float) -> np.ndarray:
 @exercise(
     "judge",
     _judge,
-    hint=(
-        "go through the rows from the top; of the columns that are still free take the greatest, if it is "
-        "`iou` or more, and mark that column as taken."
-    ),
+    hint="row by row, take the greatest of the free columns if it is `iou` or more; it is then taken.",
 )
 def _judge_cases() -> Iterable[tuple]:
     yield np.array([[0.8]]), 0.5
@@ -54,29 +51,25 @@ def _judge_cases() -> Iterable[tuple]:
     yield np.array([[0.3, 0.6]]), 0.5
     yield np.array([[0.6], [0.9]]), 0.5  # the higher score takes the object, though the other fits better
     yield np.array([[0.9, 0.6], [0.8, 0.0]]), 0.5  # each instance takes the object that it overlaps most
-    yield np.array([[0.6, 0.9], [0.7, 0.8]]), 0.5  # taken, so the next best
+    yield np.array([[0.6, 0.9], [0.7, 0.8]]), 0.5  # the best is taken, so the next best
     yield np.zeros((2, 0)), 0.5  # nothing there
     yield np.random.default_rng(10).random((12, 6)), 0.4
 
 
-def _average_precision(right: np.ndarray, objects: int) -> np.ndarray:
-    return np.asarray(curve(-np.arange(len(right), dtype=np.float64), right, objects).average_precision)
-
-
 @exercise(
     "average_precision",
-    _average_precision,
+    lambda right, objects: np.asarray(curve(-np.arange(len(right)), right, objects).average_precision),
     hint=(
-        "precision after k instances is np.cumsum(right) / k, recall np.cumsum(right) / objects; at each of "
-        "np.linspace(0, 1, 101) take the best precision whose recall is that or more, else 0; then the mean."
+        "after k instances precision is np.cumsum(right) / k, recall np.cumsum(right) / objects; for each of "
+        "np.linspace(0, 1, 101) take the best precision at that recall or more, else 0; then the mean."
     ),
 )
 def _average_precision_cases() -> Iterable[tuple]:
     yield np.array([True]), 1
     yield np.array([False]), 1
-    yield np.array([True]), 2  # recall ends at a half
+    yield np.array([True]), 2  # recall ends at 0.5
     yield np.array([False, True]), 1
-    yield np.array([True, False, True]), 2  # a later point may be the better one
+    yield np.array([True, False, True]), 2  # a later point may be higher
     yield np.zeros(0, bool), 3
     yield np.random.default_rng(11).random(40) < 0.6, 33
 
@@ -101,25 +94,21 @@ def _rate_cases() -> Iterable[tuple]:
 
 
 def _label_map(masks: np.ndarray) -> np.ndarray:
-    first = torch.from_numpy(masks).to(torch.uint8).argmax(dim=0).numpy() + 1  # of equal ones the first
+    first = torch.from_numpy(masks).to(torch.uint8).argmax(dim=0).numpy() + 1  # of equals the first
     return np.where(masks.any(axis=0), first, 0).astype(np.uint8)
 
 
-@exercise("label_map", _label_map, hint="paint the least sure one first and the surest last.")
+@exercise("label_map", _label_map, hint="paint the lowest score first and the highest last.")
 def _label_map_cases() -> Iterable[tuple]:
     yield (np.array([[[True, False]]]),)
     yield (np.array([[[True, False]], [[True, True]]]),)  # the highest score is on top
     yield (np.random.default_rng(12).random((5, 12, 9)) < 0.3,)
 
 
-def _polygon_area(corners: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.contourArea(corners.astype(np.float32)))
-
-
 @exercise(
     "polygon_area",
-    _polygon_area,
-    hint="half of the sum of x[k] y[k+1] - y[k] x[k+1] around the polygon, without its sign.",
+    lambda corners: np.asarray(cv2.contourArea(corners.astype(np.float32))),
+    hint="half the sum of x[k] y[k+1] - y[k] x[k+1] around the polygon, without its sign.",
 )
 def _polygon_area_cases() -> Iterable[tuple]:
     square = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]])
@@ -129,14 +118,12 @@ def _polygon_area_cases() -> Iterable[tuple]:
     yield (np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 3.0], [2.0, 1.0], [0.0, 3.0]]),)
 
 
-def _machines_for(pictures: int, rate: float, hours: float) -> np.ndarray:
-    return np.ceil(np.asarray(pictures / (rate * hours * 3600)))
-
-
 @exercise(
-    "machines_for", _machines_for, hint="one machine does rate * 3600 * hours pictures; divide, and round up."
+    "machines_for",
+    lambda pictures, rate, hours: np.ceil(np.asarray(pictures / (rate * hours * 3600))),
+    hint="one machine does rate * 3600 * hours pictures; divide and round up.",
 )
 def _machines_for_cases() -> Iterable[tuple]:
     yield 3600, 1.0, 1
-    yield 3601, 1.0, 1  # one too many for one
+    yield 3601, 1.0, 1  # one more than a single machine does
     yield 10_000_000, 3.5, 24

@@ -1,4 +1,4 @@
-"""The exercises of the notebooks: what a function has to do, on cases from the smallest to a real one.
+"""The exercises of the notebooks on the pipeline.
 
 The expected results come from OpenCV and torchvision, not from a second copy of the pipeline.
 """
@@ -36,7 +36,7 @@ def _random_image(height: int, width: int) -> np.ndarray:
 @exercise(
     "to_rgb",
     lambda bgr: cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB),
-    hint="height and width stay; only the last axis is read the other way round.",
+    hint="height and width stay; only the last axis is reversed.",
 )
 def _rgb_cases() -> Iterable[tuple]:
     yield (np.array([[[255, 0, 0]]], np.uint8),)
@@ -44,11 +44,11 @@ def _rgb_cases() -> Iterable[tuple]:
     yield (_random_image(20, 30),)
 
 
-def _keep(scores: np.ndarray, threshold: float) -> np.ndarray:
-    return np.flatnonzero(np.greater_equal(scores, threshold))
-
-
-@exercise("keep", _keep, hint="return row numbers, and mind a score that is equal to the threshold.")
+@exercise(
+    "keep",
+    lambda scores, threshold: np.flatnonzero(np.greater_equal(scores, threshold)),
+    hint="return row numbers; a score equal to the threshold stays.",
+)
 def _keep_cases() -> Iterable[tuple]:
     yield np.array([0.9]), 0.5
     yield np.array([0.9, 0.4]), 0.5
@@ -65,54 +65,40 @@ def _keep_cases() -> Iterable[tuple]:
 def _overlay_cases() -> Iterable[tuple]:
     grey = np.full((1, 2, 3), 100, np.uint8)
     yield grey, np.array([[[1.0, 0.0]]]), 0.5
-    yield grey, np.array([[[0.5, 0.51]]]), 0.5  # inside is more than 0.5
+    yield grey, np.array([[[0.5, 0.51]]]), 0.5  # inside means more than 0.5
     yield grey, np.array([[[1.0, 0.0]], [[1.0, 1.0]]]), 0.5  # overlap
     yield grey, np.zeros((0, 1, 2)), 0.3  # no mask at all
     yield grey, np.array([[[1.0, 0.0]]]), 0.0
     yield _random_image(12, 9), np.random.default_rng(1).random((3, 12, 9)), 0.3
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return ops.box_iou(_tensor(a)[None], _tensor(b)[None])[0, 0].numpy()
-
-
 @exercise(
     "iou",
-    _iou,
-    hint=(
-        "the overlap's width is min of the rights minus max of the lefts, and never below 0; the union is "
-        "both areas less the overlap."
-    ),
+    lambda a, b: ops.box_iou(_tensor(a)[None], _tensor(b)[None])[0, 0].numpy(),
+    hint="the overlap is min(rights) - max(lefts) wide, or 0; the union is both areas minus the overlap.",
 )
 def _iou_cases() -> Iterable[tuple]:
     box = np.array([0.0, 0.0, 2.0, 2.0])
     yield box, box
     yield box, box + 4  # apart
-    yield box, box + [2, 0, 2, 0]  # an edge in common
-    yield box, box + [1, 0, 1, 0]  # a half
+    yield box, box + [2, 0, 2, 0]  # a shared edge
+    yield box, box + [1, 0, 1, 0]  # half of it
     yield box, np.array([0.5, 0.5, 1.0, 1.0])  # inside
     yield from zip(_random_boxes(20, 2), _random_boxes(20, 3), strict=True)
 
 
-def _nms(boxes: np.ndarray, scores: np.ndarray, nms_threshold: float) -> np.ndarray:
-    return ops.nms(_tensor(boxes), _tensor(scores), nms_threshold).numpy()
-
-
 @exercise(
     "nms",
-    _nms,
-    hint=(
-        "go through the boxes by falling score; keep one where no box that is kept already overlaps it by "
-        "more than the threshold."
-    ),
+    lambda boxes, scores, nms_threshold: ops.nms(_tensor(boxes), _tensor(scores), nms_threshold).numpy(),
+    hint="highest score first, keep a box if no kept one overlaps it by more than the threshold.",
 )
 def _nms_cases() -> Iterable[tuple]:
     a, b, c = (0, 0, 2, 2), (0, 0, 2, 1.8), (0, 0.4, 2, 2.2)
     yield _boxes(a), np.array([0.9]), 0.5
-    yield _boxes(a, (5, 5, 7, 7)), np.array([0.4, 0.9]), 0.5  # the best comes first
+    yield _boxes(a, (5, 5, 7, 7)), np.array([0.4, 0.9]), 0.5  # the highest score comes first
     yield _boxes(a, b), np.array([0.4, 0.9]), 0.5
-    yield _boxes(a, (1, 0, 3, 2)), np.array([0.9, 0.8]), 1 / 3  # only more than the threshold is too much
-    yield _boxes(b, a, c), np.array([0.9, 0.8, 0.7]), 0.7  # what is suppressed suppresses nothing
+    yield _boxes(a, (1, 0, 3, 2)), np.array([0.9, 0.8]), 1 / 3  # an overlap equal to the threshold is allowed
+    yield _boxes(b, a, c), np.array([0.9, 0.8, 0.7]), 0.7  # a suppressed box suppresses nothing
     yield _boxes(), np.array([]), 0.5
     yield _random_boxes(40, 4), np.random.default_rng(5).permutation(40) / 40, 0.3
 
@@ -125,10 +111,7 @@ def _decode(anchor: np.ndarray, deltas: np.ndarray) -> np.ndarray:
 @exercise(
     "decode",
     _decode,
-    hint=(
-        "dx and dy move the centre by parts of the width and height; the sides are multiplied by exp(dw) "
-        "and exp(dh)."
-    ),
+    hint="dx and dy move the centre in widths and heights; exp(dw) and exp(dh) multiply the sides.",
 )
 def _decode_cases() -> Iterable[tuple]:
     anchor = np.array([0.0, 0.0, 4.0, 2.0])
@@ -152,7 +135,7 @@ def _paste(probs: np.ndarray, box: np.ndarray, height: int, width: int) -> np.nd
 @exercise(
     "paste",
     _paste,
-    hint="zeros of (height, width); cv2.resize takes (width, height) and interpolates bilinearly.",
+    hint="start from zeros, (height, width); cv2.resize takes (width, height) and is bilinear.",
 )
 def _paste_cases() -> Iterable[tuple]:
     yield np.array([[1.0]]), np.array([0, 0, 1, 1]), 1, 2

@@ -30,8 +30,8 @@ def write_coco_results(
     """Write what was found in some images in COCO's format, image by image.
 
     Args:
-        file: Where to.
-        images: Called twice, for the images in their order: they are never all in memory.
+        file: An open text file.
+        images: Called twice for the images in their order, which are never all in memory.
         categories: Names indexed by label, [0] the background.
     """
     file.write(json.dumps(coco_head("Instances that a Mask R-CNN found"))[:-1] + ', "images": [')
@@ -55,27 +55,25 @@ def coco_entries(instances: Instances) -> list[dict[str, Any]]:
     """Instances as entries of COCO's list of annotations, highest score first.
 
     Returns:
-        M dictionaries with COCO's own keys but for `id` and `image_id`: `bbox` is x, y, width, height in
-        pixels, `area` the mask's pixels, `segmentation` its run lengths; `score`, [0, 1], is added.
+        M dictionaries with COCO's keys except `id` and `image_id`: `bbox` is x, y, width, height in pixels,
+        `area` the mask's pixels, `segmentation` its run lengths; and `score`, [0, 1].
     """
-    entries = []
-    boxes = x_y_sides(instances.boxes).tolist()
-    for index, rle in enumerate(instance_rles(instances)):
-        entries.append(
-            {
-                "category_id": int(instances.labels[index]),
-                "score": float(instances.scores[index]),
-                "bbox": boxes[index],
-                "area": int(instances.areas[index]),
-                "iscrowd": 0,
-                "segmentation": as_json(rle),
-            }
-        )
-    return entries
+    boxes, areas = x_y_sides(instances.boxes).tolist(), instances.areas.tolist()
+    return [
+        {
+            "category_id": int(instances.labels[row]),
+            "score": float(instances.scores[row]),
+            "bbox": boxes[row],
+            "area": areas[row],
+            "iscrowd": 0,
+            "segmentation": as_json(rle),
+        }
+        for row, rle in enumerate(instance_rles(instances))
+    ]
 
 
 def as_polygons(entry: dict[str, Any]) -> dict[str, Any]:
-    """One of `coco_entries` with polygons in place of RLE: x y x y ... in pixels, and the same pixels inside.
+    """One of `coco_entries` with polygons in place of RLE: x y x y ... in pixels, around the same pixels.
 
     COCO's polygons have no holes: a region with a hole becomes two that meet in a cut across it.
     """

@@ -1,5 +1,6 @@
 """Results as files: pictures, label maps, cut-outs, polygons, COCO's JSON, a table."""
 
+import contextlib
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -17,6 +18,9 @@ from .formats import FORMATS, Exported, Files, safe_name
 class TakenError(MasksegError):
     """A file is there already."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{quoted(path)} exists already; give another name, or overwrite=True")
+
 
 def export(
     image: np.ndarray,
@@ -31,16 +35,16 @@ def export(
 ) -> list[Path]:
     """Write what was found in an image, in any of `FORMATS`.
 
-    Everything is in the pixels of `image`. For files that lie on a photograph take the photograph itself,
-    and bring what was found in a resized one back onto it with `Prediction.to_size`. Instances whose mask
-    has no pixel are in no file.
+    Everything is in the pixels of `image`. For files that fit a photograph give the photograph itself, and
+    bring what was found in a resized one back onto it with `Prediction.to_size`. Instances whose mask has no
+    pixel are in no file.
 
     Args:
         image: uint8 (H, W, 3), RGB, of the instances' size.
         instances: What `Prediction.select` kept.
         folder: Where to; made where it is missing.
-        name: The picture's file name, such as "photo.jpg": COCO's JSON and the table say it, and the files'
-            names begin with it. What no file name may hold becomes "_" there.
+        name: The picture's file name, such as "photo.jpg": it stands in COCO's JSON and in the table, and the
+            files' names begin with it, "_" in place of what no file name may hold.
         formats: Names of `FORMATS`.
         alpha: Weight of the colours of the overlay, [0, 1].
         overlap: Which is on top in the label maps, where two overlap: a name of `OVERLAPS`.
@@ -54,7 +58,8 @@ def export(
         MasksegError: A file is there already, or the folder cannot be written.
     """
     files = contents(image, instances, name, formats, alpha=alpha, overlap=overlap)
-    return _write(files, Path(folder), safe_name(name), overwrite)
+    make_folder(Path(folder))
+    return write_files(files, Path(folder), safe_name(name), overwrite=overwrite)
 
 
 def export_free(
@@ -69,19 +74,22 @@ def export_free(
 ) -> list[Path]:
     """`export` to files whose names begin with `stem`, or `stem-2` and so on where one is taken."""
     files = contents(image, instances, name, formats, alpha=alpha)
-    plain, number = safe_name(stem), 1
-    while True:
-        try:
-            return _write(files, Path(folder), f"{plain}-{number}" if number > 1 else plain, overwrite=False)
-        except TakenError:
-            number += 1
+    make_folder(Path(folder))
+    return _write_free(files, Path(folder), safe_name(stem))
 
 
-def _write(files: Files, folder: Path, stem: str, overwrite: bool) -> list[Path]:
-    paths = {folder / f"{stem}{ending}": data for ending, data in files.items()}
-    make_folder(folder)
-    write_files(paths, overwrite=overwrite)
-    return list(paths)
+def save_png(image: np.ndarray, folder: str | os.PathLike[str], stem: str) -> Path:
+    """Write an image as `stem.png`, or `stem-2.png` and so on where that is taken.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        folder: An existing folder.
+        stem: How the name begins; a plain name without folders.
+
+    Raises:
+        ImageError: The folder cannot be written to; no partial file stays.
+    """
+    return _write_free({".png": encoded(".png", image)}, Path(folder), stem)[0]
 
 
 def make_folder(folder: Path) -> None:
@@ -96,20 +104,36 @@ def make_folder(folder: Path) -> None:
         raise ImageError(cannot_write(folder, error)) from None
 
 
-def write_files(files: dict[Path, bytes], *, overwrite: bool) -> None:
-    """Write files into existing folders, each whole or not at all.
+def write_files(files: Files, folder: Path, stem: str, *, overwrite: bool) -> list[Path]:
+    """Write files into an existing folder, each whole or not at all.
+
+    Returns:
+        Their paths; the names begin with `stem`.
 
     Raises:
-        MasksegError: One is there already and may not be replaced; or a folder cannot be written.
+        TakenError: One is there already and may not be replaced.
+        ImageError: The folder cannot be written.
     """
-    taken = [path for path in files if not overwrite and os.path.lexists(path)]
-    if taken:
-        raise TakenError(f"{quoted(taken[0])} exists already; give another name, or overwrite=True")
-    for path, data in files.items():
+    paths = {folder / f"{stem}{ending}": data for ending, data in files.items()}
+    if taken := [path for path in paths if not overwrite and os.path.lexists(path)]:
+        raise TakenError(taken[0])
+    for path, data in paths.items():
         try:
-            (write_whole if overwrite else write_new)(path, data)  # the latter: one may have come just now
+            (write_whole if overwrite else write_new)(path, data)
+        except FileExistsError:  # it has come just now
+            raise TakenError(path) from None
         except OSError as error:
             raise ImageError(cannot_write(path, error)) from None
+    return list(paths)
+
+
+def _write_free(files: Files, folder: Path, stem: str) -> list[Path]:
+    """Write files whose names begin with `stem`, or `stem-2` and so on where one is taken."""
+    number = 1
+    while True:
+        with contextlib.suppress(TakenError):
+            return write_files(files, folder, f"{stem}-{number}" if number > 1 else stem, overwrite=False)
+        number += 1
 
 
 def contents(
@@ -144,29 +168,3 @@ def check_formats(formats: Collection[str]) -> None:
         raise TypeError(f"formats must be a collection of names, such as [{formats!r}], got a string")
     if unknown := [format for format in formats if format not in FORMATS]:
         raise ValueError(f"formats must be among {', '.join(FORMATS)}, got {quoted(unknown[0])}")
-
-
-def save_png(image: np.ndarray, folder: str | os.PathLike[str], stem: str) -> Path:
-    """Write an image as `stem.png`, or `stem-2.png` and so on where that is taken.
-
-    Args:
-        image: uint8 (H, W, 3), RGB.
-        folder: An existing folder.
-        stem: How the name begins; a plain name without folders.
-
-    Returns:
-        The file's path.
-
-    Raises:
-        ImageError: The folder cannot be written to; no partial file stays.
-    """
-    data, number = encoded(".png", image), 1
-    while True:
-        path = Path(folder) / f"{stem}{f'-{number}' if number > 1 else ''}.png"
-        try:
-            write_new(path, data)
-            return path
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise ImageError(cannot_write(path, error)) from None

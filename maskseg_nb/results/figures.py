@@ -1,5 +1,6 @@
 """The closing figure of a folder run."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
@@ -30,68 +31,62 @@ def show_folder(result: FolderResult) -> Figure:
     Raises:
         MasksegError: Nothing was found in any picture.
     """
-    counts: dict[str, int] = {}
-    areas: dict[str, list[float]] = {}
+    areas: defaultdict[str, list[float]] = defaultdict(list)
     scores = np.zeros(len(BINS) - 1, np.int64)
-    sure: list[tuple[float, str]] = []  # mean score and name: the highest and the lowest so far
-    unsure: list[tuple[float, str]] = []
+    means: list[tuple[float, str]] = []
     for record in result.records():
         own = [row["score"] for row in record.rows]
         scores += np.histogram(own, BINS)[0]
         for row in record.rows:
-            counts[row["category"]] = counts.get(row["category"], 0) + 1
-            areas.setdefault(row["category"], []).append(row["percent"])
+            areas[row["category"]].append(row["percent"])
         if own:
-            mean = float(np.mean(own))
-            sure = sorted([*sure, (mean, record.file)], reverse=True)[:SHOWN]
-            unsure = sorted([*unsure, (mean, record.file)])[:SHOWN]
-    if not counts:
+            means.append((float(np.mean(own)), record.file))
+    if not means:
         raise MasksegError("nothing was found in any picture; lower the score threshold")
+    means.sort()
     figure = Figure(figsize=(11, 8.2), layout="constrained")
     top, middle, bottom = figure.subplots(3, SHOWN)
-    names = sorted(counts, key=lambda name: (-counts[name], name))
-    _bars(top[0], names, [counts[name] for name in names], "Instances")
-    _boxes(top[1], names, [areas[name] for name in names])
+    _per_category(top[0], top[1], areas)
     top[2].bar(BINS[:-1], scores, width=np.diff(BINS), align="edge", color="C0")
     top[2].set(title="Scores", xlabel="score", xlim=(0, 1))
-    _pictures(middle, result, sure, "surest")
-    _pictures(bottom, result, unsure, "least sure")
+    _pictures(middle, result, means[::-1], "highest")
+    _pictures(bottom, result, means, "lowest")
     figure.suptitle(visible(f"{len(result.paths)} pictures, {len(result.failures)} failed"), parse_math=False)
     return figure
 
 
-def _bars(axis: Axes, names: list[str], values: list[int], title: str) -> None:
-    axis.barh(range(len(names)), values, color="C0")
-    axis.bar_label(axis.containers[0])  # type: ignore[arg-type]
-    axis.set_yticks(range(len(names)), list(map(visible, names)), parse_math=False)
-    axis.invert_yaxis()
-    axis.margins(x=0.15)
-    axis.set_title(title)
+def _per_category(bars: Axes, boxes: Axes, areas: dict[str, list[float]]) -> None:
+    """How many instances of each category there are, and how large: the most frequent category first."""
+    names = sorted(areas, key=lambda name: (-len(areas[name]), name))
+    rows = range(len(names))
+    bars.barh(rows, [len(areas[name]) for name in names], color="C0")
+    bars.bar_label(bars.containers[0])  # type: ignore[arg-type]
+    bars.margins(x=0.15)
+    bars.set_title("Instances")
+    shares, dots = [areas[name] for name in names], {"markersize": 3}
+    boxes.boxplot(shares, positions=rows, orientation="horizontal", flierprops=dots)
+    boxes.set(title="Area", xlabel="percent of the image")
+    for axis in (bars, boxes):
+        axis.set_yticks(rows, list(map(visible, names)), parse_math=False)
+        axis.invert_yaxis()
 
 
-def _boxes(axis: Axes, names: list[str], areas: list[list[float]]) -> None:
-    axis.boxplot(areas, orientation="horizontal", flierprops={"markersize": 3})
-    axis.set_yticks(range(1, len(names) + 1), list(map(visible, names)), parse_math=False)
-    axis.invert_yaxis()
-    axis.set(title="Area", xlabel="percent of the picture")
-
-
-def _pictures(axes: Iterable[Axes], result: FolderResult, chosen: list[tuple[float, str]], kind: str) -> None:
-    """Thumbnails, of the overlays where they were written."""
+def _pictures(axes: Iterable[Axes], result: FolderResult, ranked: list[tuple[float, str]], rank: str) -> None:
+    """Thumbnails of the first ones, or of their overlays where they were written."""
     places = {picture.file: picture for picture in result.pictures}
     for axis in axes:
         axis.set_axis_off()
-    for axis, (mean, name) in zip(axes, chosen, strict=False):
+    for axis, (mean, name) in zip(axes, ranked, strict=False):
         overlay = result.out / f"{places[name].stem}.overlay.png"
         image = load_image(overlay if overlay.exists() else places[name].path)
         step = max(1, max(image.shape[:2]) // SIDE)
         axis.imshow(image[::step, ::step])
-        title = f"{kind}, mean score {mean:.2f}\n{visible(name)[:40]}"
+        title = f"{rank} mean score: {mean:.2f}\n{visible(name)[:40]}"
         axis.set_title(title, fontsize=9, parse_math=False)
 
 
 def show_semantic_map(image: np.ndarray, instances: Instances, alpha: float = 0.6) -> Figure:
-    """Show the semantic map of instances over their image, with a legend of its categories.
+    """The semantic map of instances over their image, with a legend of its categories.
 
     Args:
         image: uint8 (H, W, 3), RGB, of the instances' size.
@@ -102,6 +97,6 @@ def show_semantic_map(image: np.ndarray, instances: Instances, alpha: float = 0.
     figure = show_side_by_side(
         image, draw_semantic_map(image, class_map, alpha), titles=("Original", "Semantic map")
     )
-    present = [int(label) for label in np.unique(class_map) if label]
+    present = filter(None, np.unique(class_map).tolist())
     add_legend(figure, [(category_color(label), instances.categories[label]) for label in present])
     return figure

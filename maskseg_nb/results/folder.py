@@ -1,4 +1,4 @@
-"""A folder of photographs through the network: files for each, tables for all, and nothing done twice."""
+"""A folder of photographs through the network: files for each, tables for all, nothing done twice."""
 
 import contextlib
 import os
@@ -36,10 +36,8 @@ class FolderResult:
         failures: What a picture is called -> what was wrong with it.
         skipped: How many were done before this run.
         seconds: How long this run took.
-        at_limit: What those pictures are called that have as many detections as the model gives at most,
-            and so perhaps more.
-        passed_over: Files of the folder that are no pictures, by their names' endings.
-        not_entered: Folders inside the folder.
+        at_limit: What those pictures are called in which the model reached its limit of detections.
+        passed_over, not_entered: As `FolderPictures` has them.
     """
 
     pictures: tuple[Named, ...]
@@ -66,7 +64,7 @@ class FolderResult:
         return "; ".join(filter(None, (text, limit, said(self.passed_over, self.not_entered))))
 
     def records(self) -> Iterator[Record]:
-        """What is known of each picture, read one by one."""
+        """Each picture's record, read one by one."""
         return Records(self.out).read_all(self.pictures)
 
 
@@ -76,16 +74,15 @@ def segment_folder(
     model: MaskRCNN | str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> FolderResult:
-    """Segment every picture that lies directly in a folder: `segment_pictures` on `pictures_in(folder)`.
-
-    What is passed over, because its name does not end as a picture's does, is counted in the result.
+    """`segment_pictures` for all pictures directly in a folder; the result counts what was passed over.
 
     Args:
         folder: Of pictures.
-        out, model, options: As there.
+        out, model, options: As in `segment_pictures`.
 
     Raises:
-        MasksegError: No such folder, or no picture in it; and as there.
+        MasksegError: No such folder, or no picture in it.
+        MasksegError, ValueError, TypeError: As `segment_pictures`.
     """
     return segment_pictures(pictures_in(folder), out, model, **options)
 
@@ -108,45 +105,42 @@ def segment_pictures(
 ) -> FolderResult:
     """Segment pictures, each at its own size.
 
-    A picture with which anything goes wrong becomes a row of `failures.csv`, and the run goes on. Where the
+    A picture with which anything goes wrong becomes a row of `failures.csv`, and the run goes on; if the
     fault was not the file's (memory, descriptors, a permission), the next run tries it again. After an
-    interrupt, or a crash at any moment, the same call resumes, and ends with the same files.
+    interrupt or a crash, the same call resumes and ends with the same files.
 
-    Pictures of different folders may have the same name: all of them are then called by their place below the
-    folder that they have in common, in the tables ("day1/IMG_0001.JPG") and, made plain, in the files' names.
+    If pictures of different folders have the same name, all are called by their place below the folder that
+    they have in common, in the tables ("day1/IMG_0001.JPG") and, made plain, in the files' names.
 
     Args:
         pictures: Their paths. One that is given twice is done once.
         out: A new folder, or that of an earlier run. "coco", "coco_polygons" and "csv" become one file
             for all pictures; every other format writes files for each picture.
-        model: A loaded MaskRCNN, or what `load_model` takes. With an executor of other processes, a name
-            or path: each of them loads the model once.
+        model: A loaded MaskRCNN, or what `load_model` takes. For an executor of other processes, a name or
+            path: each process loads the model once.
         score_threshold, mask_threshold: As in `Prediction.select`.
-        categories: Keep instances of these names only; None keeps all.
-        detections_per_img: How many instances the model gives for a picture at most; None is its own limit
-            (100 for torchvision's). A model that was loaded elsewhere keeps its own.
+        categories: Keep only instances of these names; None keeps all.
+        detections_per_img: The most instances that the model gives for a picture; None is its own limit (100
+            for torchvision's). The model that was given keeps its own.
         alpha, overlap, formats: As in `export`.
-        executor: Any of `concurrent.futures`, or Dask's `client.get_executor()`; None works here, on one
-            picture per processor core. Processes have to be spawned, not forked:
+        executor: Any of `concurrent.futures`, or Dask's `client.get_executor()`; None uses threads, one per
+            processor core. Processes have to be spawned, not forked:
             `ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))`.
-        resume: False does all pictures again.
+        resume: False segments all pictures again.
         progress: Show a progress bar.
 
     Returns:
-        What was done. One warning is given where pictures reached the model's limit of detections.
+        What was done. A warning tells if pictures reached the model's limit of detections.
 
     Raises:
-        MasksegError: There is no picture, `out` cannot be written, or memory, threads or descriptors are
-            lacking for the run itself.
-        ValueError, TypeError: An argument is out of range, or of another kind; the model knows no such
-            category.
+        MasksegError: There is no picture, `out` cannot be written, or the run itself lacks memory, threads or
+            descriptors.
+        ValueError, TypeError: An argument is out of range or of another kind, or names an unknown category.
     """
     start = time.perf_counter()
     check_formats(formats)
-    kept = _sorted_names(categories)
-    options = Options(
-        score_threshold, mask_threshold, alpha, overlap, tuple(formats), kept, detections_per_img
-    )
+    kept, written = _sorted_names(categories), tuple(formats)
+    options = Options(score_threshold, mask_threshold, alpha, overlap, written, kept, detections_per_img)
     network, sent = _networks(model, executor, options)
     target = Path(out)
     left_out = _left_out(pictures, target)
@@ -172,18 +166,21 @@ def segment_pictures(
 def _networks(
     model: MaskRCNN | str | os.PathLike[str] | None, executor: Executor | None, options: Options
 ) -> tuple[MaskRCNN, MaskRCNN | str]:
-    """The model as these options want it, and what the workers get of it: itself, or what they load it by."""
+    """The model with these options, and what the workers get: the same, or the name that they load it by."""
     _check_executor(executor)
     here = executor is None or isinstance(executor, ThreadPoolExecutor)
     if not here and not isinstance(model, (str, os.PathLike)):
         raise TypeError("model must be a name or path where an executor's processes have to load it")
     network = limited(as_model(model), options.detections_per_img)
-    _check_categories(options.categories, categories_of(network))
+    known = categories_of(network)[1:]
+    if unknown := [name for name in options.categories or () if name not in known]:
+        listed = shortened(", ".join(name for name in known if name != "N/A"), 200)
+        raise ValueError(f"no category {quoted(unknown[0])}; this model knows {listed}")
     return network, network if here else os.fspath(model)  # type: ignore[arg-type]
 
 
 def _segment(pictures: list[Named], job: Job, executor: Executor | None, bar: tqdm) -> None:
-    """Segment pictures by an executor's workers, or by one thread a processor core."""
+    """Segment pictures by an executor's workers, or by one thread per processor core."""
     with contextlib.ExitStack() as stack:
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         if executor is None:
@@ -193,7 +190,7 @@ def _segment(pictures: list[Named], job: Job, executor: Executor | None, bar: tq
 
 
 def _left_out(pictures: Iterable[object], out: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """What `pictures_in` passed over, and the folders that it did not enter, but for that of the results."""
+    """What `pictures_in` passed over, and the folders that it did not enter, except that of the results."""
     if not isinstance(pictures, FolderPictures):
         return (), ()
     own = os.path.abspath(out)
@@ -213,27 +210,20 @@ def _limit_reached(at_limit: tuple[str, ...], limit: int) -> str:
 
 
 def _sorted_names(categories: Collection[str] | None) -> tuple[str, ...] | None:
-    """Category names as an option of a run: in any order they mean the same."""
+    """Category names as an option of a run, for which their order means nothing."""
     if categories is None:
         return None
     if isinstance(categories, str):
-        raise TypeError(
-            f"categories must be a collection of names, such as [{quoted(categories)}], got a string"
-        )
+        given = quoted(categories)
+        raise TypeError(f"categories must be a collection of names, such as [{given}], got a string")
     if not categories:
         raise ValueError("categories must name one or more, or be None, which keeps all")
     return tuple(sorted(set(categories)))
 
 
-def _check_categories(names: Collection[str] | None, known: tuple[str, ...]) -> None:
-    if unknown := [name for name in names or () if name not in known[1:]]:
-        listed = ", ".join(name for name in known[1:] if name != "N/A")
-        raise ValueError(f"no category {quoted(unknown[0])}; this model knows {shortened(listed, 200)}")
-
-
 @contextlib.contextmanager
 def _resources() -> Iterator[None]:
-    """A clear line where memory, threads or descriptors are lacking for the run itself."""
+    """One clear line where the run itself lacks memory, threads or descriptors."""
     try:
         yield
     except MasksegError:
@@ -247,10 +237,10 @@ def _resources() -> Iterator[None]:
 
 
 def _check_executor(executor: Executor | None) -> None:
-    """Refuse forked processes: they inherit torch's locks without the threads that would open them."""
+    """Refuse forked processes: they inherit torch's locks, but not the threads that would release them."""
     context = getattr(executor, "_mp_context", None)
     if isinstance(executor, ProcessPoolExecutor) and context and context.get_start_method() == "fork":
         raise ValueError(
-            "executor must spawn its processes, got one that forks them, and torch would wait for ever; use "
+            "executor must spawn its processes, got one that forks them, so torch would wait forever; use "
             'ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))'
         )

@@ -9,61 +9,53 @@ from ..data.images import SUFFIXES
 from ..errors import MasksegError, quoted, reason
 
 KINDS_SHOWN = 5
-_OF_THE_SYSTEM = ("thumbs.db", "desktop.ini")  # and whatever is hidden, as .DS_Store
+_OF_THE_SYSTEM = ("thumbs.db", "desktop.ini")  # and all hidden files, such as .DS_Store
 
 
 class FolderPictures(list[Path]):
     """Paths of pictures, and what else was there.
 
     Attributes:
-        passed_over: Files that are no pictures by their names' endings. What a system keeps for itself does
-            not count: hidden files, macOS's "._" beside each picture, Thumbs.db, desktop.ini.
-        not_entered: Folders inside, but for hidden ones.
+        passed_over: Files that are no pictures by their names' endings, without what a system keeps for
+            itself: hidden files, macOS's "._" beside each picture, Thumbs.db, desktop.ini.
+        not_entered: Folders inside, without hidden ones.
     """
 
-    def __init__(
-        self,
-        pictures: Iterable[Path] = (),
-        passed_over: Iterable[Path] = (),
-        not_entered: Iterable[Path] = (),
-    ) -> None:
-        super().__init__(pictures)
-        self.passed_over, self.not_entered = tuple(passed_over), tuple(not_entered)
+    passed_over: tuple[Path, ...] = ()
+    not_entered: tuple[Path, ...] = ()
 
 
 def pictures_in(folder: str | os.PathLike[str]) -> FolderPictures:
-    """The pictures directly in a folder, by name; and as its attributes, what is passed over.
+    """The pictures directly in a folder, sorted by name, and what is passed over there.
 
     Raises:
         MasksegError: There is no such folder, or no picture in it.
     """
-    pictures: list[Path] = []
+    pictures = FolderPictures()
     others: list[Path] = []
     folders: list[Path] = []
     try:
-        for entry in os.scandir(folder):
-            path = Path(entry.path)
-            if entry.is_dir():
-                kind = folders
-            else:
-                kind = pictures if path.suffix.lower() in SUFFIXES else others
-            if not _of_the_system(entry.name) or (kind is pictures and not entry.name.startswith("._")):
+        for entry in sorted(os.scandir(folder), key=lambda entry: Path(entry.path)):
+            name, path = entry.name, Path(entry.path)
+            kind = folders if entry.is_dir() else pictures if path.suffix.lower() in SUFFIXES else others
+            of_the_system = name.startswith(".") or name.lower() in _OF_THE_SYSTEM
+            if not of_the_system or (kind is pictures and not name.startswith("._")):
                 kind.append(path)
     except (OSError, ValueError) as error:
-        raise MasksegError(
-            f"{quoted(folder)} cannot be read: {reason(error)}; give a folder of pictures"
-        ) from None
+        message = f"{quoted(folder)} cannot be read: {reason(error)}; give a folder of pictures"
+        raise MasksegError(message) from None
     if not pictures:
         also = said(others, folders)
         raise MasksegError(
             f"no pictures in {quoted(folder)}{f' ({also})' if also else ''}; "
             f"it needs files such as {', '.join(SUFFIXES[:4])}"
         )
-    return FolderPictures(sorted(pictures), sorted(others), sorted(folders))
+    pictures.passed_over, pictures.not_entered = tuple(others), tuple(folders)
+    return pictures
 
 
 def said(passed_over: Iterable[Path], not_entered: Iterable[Path] = ()) -> str:
-    """How many files of which kinds, and how many folders; empty where there are none."""
+    """A line: how many files of which kinds, and how many folders; empty where there are none."""
     parts = []
     kinds = Counter(map(_kind, passed_over))
     if count := kinds.total():
@@ -75,10 +67,6 @@ def said(passed_over: Iterable[Path], not_entered: Iterable[Path] = ()) -> str:
     if folders := len(tuple(not_entered)):
         parts.append(f"{folders} folder{'s' * (folders != 1)} inside not entered")
     return "; ".join(parts)
-
-
-def _of_the_system(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _OF_THE_SYSTEM
 
 
 def _kind(path: Path) -> str:

@@ -44,12 +44,12 @@ def named(paths: Iterable[Path]) -> tuple[Named, ...]:
 
 
 def unique_name(file: str) -> str:
-    """How the names of a picture's files begin: its own name, or a plain one with 8 digits for it."""
+    """How the names of a picture's files begin: its own name, or a plain one and 8 digits of its hash."""
     return file if safe_name(file) == file else numbered_name(file)
 
 
 def numbered_name(file: str) -> str:
-    """`unique_name`, always with the digits. Of a long place below a folder the end is kept: the name."""
+    """`unique_name`, always with the digits. Of a long place below a folder, the end is kept: the name."""
     plain = safe_name(file[-50:] if "/" in file else file)
     try:
         data = file.encode("utf-8", "surrogateescape")
@@ -59,13 +59,9 @@ def numbered_name(file: str) -> str:
 
 
 def _share_names(places: Iterable[str]) -> bool:
-    """Whether pictures of different folders have the same name, but for case."""
-    folders: dict[str, str] = {}
-    for place in places:
-        folder, name = os.path.split(place)
-        if folders.setdefault(_folded(name), folder) != folder:
-            return True
-    return False
+    """Whether pictures of different folders have the same name, ignoring case."""
+    pairs = {(os.path.dirname(place), _folded(os.path.basename(place))) for place in places}
+    return len({name for _, name in pairs}) < len(pairs)
 
 
 def _below_the_common_folder(places: Iterable[str]) -> list[str]:
@@ -77,5 +73,5 @@ def _below_the_common_folder(places: Iterable[str]) -> list[str]:
 
 
 def _folded(name: str) -> str:
-    """The same for names that some disk takes for the same."""
+    """The same text for names that some disk takes for one."""
     return unicodedata.normalize("NFC", name).casefold()

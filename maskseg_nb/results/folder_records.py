@@ -1,11 +1,11 @@
-"""What is known of each picture of a folder: a small file a picture, and the tables that are made of them."""
+"""What is known of each picture of a folder: a small file per picture, and the tables made of them."""
 
 import contextlib
 import csv
 import io
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,7 +16,8 @@ from .coco import CocoImage, as_polygons, write_coco_results
 from .folder_names import Named
 from .formats import write_csv
 
-RECORDS = "records"
+RECORDS = "records"  # the folder's name
+_LATER = ("limit", "retry")  # fields that earlier versions did not write
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,14 @@ class Record:
 
     Attributes:
         file: What the picture is called: its name, or its place below the common folder.
-        stamp: Its size in bytes and time of change, in nanoseconds: another file, another result.
+        stamp: As `stamp` returns; a changed file is segmented again.
         settings: 16 hexadecimal digits that stand for model, thresholds and formats.
         error: Why there is no result; empty where there is one.
         image_size: [height, width] in pixels.
         rows: As `measure` returns.
         entries: As `coco_entries` returns.
         limit: The model's limit of detections, where it may have cut off what would have been kept; else 0.
-        retry: Whether the error is not the file's own, and the next run tries again.
+        retry: Whether the next run tries again, as the error was not the file's.
     """
 
     file: str
@@ -45,62 +46,46 @@ class Record:
     limit: int = 0
     retry: bool = False
 
-    @property
-    def with_rle(self) -> CocoImage:
-        """As `write_coco_results` takes it."""
+    def coco(self, *, polygons: bool = False) -> CocoImage:
+        """As `write_coco_results` takes it, masks as RLE or as polygons."""
         height, width = self.image_size
-        return CocoImage(self.file, (height, width), self.entries)
-
-    @property
-    def with_polygons(self) -> CocoImage:
-        """The same with polygons in place of RLE."""
-        return self.with_rle._replace(entries=list(map(as_polygons, self.entries)))
+        entries = list(map(as_polygons, self.entries)) if polygons else self.entries
+        return CocoImage(self.file, (height, width), entries)
 
     def json(self) -> bytes:
         """ASCII bytes, as `Records.read` reads them; `limit` and `retry` only where they say something."""
-        values = asdict(self)
-        for name in ("limit", "retry"):
-            if not values[name]:
-                del values[name]
+        values = {name: value for name, value in vars(self).items() if value or name not in _LATER}
         return json.dumps(values, sort_keys=True).encode("ascii")
 
 
 class Records:
-    """The records in an output folder.
-
-    Args:
-        out: The folder.
-    """
+    """The records in the output folder `out`."""
 
     def __init__(self, out: Path) -> None:
         self.folder = out / RECORDS
 
-    def path(self, stem: str) -> Path:
-        """Where the record of a picture whose files begin so is or will be."""
-        return self.folder / f"{stem}.json"
-
     def read(self, picture: Named) -> Record | None:
         """A picture's record; None where there is none, or only another picture's."""
         try:
-            record = Record(**json.loads(self.path(picture.stem).read_bytes()))
+            record = Record(**json.loads((self.folder / f"{picture.stem}.json").read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
         return record if record.file == picture.file else None
 
     def read_all(self, pictures: Iterable[Named]) -> Iterator[Record]:
-        """The records of these pictures, one by one; of those that have one."""
+        """The records of these pictures, read one by one; pictures without one are skipped."""
         return filter(None, map(self.read, pictures))
 
     def done(self, picture: Named, settings: str) -> bool:
         """Whether a picture's record has these settings and need not be made again."""
         record = self.read(picture)
-        if record is None or record.retry or is_shortage(record.error):  # of which older runs knew nothing
+        if record is None or record.retry or is_shortage(record.error):  # older runs recorded no retry
             return False
         return record.settings == settings and record.stamp == stamp(picture.path)
 
 
 def stamp(path: Path) -> list[int]:
-    """[bytes, time of change in nanoseconds] of a file; zeros where it is gone."""
+    """[size in bytes, time of change in nanoseconds] of a file; zeros where it is gone."""
     try:
         status = path.stat()
     except (OSError, ValueError):  # the latter: a NUL in the path
@@ -111,12 +96,10 @@ def stamp(path: Path) -> list[int]:
 def write_tables(
     records: Callable[[], Iterable[Record]], out: Path, formats: Collection[str], categories: tuple[str, ...]
 ) -> None:
-    """Write `failures.csv`, and where they are among the formats `instances.csv`, `coco.json` and
-    `coco-polygons.json`.
+    """Write `failures.csv`, and as the formats say `instances.csv`, `coco.json` and `coco-polygons.json`.
 
     Args:
-        records: Called for them, in the order of the tables, as often as they are needed: they are never
-            all in memory.
+        records: Called once per table for the records in order, which are never all in memory.
         out: An existing folder.
         formats: Names of `FORMATS`.
         categories: The model's, indexed by label, [0] the background.
@@ -133,15 +116,17 @@ def write_tables(
             write_csv(file, ({"file": r.file, **row} for r in records() for row in r.rows))
     if "coco" in formats:
         with _text(out / "coco.json") as file:
-            write_coco_results(file, lambda: (r.with_rle for r in records() if not r.error), categories)
+            write_coco_results(file, lambda: (r.coco() for r in records() if not r.error), categories)
     if "coco_polygons" in formats:
         with _text(out / "coco-polygons.json") as file:
-            write_coco_results(file, lambda: (r.with_polygons for r in records() if not r.error), categories)
+            write_coco_results(
+                file, lambda: (r.coco(polygons=True) for r in records() if not r.error), categories
+            )
 
 
 @contextlib.contextmanager
 def _text(path: Path) -> Iterator[TextIO]:
-    """A text file that appears when the block has ended well; names that are no UTF-8 as escapes."""
+    """A text file that appears when the block has ended well; in it, what is not UTF-8 is escaped."""
     try:
         with whole_file(path) as file:
             text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
@@ -153,7 +138,7 @@ def _text(path: Path) -> Iterator[TextIO]:
 
 
 def prepare(out: Path) -> Records:
-    """Make the output folder, or clear an earlier run's of what a killed process left.
+    """Make the output folder; clear an earlier run's of what a killed process left.
 
     Args:
         out: A new or empty folder, or that of an earlier run.

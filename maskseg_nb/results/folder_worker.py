@@ -1,4 +1,4 @@
-"""The work of `segment_folder`: one picture, and many of them beside each other."""
+"""The work of `segment_folder`: one picture, and many side by side."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -22,22 +22,22 @@ from ..models.loading import load_model
 from .coco import coco_entries
 from .export import contents, write_files
 from .folder_names import Named
-from .folder_records import Record, Records, stamp
+from .folder_records import RECORDS, Record, stamp
 from .formats import Files
 from .label_maps import check_overlap
 from .measures import measure
 
 MERGED = ("coco", "coco_polygons", "csv")  # one file for all pictures, made of the records
-IN_FLIGHT = 32  # pictures that an executor has in hand
-LAST_SECONDS = 60.0  # for pictures in the network when a run is broken off
+IN_FLIGHT = 32  # pictures handed to an executor and not done yet: more would cost memory
+LAST_SECONDS = 60.0  # for pictures that are in the network when a run is interrupted
 
 
 @dataclass(frozen=True)
 class Options:
     """How each picture is segmented and written; see `segment_pictures`.
 
-    The repr is a part of the settings that folders of earlier runs carry: class and fields keep their names,
-    and what was added later is not in it.
+    The repr is part of the settings in the records of earlier runs: class and fields keep their names, and
+    what was added later is not in it.
     """
 
     score_threshold: float
@@ -67,7 +67,7 @@ class Job:
         out: The output folder.
         model: A loaded MaskRCNN; or a name or path, where other processes have to load it.
         options: How each picture is segmented and written.
-        settings: 16 hexadecimal digits that stand for model and options; each record holds them.
+        settings: The `fingerprint` of model and options, which each record holds.
     """
 
     out: Path
@@ -77,10 +77,7 @@ class Job:
 
 
 def segment_all(pictures: Iterable[Named], job: Job, executor: Executor) -> Iterator[Named]:
-    """Segment pictures wherever an executor's workers are, and yield each one that is done.
-
-    Only so many are in hand at a time that memory does not grow.
-    """
+    """Segment pictures by an executor's workers, `IN_FLIGHT` at a time, and yield each one that is done."""
     running: dict[Future[None], Named] = {}
     left = iter(pictures)
     try:
@@ -96,40 +93,42 @@ def segment_all(pictures: Iterable[Named], job: Job, executor: Executor) -> Iter
     finally:  # after an error or an interrupt
         for future in running:
             future.cancel()
-        wait(running, timeout=LAST_SECONDS)  # those that run already
+        wait(running, timeout=LAST_SECONDS)  # for those that run already
 
 
 def segment_one(picture: Named, job: Job) -> None:
-    """One picture from file to files, and last its record: until that is there, nothing counts as done.
+    """Segment one picture and write its files, its record last: until that is there, nothing is done.
 
-    With one thread inside the network: many pictures beside each other are faster than one in many parts,
-    and the number of parts decides the last bits of the result.
+    One thread works in the network: many pictures side by side are faster than one in many parts, and the
+    number of parts decides the last bits of the result.
 
     Raises:
-        MasksegError: The model cannot be loaded, or nothing can be written: no fault of the picture's. What
-            else goes wrong with a picture is written down as its failure.
+        MasksegError: The model cannot be loaded, or nothing can be written: not the picture's fault. Whatever
+            else goes wrong is recorded as the picture's failure.
     """
     options, model = job.options, job.model
     network = _loaded(model, options.detections_per_img) if isinstance(model, str) else model
     torch.set_num_threads(1)  # of this thread; and of later ones, until `segment_pictures` sets it back
     files, record = _result(picture, network, options, job.settings)
     try:
-        paths = {job.out / f"{picture.stem}{ending}": data for ending, data in files.items()}
-        write_files(paths, overwrite=True)
+        write_files(files, job.out, picture.stem, overwrite=True)
     except MasksegError as error:
         if is_shortage(error):  # the folder's, and so every picture's
             raise
         record = _failure(picture, record.stamp, job.settings, str(error), retry=True)
-    write_files({Records(job.out).path(picture.stem): record.json()}, overwrite=True)
+    write_files({".json": record.json()}, job.out / RECORDS, picture.stem, overwrite=True)
 
 
 def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) -> tuple[Files, Record]:
-    """A picture's files and its record; whatever goes wrong with it is written down there."""
+    """A picture's files and its record, which says what went wrong, if anything."""
     seen = stamp(picture.path)  # before: a file that changes meanwhile is done again next time
     doing = "read"
     try:
         image = load_image(picture.path)
-        _check_shape(image, picture)
+        height, width = image.shape[:2]
+        if is_strip(height, width):  # to the network a wrong argument, here somebody's file
+            strip = f"is a strip thinner than 1:{THINNEST}, {width} x {height} pixels; cut it shorter"
+            raise ImageError(f"{quoted(picture.path.name)} {strip}")
         doing = "segment"
         found, limit = _found(model, image, options)
         doing = "draw"
@@ -146,16 +145,6 @@ def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) ->
         return {}, _failure(picture, seen, settings, text, retry=not own)
 
 
-def _check_shape(image: np.ndarray, picture: Named) -> None:
-    """Raise ImageError for a strip: to the network it is a wrong argument, here it is somebody's file."""
-    height, width = image.shape[:2]
-    if is_strip(height, width):
-        raise ImageError(
-            f"{quoted(picture.path.name)} is a strip thinner than 1:{THINNEST}, {width} x {height} pixels; "
-            "cut it shorter"
-        )
-
-
 def _failure(picture: Named, seen: list[int], settings: str, text: str, retry: bool) -> Record:
     text = shortened(" ".join(text.split()), MAX_MESSAGE)
     return Record(picture.file, seen, settings, text, [0, 0], [], [], retry=retry)
@@ -163,23 +152,23 @@ def _failure(picture: Named, seen: list[int], settings: str, text: str, retry: b
 
 @lru_cache(maxsize=1)
 def _loaded(model: str, detections_per_img: int | None) -> MaskRCNN:
-    """The model of a process that was given its name."""
+    """A worker process's own model, loaded once."""
     return limited(load_model(model), detections_per_img)
 
 
 def limited(model: MaskRCNN, detections_per_img: int | None) -> MaskRCNN:
-    """The model with another limit of detections a picture; the one that was given keeps its own."""
+    """The model with another limit of detections per picture; the given one keeps its own."""
     if detections_per_img is None:
         return model
     own = copy.copy(model)
-    own._modules = dict(model._modules)  # the copy shared even this
+    own._modules = dict(model._modules)  # copy.copy shares even this
     own.roi_heads = copy.copy(model.roi_heads)
     own.roi_heads.detections_per_img = int(detections_per_img)
     return own
 
 
 def _found(model: MaskRCNN, image: np.ndarray, options: Options) -> tuple[Instances, int]:
-    """What is found in a picture; and the model's limit where it may have cut off more of it, else 0."""
+    """What is found in a picture; and the model's limit where it may have cut off more, else 0."""
     prediction = predict_at_own_size(model, image)
     limit = model.roi_heads.detections_per_img
     reached = len(prediction) >= limit and prediction.scores[-1] >= options.score_threshold

@@ -30,9 +30,7 @@ class Exported:
     Attributes:
         image: uint8 (H, W, 3), RGB, of the instances' size.
         instances: Each with at least one pixel.
-        name: The picture's file name: COCO's JSON and the table say it.
-        alpha: Weight of the overlay's colours, [0, 1].
-        overlap: Which is on top in the label maps, where two overlap: a name of `OVERLAPS`.
+        name, alpha, overlap: As in `export`.
     """
 
     image: np.ndarray
@@ -47,15 +45,9 @@ class Exported:
 
 
 def safe_name(name: str) -> str:
-    """A name as the beginning of a file's: letters, digits, ".", "-" and "_" only, at most 50 of them."""
+    """A name as the start of a file name: letters, digits, ".", "-" and "_" only, at most 50 of them."""
     plain = "".join(char if char.isalnum() or char in ".-_" else "_" for char in name).strip(".")
-    # 50: of four bytes each, with an ending behind them, the longest name that Linux takes
-    return plain[:50] or "picture"
-
-
-def cut_out(image: np.ndarray, instances: Instances, index: int) -> np.ndarray:
-    """One instance on a transparent ground: uint8 (h, w, 4), RGBA, as large as its mask."""
-    return np.dstack([image[instances.windows[index]], np.uint8(255) * instances.crops[index]])
+    return plain[:50] or "picture"  # 50: of up to 4 bytes each, and an ending, within Linux's 255 bytes
 
 
 def write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
@@ -75,24 +67,18 @@ def _side_by_side(result: Exported) -> Files:
 
 
 def _for_a_figure(image: np.ndarray) -> np.ndarray:
-    """A large photograph shrunk to what a figure shows: matplotlib takes seconds, and 80 bytes a pixel."""
+    """A large photograph shrunk to what a figure shows: matplotlib takes seconds, and 80 bytes per pixel."""
     height, width = image.shape[:2]
-    shrink = max(height, width) / LONGEST_SIDE
-    if shrink <= 1:
-        return image
+    shrink = max(1, height / LONGEST_SIDE, width / LONGEST_SIDE)
     return fitted(image, (max(1, round(height / shrink)), max(1, round(width / shrink))))
 
 
 def _instance_map(result: Exported) -> Files:
-    instances, numbers = result.instances, instance_map(result.instances, result.overlap)
+    numbers, names = instance_map(result.instances, result.overlap), result.instances.names
     values = [
-        {
-            "value": int(number),
-            "category": instances.names[number - 1],
-            "score": float(instances.scores[number - 1]),
-        }
-        for number in np.unique(numbers)
-        if number
+        {"value": n, "category": names[n - 1], "score": float(result.instances.scores[n - 1])}
+        for n in np.unique(numbers).tolist()
+        if n
     ]
     return _map_and_legend("instances", numbers, values, result.overlap)
 
@@ -100,8 +86,8 @@ def _instance_map(result: Exported) -> Files:
 def _category_map(result: Exported) -> Files:
     class_map = semantic_map(result.instances, result.overlap)
     values = [
-        {"value": int(label), "category": result.instances.categories[label]}
-        for label in np.unique(class_map)
+        {"value": label, "category": result.instances.categories[label]}
+        for label in np.unique(class_map).tolist()
         if label
     ]
     return _map_and_legend("categories", class_map, values, result.overlap)
@@ -116,35 +102,31 @@ def _masks(result: Exported) -> Files:
     files, instances = {}, result.instances
     for index, (window, crop) in enumerate(zip(instances.windows, instances.crops, strict=True)):
         mask = np.zeros(instances.image_size, np.uint8)
-        mask[window] = 255 * crop.astype(np.uint8)
+        mask[window] = np.uint8(255) * crop
         files[f".mask-{index:03d}.png"] = encoded(".png", mask)
     return files
 
 
 def _cut_outs(result: Exported) -> Files:
-    return {
-        f".cut-out-{index:03d}.png": encoded(".png", cut_out(result.image, result.instances, index))
-        for index in range(len(result.instances))
-    }
+    files, instances = {}, result.instances
+    for index, (window, crop) in enumerate(zip(instances.windows, instances.crops, strict=True)):
+        cut_out = np.dstack([result.image[window], np.uint8(255) * crop])  # (h, w, 4), RGBA
+        files[f".cut-out-{index:03d}.png"] = encoded(".png", cut_out)
+    return files
 
 
 def _contours(result: Exported) -> Files:
     features, instances = [], result.instances
     for index, crop in enumerate(instances.crops):
         top, left = instances.corners[index].tolist()
-        rings = [
-            [_closed(ring) for ring in (polygon.outer, *polygon.holes)]
+        rings = [  # closed: the first point is the last one, too
+            [[*ring.tolist(), ring[0].tolist()] for ring in (polygon.outer, *polygon.holes)]
             for polygon in polygons(crop, (top, left))
         ]
         properties = {"category": instances.names[index], "score": float(instances.scores[index])}
         geometry = {"type": "MultiPolygon", "coordinates": rings}
         features.append({"type": "Feature", "properties": properties, "geometry": geometry})
     return {".geojson": json.dumps({"type": "FeatureCollection", "features": features}).encode()}
-
-
-def _closed(ring: np.ndarray) -> list[list[int]]:
-    """As GeoJSON wants it: the first point is the last one, too."""
-    return [*ring.tolist(), ring[0].tolist()]
 
 
 def _coco(result: Exported) -> Files:
@@ -178,6 +160,6 @@ FORMATS: dict[str, Callable[[Exported], Files]] = {
     "cut_outs": _cut_outs,  # a picture per instance, transparent outside, as large as the mask
     "contours": _contours,  # polygons along the pixels' edges, with holes, as GeoJSON; x y in pixels, y down
     "coco": _coco,  # COCO's format, masks as RLE
-    "coco_polygons": _coco_polygons,  # the same with polygons; they have no holes: cuts lead to them
+    "coco_polygons": _coco_polygons,  # the same with polygons; they have no holes, but cuts across them
     "csv": _csv,  # a table of measures
 }

@@ -1,4 +1,4 @@
-"""Instances flattened into one array of labels, and which is on top where two overlap."""
+"""Label maps: instances flattened into one array, and which is on top where two overlap."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def instance_map(instances: Instances, overlap: str = "surest") -> np.ndarray:
         overlap: Which is on top where two overlap: "surest" (the highest score), "smallest" or "largest".
 
     Returns:
-        (H, W), uint8, or uint16 for more than 255 instances: row 0 of `instances` is 1 and so on; 0 is none.
+        (H, W), uint8, or uint16 for more than 255 instances: 1 for the first instance and so on, 0 for none.
 
     Raises:
         ValueError: There is no such rule, or there are more than 65,535 instances.
@@ -39,11 +39,10 @@ def semantic_map(instances: Instances, overlap: str = "surest") -> np.ndarray:
     """Label each pixel with its category: instances of one category become one region.
 
     Args:
-        instances: What `Prediction.select` kept.
-        overlap: Which is on top where two overlap: "surest" (the highest score), "smallest" or "largest".
+        instances, overlap: As in `instance_map`.
 
     Returns:
-        uint8 (H, W): indices of `instances.categories`, 0 the background.
+        uint8 (H, W): indices into `instances.categories`, 0 the background.
 
     Raises:
         ValueError: There is no such rule, or the model has more than 255 categories.

@@ -25,17 +25,15 @@ def measure(instances: Instances) -> list[dict[str, Any]]:
         Dictionaries with the keys `COLUMNS`: category; score, [0, 1]; x1 y1 x2 y2, the box in pixels; area
         in pixels; percent of the image; perimeter in pixels, by scikit-image's estimate; centroid_x and
         centroid_y, the middle of the mask's pixels, where 0 is the middle of the first pixel; circularity,
-        4 pi area / perimeter squared, near 1 for a disc and less for everything else. Empty masks have no
-        centroid and no circularity: None.
+        4 pi area / perimeter squared, near 1 for a disc and less for everything else. None stands for what
+        an empty mask lacks (the last four) and a single pixel (circularity).
     """
-    height, width = instances.image_size
+    names, (height, width) = instances.names, instances.image_size
     rows = []
-    for index, (crop, (top, left)) in enumerate(
-        zip(instances.crops, instances.corners.tolist(), strict=True)
-    ):
-        area = int(np.count_nonzero(crop))
+    for index, crop in enumerate(instances.crops):
+        (top, left), area = instances.corners[index].tolist(), int(np.count_nonzero(crop))
         row = {
-            "category": instances.names[index],
+            "category": names[index],
             "score": float(instances.scores[index]),
             **dict(zip(("x1", "y1", "x2", "y2"), instances.boxes[index].tolist(), strict=True)),
             "area": area,

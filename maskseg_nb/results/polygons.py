@@ -14,8 +14,8 @@ class Polygon:
     Attributes:
         outer: int64 (K, 2), x y in pixels, corners of the mask's pixels: a mask of the one pixel at row 0,
             column 0 has the corners (0, 0), (1, 0), (1, 1) and (0, 1). The last corner joins the first.
-            Counter-clockwise where y points up, as GeoJSON wants it; in a picture, where y points down,
-            that looks clockwise.
+            Counter-clockwise where y points up, as GeoJSON wants it; clockwise to the eye in an image, where
+            y points down.
         holes: Rings of the same kind, the other way round.
     """
 
@@ -24,28 +24,21 @@ class Polygon:
 
 
 def polygons(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> list[Polygon]:
-    """Trace a mask's regions. Pixels that touch only at a corner belong to two regions.
+    """Trace a mask's regions by cv2.findContours. Pixels that touch only at a corner belong to two regions.
 
     Args:
-        mask: bool (h, w).
-        corner: Top and left of the mask in the picture, in pixels.
-
-    Returns:
-        A Polygon per region, by cv2.findContours; none for an empty mask.
+        mask: bool (h, w); without a pixel inside it has no region.
+        corner: Top and left of the mask in the image, in pixels.
     """
-    regions = []
-    for region, at in _regions(mask, corner):
-        outer, *holes = _rings(region, at)
-        regions.append(Polygon(outer, tuple(holes)))
-    return regions
+    rings = (_rings(region, at) for region, at in _regions(mask, corner))
+    return [Polygon(outer, tuple(holes)) for outer, *holes in rings]
 
 
 def rings_without_holes(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> list[np.ndarray]:
     """Trace a mask in outer rings alone, for formats without holes: a region with one is cut across it.
 
     Args:
-        mask: bool (h, w).
-        corner: Top and left of the mask in the picture, in pixels.
+        mask, corner: As in `polygons`.
 
     Returns:
         Rings as `Polygon.outer`; they overlap nowhere, and together they are the mask exactly.
@@ -57,14 +50,14 @@ def rings_without_holes(mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> l
             rings.append(outer)
             continue
         edges = sorted(int(hole[:, 0].min()) - left for hole in holes)
-        cut = edges[len(edges) // 2]  # the middle one of many: so the recursion stays flat
+        cut = edges[len(edges) // 2]  # the middle one: so the recursion stays flat
         rings += rings_without_holes(region[:, :cut], (top, left))
         rings += rings_without_holes(region[:, cut:], (top, left + cut))
     return rings
 
 
 def _regions(mask: np.ndarray, corner: tuple[int, int]) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-    """Each region of a mask alone, bool (h, w), and its top and left in the picture."""
+    """Each region of a mask alone, bool (h, w), and its top and left in the image."""
     if not mask.any():
         return
     pixels = mask.astype(np.uint8)
@@ -80,8 +73,8 @@ def _regions(mask: np.ndarray, corner: tuple[int, int]) -> Iterator[tuple[np.nda
 def _rings(region: np.ndarray, corner: tuple[int, int]) -> list[np.ndarray]:
     """The outer ring of one region, then those of its holes.
 
-    Of a region that hangs together by its pixels' sides, findContours' rings pass no point twice: where
-    pixels touch at a corner it goes from one to the other, so that the ring outside meets a hole there.
+    The pixels of a region join at their sides, so findContours' rings pass no point twice: where two pixels
+    touch only at a corner, the contour goes from one to the other, and the outer ring meets a hole there.
     """
     # Twice as large, each pixel is 2 x 2, and the contour runs through those at its edge: halved and rounded
     # up, their places are the pixel's own corners.
@@ -94,7 +87,7 @@ def _rings(region: np.ndarray, corner: tuple[int, int]) -> list[np.ndarray]:
 
 
 def _corners(ring: np.ndarray) -> np.ndarray:
-    """A closed ring without repeated points, and without those that lie on a straight line."""
+    """A closed ring without repeated points and without those on a straight line."""
     ring = ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     turns = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]

@@ -80,7 +80,7 @@ def test_the_worst_pictures_say_how_wrong_they_are(evaluation):
 
 
 def test_the_worst_of_another_dataset_is_a_value_error(evaluation):
-    with pytest.raises(ValueError, match="picture 0 is another one than was evaluated"):
+    with pytest.raises(ValueError, match="picture 0 is not the one that was evaluated"):
         show_worst(evaluation, ShapesDataset(1))
 
 

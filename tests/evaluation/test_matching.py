@@ -164,7 +164,7 @@ def test_nothing_found_and_nothing_there():
 
 def test_a_raised_threshold_changes_nothing_for_those_that_stay():
     random = np.random.default_rng(4)
-    all_of_them, truth = by_chance(random, 12), chance_truth(random, 5)
+    all_of_them, truth = random_instances(random, 12), random_truth(random, 5)
     whole = match(all_of_them, truth)
     for count in range(12):
         rows = ("boxes", "labels", "scores", "crops", "corners", "indices")
@@ -177,13 +177,13 @@ def test_a_raised_threshold_changes_nothing_for_those_that_stay():
 # Against pycocotools
 
 
-def by_chance(random, count):
-    masks = [chance_rectangle(random) for _ in range(count)]
+def random_instances(random, count):
+    masks = [random_rectangle(random) for _ in range(count)]
     scores = np.sort(random.random(count).astype(np.float32))[::-1]
     return instances(masks, random.integers(1, 3, count), scores=scores)
 
 
-def chance_rectangle(random):
+def random_rectangle(random):
     """Few places and sizes, so that many overlap well and some are equal."""
     top, left = (int(n) * 4 for n in random.integers(0, 2, 2))
     height, width = (int(n) * 3 for n in random.integers(3, 5, 2))
@@ -192,8 +192,8 @@ def chance_rectangle(random):
     return mask
 
 
-def chance_truth(random, count):
-    masks = [chance_rectangle(random) for _ in range(count)]
+def random_truth(random, count):
+    masks = [random_rectangle(random) for _ in range(count)]
     return truth_of(masks, random.integers(1, 3, count), crowd=random.random(count) < 0.25)
 
 
@@ -245,8 +245,8 @@ def test_two_hundred_random_images_are_matched_as_pycocotools_matches_them(kind,
     seen = []
     for _ in range(200):
         found, truth = (
-            by_chance(random, int(random.integers(0, 9))),
-            chance_truth(random, int(random.integers(0, 6))),
+            random_instances(random, int(random.integers(0, 9))),
+            random_truth(random, int(random.integers(0, 6))),
         )
         ours = match(found, truth, iou, kind=kind)
         matched, missed = as_pycocotools_sees_it(found, truth, iou, kind)
@@ -264,7 +264,7 @@ def test_two_hundred_random_images_are_matched_as_pycocotools_matches_them(kind,
 def test_counts_add_up():
     random = np.random.default_rng(1)
     for _ in range(50):
-        found, truth = by_chance(random, 8), chance_truth(random, 5)
+        found, truth = random_instances(random, 8), random_truth(random, 5)
         ours = match(found, truth)
         right = ours.count(Outcome.TRUE_POSITIVE)
         assert right + ours.false_positives + ours.count(Outcome.NOT_JUDGED) == len(found)
@@ -297,7 +297,7 @@ def test_an_unknown_kind_is_a_value_error():
 
 def test_another_pictures_ground_truth_is_a_value_error():
     other = Truth.from_masks(np.ones((1, 8, 9), bool), [1], CATEGORIES)
-    with pytest.raises(ValueError, match=r"predict on the picture that the truth belongs to"):
+    with pytest.raises(ValueError, match=r"predict on the image that the ground truth belongs to"):
         match(instances([], []), other)
 
 

@@ -1,4 +1,4 @@
-"""Every file is read back by somebody else: Pillow, pycocotools, csv, supervision; or is drawn again."""
+"""Every file is read back by another program (Pillow, pycocotools, csv, supervision), or drawn again."""
 
 import contextlib
 import copy
@@ -172,7 +172,7 @@ def test_pycocotools_reads_the_same_areas_boxes_and_masks(found, written):
         assert coco.cats[row["category_id"]]["name"] == instances.names[index]
 
 
-def test_polygons_in_coco_s_format_are_the_masks_exactly(found, written):
+def test_polygons_in_cocos_format_are_the_masks_exactly(found, written):
     _, instances = found
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(written["photo.jpg.coco-polygons.json"]))
@@ -182,7 +182,7 @@ def test_polygons_in_coco_s_format_are_the_masks_exactly(found, written):
         assert row["area"] == instances.areas[index]
 
 
-def test_cocos_polygons_have_no_holes_and_hold_them_all_the_same(tmp_path):
+def test_cocos_polygons_have_no_holes_and_cover_the_same_pixels(tmp_path):
     ring, island = rectangle(10, 10, 50, 60), rectangle(25, 25, 30, 30)
     ring &= ~rectangle(20, 20, 40, 50)
     found = instances_of([ring | island])
@@ -324,7 +324,7 @@ def test_an_instance_without_a_pixel_is_in_no_file(shape):
     assert files[".csv"].count(b"\n") == 3
 
 
-def test_a_folder_too_has_no_entry_without_a_pixel(tmp_path):
+def test_a_folder_has_no_entry_without_a_pixel_either(tmp_path):
     """At a mask threshold of 1 no pixel is left of anything."""
     formats = ["masks", "coco", "coco_polygons", "csv"]
     segment_pictures(
@@ -439,7 +439,7 @@ def test_wrong_arguments_are_named():
         contents(image, made_up(2), "photo", ["csv"])
 
 
-def test_no_instances_give_whole_files_too(tmp_path):
+def test_no_instances_still_give_whole_files(tmp_path):
     none = instances_of([])
     paths = export(blank(), none, tmp_path, "empty", tuple(FORMATS))
     names = {path.name for path in paths}

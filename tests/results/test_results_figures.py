@@ -48,8 +48,8 @@ def test_the_pictures_with_the_highest_and_lowest_mean_scores_are_named_in_order
         means.setdefault(row["file"], []).append(float(row["score"]))
     ranked = sorted(((np.mean(scores), name) for name, scores in means.items()), reverse=True)
     titles = [axis.get_title() for axis in show_folder(result).axes[3:]]
-    assert titles[:3] == [f"surest, mean score {mean:.2f}\n{name}" for mean, name in ranked[:3]]
-    assert titles[3:] == [f"least sure, mean score {mean:.2f}\n{name}" for mean, name in ranked[::-1][:3]]
+    assert titles[:3] == [f"highest mean score: {mean:.2f}\n{name}" for mean, name in ranked[:3]]
+    assert titles[3:] == [f"lowest mean score: {mean:.2f}\n{name}" for mean, name in ranked[::-1][:3]]
 
 
 def test_pictures_are_shown_as_they_were_drawn(result):
