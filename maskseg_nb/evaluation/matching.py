@@ -127,7 +127,7 @@ def common_categories(names: tuple[str, ...], known: tuple[str, ...]) -> tuple[s
 
 
 def overlaps(found: list[dict[str, Any]] | np.ndarray, truth: Truth) -> np.ndarray:
-    """Intersection over union of run lengths or boxes (M, 4) with each row of the truth: float64 (M, N).
+    """Intersection over union of run lengths or boxes (M, 4) with each row of the Truth: float64 (M, N).
 
     With a crowd it is the intersection over the instance's own area, as in COCO.
     """

@@ -56,13 +56,9 @@ def _judge_cases() -> Iterable[tuple]:
     yield np.random.default_rng(10).random((12, 6)), 0.4
 
 
-def _average_precision(right: np.ndarray, objects: int) -> np.ndarray:
-    return np.asarray(curve(-np.arange(len(right), dtype=np.float64), right, objects).average_precision)
-
-
 @exercise(
     "average_precision",
-    _average_precision,
+    lambda right, objects: np.asarray(curve(-np.arange(len(right)), right, objects).average_precision),
     hint=(
         "after k instances precision is np.cumsum(right) / k, recall np.cumsum(right) / objects; for each of "
         "np.linspace(0, 1, 101) take the best precision at that recall or more, else 0; then the mean."
@@ -109,13 +105,9 @@ def _label_map_cases() -> Iterable[tuple]:
     yield (np.random.default_rng(12).random((5, 12, 9)) < 0.3,)
 
 
-def _polygon_area(corners: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.contourArea(corners.astype(np.float32)))
-
-
 @exercise(
     "polygon_area",
-    _polygon_area,
+    lambda corners: np.asarray(cv2.contourArea(corners.astype(np.float32))),
     hint="half the sum of x[k] y[k+1] - y[k] x[k+1] around the polygon, without its sign.",
 )
 def _polygon_area_cases() -> Iterable[tuple]:
@@ -126,12 +118,10 @@ def _polygon_area_cases() -> Iterable[tuple]:
     yield (np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 3.0], [2.0, 1.0], [0.0, 3.0]]),)
 
 
-def _machines_for(pictures: int, rate: float, hours: float) -> np.ndarray:
-    return np.ceil(np.asarray(pictures / (rate * hours * 3600)))
-
-
 @exercise(
-    "machines_for", _machines_for, hint="one machine does rate * 3600 * hours pictures; divide and round up."
+    "machines_for",
+    lambda pictures, rate, hours: np.ceil(np.asarray(pictures / (rate * hours * 3600))),
+    hint="one machine does rate * 3600 * hours pictures; divide and round up.",
 )
 def _machines_for_cases() -> Iterable[tuple]:
     yield 3600, 1.0, 1

@@ -44,11 +44,11 @@ def _rgb_cases() -> Iterable[tuple]:
     yield (_random_image(20, 30),)
 
 
-def _keep(scores: np.ndarray, threshold: float) -> np.ndarray:
-    return np.flatnonzero(np.greater_equal(scores, threshold))
-
-
-@exercise("keep", _keep, hint="return row numbers; a score equal to the threshold stays.")
+@exercise(
+    "keep",
+    lambda scores, threshold: np.flatnonzero(np.greater_equal(scores, threshold)),
+    hint="return row numbers; a score equal to the threshold stays.",
+)
 def _keep_cases() -> Iterable[tuple]:
     yield np.array([0.9]), 0.5
     yield np.array([0.9, 0.4]), 0.5
@@ -72,13 +72,9 @@ def _overlay_cases() -> Iterable[tuple]:
     yield _random_image(12, 9), np.random.default_rng(1).random((3, 12, 9)), 0.3
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return ops.box_iou(_tensor(a)[None], _tensor(b)[None])[0, 0].numpy()
-
-
 @exercise(
     "iou",
-    _iou,
+    lambda a, b: ops.box_iou(_tensor(a)[None], _tensor(b)[None])[0, 0].numpy(),
     hint="the overlap is min(rights) - max(lefts) wide, or 0; the union is both areas minus the overlap.",
 )
 def _iou_cases() -> Iterable[tuple]:
@@ -91,13 +87,9 @@ def _iou_cases() -> Iterable[tuple]:
     yield from zip(_random_boxes(20, 2), _random_boxes(20, 3), strict=True)
 
 
-def _nms(boxes: np.ndarray, scores: np.ndarray, nms_threshold: float) -> np.ndarray:
-    return ops.nms(_tensor(boxes), _tensor(scores), nms_threshold).numpy()
-
-
 @exercise(
     "nms",
-    _nms,
+    lambda boxes, scores, nms_threshold: ops.nms(_tensor(boxes), _tensor(scores), nms_threshold).numpy(),
     hint="highest score first, keep a box if no kept one overlaps it by more than the threshold.",
 )
 def _nms_cases() -> Iterable[tuple]:

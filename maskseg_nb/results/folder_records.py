@@ -46,16 +46,11 @@ class Record:
     limit: int = 0
     retry: bool = False
 
-    @property
-    def with_rle(self) -> CocoImage:
-        """As `write_coco_results` takes it."""
+    def coco(self, *, polygons: bool = False) -> CocoImage:
+        """As `write_coco_results` takes it, masks as RLE or as polygons."""
         height, width = self.image_size
-        return CocoImage(self.file, (height, width), self.entries)
-
-    @property
-    def with_polygons(self) -> CocoImage:
-        """The same with polygons in place of RLE."""
-        return self.with_rle._replace(entries=list(map(as_polygons, self.entries)))
+        entries = list(map(as_polygons, self.entries)) if polygons else self.entries
+        return CocoImage(self.file, (height, width), entries)
 
     def json(self) -> bytes:
         """ASCII bytes, as `Records.read` reads them; `limit` and `retry` only where they say something."""
@@ -121,10 +116,12 @@ def write_tables(
             write_csv(file, ({"file": r.file, **row} for r in records() for row in r.rows))
     if "coco" in formats:
         with _text(out / "coco.json") as file:
-            write_coco_results(file, lambda: (r.with_rle for r in records() if not r.error), categories)
+            write_coco_results(file, lambda: (r.coco() for r in records() if not r.error), categories)
     if "coco_polygons" in formats:
         with _text(out / "coco-polygons.json") as file:
-            write_coco_results(file, lambda: (r.with_polygons for r in records() if not r.error), categories)
+            write_coco_results(
+                file, lambda: (r.coco(polygons=True) for r in records() if not r.error), categories
+            )
 
 
 @contextlib.contextmanager

@@ -108,7 +108,7 @@ def shape_model():
 
 
 def plain_script(folder, results, kind, categories):
-    """What a person would write who only has pycocotools and the two files."""
+    """What a person with only pycocotools and the two files would write."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(folder / "instances.json"))
         program = COCOeval(truth, truth.loadRes(results), kind)
@@ -116,7 +116,7 @@ def plain_script(folder, results, kind, categories):
         program.evaluate()
         program.accumulate()
         program.summarize()
-    return [np.nan if figure == -1 else figure for figure in program.stats.tolist()]
+    return [np.nan if metric == -1 else metric for metric in program.stats.tolist()]
 
 
 def as_results(evaluation, kind):
@@ -137,10 +137,10 @@ def as_results(evaluation, kind):
 def assert_same_as_the_plain_script(evaluation, dataset, folder):
     write_coco(dataset, folder)
     labels = [dataset.categories.index(name) for name in evaluation.judged]
-    for kind, figures in (("segm", evaluation.masks), ("bbox", evaluation.boxes)):
+    for kind, metrics in (("segm", evaluation.masks), ("bbox", evaluation.boxes)):
         expected = plain_script(folder, as_results(evaluation, kind), kind, labels)
-        assert list(figures) == list(METRICS)
-        np.testing.assert_allclose(list(figures.values()), expected, rtol=0, atol=1e-9)
+        assert list(metrics) == list(METRICS)
+        np.testing.assert_allclose(list(metrics.values()), expected, rtol=0, atol=1e-9)
 
 
 # Against the plain script
@@ -160,8 +160,8 @@ def test_the_twelve_metrics_with_crowds_and_every_size_are_those_of_the_plain_sc
     dataset = shapes(seed=seed)
     guesser(nearly_right(dataset, seed))
     evaluation = evaluate(shape_model, dataset, progress=False)
-    for figures in (evaluation.masks, evaluation.boxes):
-        assert 0 < min(figures.values()) <= max(figures.values()) < 1  # every one is put to the test
+    for metrics in (evaluation.masks, evaluation.boxes):
+        assert 0 < min(metrics.values()) <= max(metrics.values()) < 1  # every one is put to the test
     assert_same_as_the_plain_script(evaluation, dataset, tmp_path / "coco")
 
 
@@ -180,8 +180,8 @@ def test_the_ground_truth_given_as_the_prediction_scores_one(guesser, shape_mode
     dataset = ShapesDataset(12)
     guesser({picture_key(image): of_truth(image, truth) for image, truth in dataset})
     evaluation = evaluate(shape_model, dataset, progress=False)
-    seen = [figures for figures in (evaluation.masks, evaluation.boxes)]
-    assert all(figures[name] == 1 for figures in seen for name in ("AP", "AP50", "AP75", "AR100"))
+    for metrics in (evaluation.masks, evaluation.boxes):
+        assert all(metrics[name] == 1 for name in ("AP", "AP50", "AP75", "AR100"))
     assert not evaluation.worst()
     matrix = evaluation.confusion()
     assert matrix.sum() == np.trace(matrix) == sum(len(truth) for _, truth in dataset)
@@ -258,7 +258,7 @@ def test_a_category_that_was_not_evaluated_has_no_curve(street, photographs):
         evaluation.curve("dog")
 
 
-def test_its_text_tells_the_twelve_and_every_category_that_occurs(street, photographs):
+def test_its_text_has_the_twelve_metrics_and_every_category_that_occurs(street, photographs):
     text = str(evaluate(street, photographs, progress=False))
     assert all(name in text for name in (*METRICS, "person"))
     assert "motorcycle" not in text  # there is none in the photographs
@@ -303,7 +303,7 @@ def test_an_interrupted_evaluation_resumes_where_it_stopped(guesser, shape_model
 
 
 @pytest.mark.slow
-def test_another_model_another_knob_another_threshold_is_kept_apart(street, photographs, tmp_path):
+def test_another_model_knob_or_threshold_has_a_cache_of_its_own(street, photographs, tmp_path):
     def files(model, **options):
         evaluate(model, photographs, cache=tmp_path, progress=False, **options)
         return len(list(tmp_path.iterdir()))

@@ -151,10 +151,10 @@ def test_it_reports_what_it_did(whole):
     assert [record.file for record in whole.records()] == [path.name for path in whole.paths]
 
 
-# The same whoever does the work
+# The same bytes whoever does the work
 
 
-def test_threads_give_the_same_bytes_with_a_model_of_ones_own(photos, whole, street, tmp_path):
+def test_threads_give_the_same_bytes_with_a_loaded_model(photos, whole, street, tmp_path):
     with ThreadPoolExecutor(3) as executor:
         segment_folder(photos, tmp_path / "out", street, formats=FORMATS, executor=executor, progress=False)
     assert tree(tmp_path / "out") == tree(whole.out)
@@ -212,7 +212,7 @@ def test_a_model_object_cannot_go_to_other_processes(photos, street, tmp_path):
 
 
 @pytest.mark.skipif("fork" not in get_all_start_methods(), reason="nobody forks here")
-def test_forked_processes_are_refused_instead_of_waiting_for_ever(photos, tmp_path):
+def test_forked_processes_are_refused_instead_of_waiting_forever(photos, tmp_path):
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as executor:
         with pytest.raises(ValueError, match="executor must spawn its processes"):
             segment_folder(photos, tmp_path / "out", "street", executor=executor)
@@ -247,10 +247,10 @@ def test_memory_does_not_grow_with_the_number_of_pictures(photos, street, tmp_pa
             held.append(sum(dense) + tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    assert (held[1] - held[0]) / 30 < 20_000  # bytes a picture; the picture has 252,000
+    assert (held[1] - held[0]) / 30 < 20_000  # bytes per picture; the picture has 252,000
 
 
-def test_only_so_many_pictures_are_in_hand(photos, street, tmp_path, monkeypatch):
+def test_only_a_few_pictures_are_in_flight(photos, street, tmp_path, monkeypatch):
     monkeypatch.setattr(folder_worker, "IN_FLIGHT", 3)
     waiting = []
 
@@ -483,7 +483,7 @@ def test_a_shortage_is_no_failure_for_ever(few, street, tmp_path, monkeypatch, p
     assert len(list(out.glob("*.overlay.png"))) == 2
 
 
-def test_a_shortage_that_an_earlier_version_wrote_down_for_ever_is_tried_again(few, street, tmp_path):
+def test_a_shortage_that_an_earlier_version_recorded_for_good_is_tried_again(few, street, tmp_path):
     out = tmp_path / "out"
     segment_folder(few, out, street, formats=["csv"], progress=False)
     record = out / "records" / "1.png.json"
@@ -561,7 +561,7 @@ def test_folders_without_equal_names_keep_the_names_alone(tmp_path):
     assert [(p.file, p.stem) for p in named(pictures)] == [("a.png", "a.png"), ("b.png", "b.png")]
 
 
-def test_names_that_differ_in_case_or_composition_only_get_files_of_their_own(tmp_path):
+def test_names_that_differ_only_in_case_or_composition_get_files_of_their_own(tmp_path):
     pictures = [Path(name) for name in ("a.jpg", "A.jpg", "a.JPG", "b.jpg", "\uac00.png", "\u1100\u1161.png")]
     stems = [picture.stem for picture in named(pictures)]
     assert len({stem.casefold() for stem in stems}) == 6 and stems[3] == "b.jpg"
