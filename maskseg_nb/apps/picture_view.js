@@ -192,7 +192,7 @@ export default () => {
 
       const tool = (text, name, action) => {
         const button = make("button", { type: "button", textContent: text, title: name });
-        button.setAttribute("aria-label", name);
+        if (text.length === 1) button.setAttribute("aria-label", name);  // a sign; a word is its own name
         if (action) button.addEventListener("click", action);
         bar.append(button);
         return button;
