@@ -341,7 +341,7 @@ def test_python_m_maskseg_nb_ends_with_mains_status(folder):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 1
     assert done.stdout.startswith("1 picture, 0 done before; 1 failed; ")

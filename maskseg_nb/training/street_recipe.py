@@ -80,9 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="a folder with images/ and instances.json")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints, weights and card go")
     parser.add_argument("--held-out", type=int, default=0, help="evaluate on so many of the pictures")
-    steps = [phase.steps for phase in PHASES]
+    planned = [phase.steps for phase in PHASES]
     parser.add_argument(
-        "--steps", type=int, nargs=len(steps), default=steps, help="of each phase: %(default)s"
+        "--steps", type=int, nargs=len(planned), default=planned, help="of each phase: %(default)s"
     )
     options = parser.parse_args(arguments)
     try:

@@ -3,7 +3,6 @@
 import csv
 import datetime
 import io
-import itertools
 import json
 import os
 
@@ -14,7 +13,6 @@ import shapely
 from PIL import Image
 
 from maskseg_nb import (
-    SAMPLES,
     CocoDataset,
     Explorer,
     ImageError,
@@ -33,8 +31,11 @@ from maskseg_nb.results.label_maps import instance_map
 
 
 @pytest.fixture
-def explorer(tmp_path, street):
-    explorer = Explorer(tmp_path, street)
+def explorer(tmp_path, street, prediction, monkeypatch):
+    """The app for the restaurant; its first run is the one that other tests have, too."""
+    with monkeypatch.context() as patch:
+        patch.setattr("maskseg_nb.apps.explorer.state.predict", lambda model, tensor: prediction)
+        explorer = Explorer(tmp_path, street)
     cv2.imwrite(str(tmp_path / "gray.png"), np.full((40, 60, 3), 90, np.uint8))
     explorer.chooser.refresh.click()
     return explorer
@@ -115,11 +116,18 @@ def test_nothing_above_the_threshold_is_said_on_the_picture(explorer):
     assert (explorer.blended == explorer.image).all()  # the note is on the screen, not in the array
 
 
-PICTURES = ("restaurant (sample)", "gray.png")
+SQUASHED, PROPORTIONS_KEPT = INPUT_SIZES
 
 
+# The code is put together from a picture, a size and a style: every style, and each picture at each size.
 @pytest.mark.parametrize(
-    ("picture", "input_size", "style"), list(itertools.product(PICTURES, INPUT_SIZES, STYLES))
+    ("picture", "input_size", "style"),
+    [
+        *(("restaurant (sample)", SQUASHED, style) for style in STYLES),
+        ("restaurant (sample)", PROPORTIONS_KEPT, "colour and outline"),
+        ("gray.png", SQUASHED, "semantic map"),
+        ("gray.png", PROPORTIONS_KEPT, "white, as documented"),
+    ],
 )
 def test_the_code_shown_gives_exactly_the_picture_on_screen(explorer, picture, input_size, style):
     state = explorer.state
@@ -233,7 +241,7 @@ def test_the_picture_is_saved_in_the_style_on_screen(explorer, tmp_path, style):
     path.unlink()
 
 
-@pytest.mark.parametrize("input_size", INPUT_SIZES)
+@pytest.mark.parametrize("input_size", [SQUASHED, pytest.param(PROPORTIONS_KEPT, marks=pytest.mark.slow)])
 def test_every_file_lies_on_the_photograph_turned_as_its_exif_says(tmp_path, street, input_size):
     """A phone's photograph, stored lying down: 371 wide and 250 high on the disk, upright 250 x 371."""
     upright = Image.open(sample_photo("motorcycle")).convert("RGB").resize((250, 371))
@@ -276,8 +284,8 @@ def test_every_file_lies_on_the_photograph_turned_as_its_exif_says(tmp_path, str
         assert np.array_equal(shapely.contains_xy(shape, x, y), mask)
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-def test_masks_saved_of_every_sample_squashed_are_those_on_screen(explorer, tmp_path, name):
+@pytest.mark.parametrize("name", ["restaurant", "motorcycle"])  # all of them: test_prediction.py
+def test_masks_saved_of_a_sample_squashed_are_those_on_screen(explorer, tmp_path, name):
     explorer.state.picture = f"{name} (sample)"
     paths = explorer.save(["masks", "coco"], tmp_path / "out")
     written = json.loads(next(path for path in paths if path.name.endswith(".coco.json")).read_text())

@@ -493,20 +493,20 @@ def test_a_knob_moved_while_the_network_is_busy_counts_for_the_new_picture(state
 
     def wait(*_):
         busy.set()
-        assert go_on.wait(20)
+        assert go_on.wait(300)
 
     hook = state.model.backbone.register_forward_pre_hook(wait)
     state.picture = "astronaut (sample)"
     first = threading.Thread(target=state.update)
     first.start()
-    assert busy.wait(20)
+    assert busy.wait(300)
     state.knobs = {"box_detections_per_img": 2}
     second = threading.Thread(target=state.update)
     second.start()
     hook.remove()
     go_on.set()
     for thread in (first, second):
-        thread.join(30)
+        thread.join(300)
         assert not thread.is_alive()
     assert state.calls.count("backbone") == 1
     expected, _ = preprocess(sample_photo("astronaut"))

@@ -65,7 +65,7 @@ def test_select_can_keep_nothing():
 
 @pytest.mark.parametrize("size", [(500, 741), (48, 36), (3000, 4000), (800, 100)])
 def test_boxes_scale_with_the_picture_and_come_back_to_half_a_pixel(size):
-    prediction = made_up(40, (800, 800))
+    prediction = made_up(12, (800, 800))
     there = prediction.to_size(size)
     height, width = size
     expected = prediction.boxes * np.array([width, height, width, height]) / 800

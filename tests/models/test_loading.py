@@ -177,7 +177,7 @@ def test_a_named_model_that_cannot_be_had_says_within_seconds_where_to_put_the_f
     start = time.monotonic()
     with pytest.raises(ModelError) as caught:
         load_model(name)
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 60
     message = str(caught.value)
     assert message.startswith(f"{official_name(name)} cannot be downloaded")
     assert str(tmp_path / "torch" / "hub" / "checkpoints") in message

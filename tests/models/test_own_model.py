@@ -180,9 +180,12 @@ def training_loop(state, key):
 
 
 @pytest.mark.parametrize(
-    "key", ["model", "state_dict", "model_state_dict", "weights", "net", "ema", "model_ema", "student"]
+    "key, legacy",
+    [
+        *((key, False) for key in ("model", "state_dict", "model_state_dict", "weights")),
+        *((key, True) for key in ("net", "ema", "model_ema", "student")),
+    ],
 )
-@pytest.mark.parametrize("legacy", [False, True])
 def test_a_training_loops_bundle(key, legacy, tuned, tmp_path):
     bundle = training_loop(tuned.state_dict(), key)
     torch.save(bundle, tmp_path / "last.pth.tar", _use_new_zipfile_serialization=not legacy)
@@ -300,6 +303,7 @@ def test_half_precision_makes_variances_zero_and_eps_is_chosen_so_that_they_do_n
         load_model(tmp_path / "half.pth", norm_eps=0)
 
 
+@pytest.mark.slow
 def test_the_eps_of_frozen_norms_is_0_unless_said(tmp_path):
     torch.save(frozen_resnet().state_dict(), tmp_path / "w.pth")
     model, said = loaded(tmp_path / "w.pth")
@@ -323,10 +327,18 @@ SMALL = AnchorGenerator(tuple((side,) for side in (8, 16, 32, 64, 128)), ((0.5, 
 MANY = AnchorGenerator(((8, 12), (16, 24), (32, 48), (64, 96), (128, 192)), ((0.3, 1.0),) * 5)
 
 
-@pytest.mark.parametrize(
-    "trained_with, told",
-    [(SMALL, (8, 16, 32, 64, 128)), (SMALL, [[8], [16], [32], [64], [128]]), (SMALL, SMALL), (MANY, MANY)],
-)
+@pytest.mark.parametrize("told", [(8, 16, 32, 64, 128), [[8], [16], [32], [64], [128]], SMALL], ids=repr)
+def test_input_size_and_anchors_are_those_that_are_said(told, tuned, tmp_path):
+    torch.save(tuned.state_dict(), tmp_path / "w.pth")
+    model, said = loaded(tmp_path / "w.pth", min_size=96, max_size=128, anchors=told)
+    assert said == []
+    assert model.transform.min_size == (96,) and model.transform.max_size == 128
+    for ours, theirs in zip(model.rpn.anchor_generator.cell_anchors, SMALL.cell_anchors, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trained_with, told", [(SMALL, (8, 16, 32, 64, 128)), (MANY, MANY)])
 def test_what_is_said_of_input_size_and_anchors_gives_what_the_trained_model_gives(
     trained_with, told, tmp_path
 ):
@@ -406,6 +418,7 @@ def test_metadata_that_cannot_be_is_a_model_error(metadata, tuned, tmp_path):
     assert len(str(caught.value)) <= 300
 
 
+@pytest.mark.slow
 def test_a_run_with_another_eps_is_another_run(tmp_path):
     torch.save(frozen_resnet().state_dict(), tmp_path / "w.pth")
     prints = {fingerprint(loaded(tmp_path / "w.pth", norm_eps=eps)[0]) for eps in (0, 1e-5, 1e-3)}
