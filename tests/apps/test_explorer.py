@@ -5,6 +5,7 @@ import datetime
 import io
 import json
 import os
+from functools import partial
 
 import cv2
 import numpy as np
@@ -117,6 +118,7 @@ def test_nothing_above_the_threshold_is_said_on_the_picture(explorer):
 
 
 SQUASHED, PROPORTIONS_KEPT = INPUT_SIZES
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 # The code is put together from a picture, a size and a style: every style, and each picture at each size.
@@ -124,9 +126,9 @@ SQUASHED, PROPORTIONS_KEPT = INPUT_SIZES
     ("picture", "input_size", "style"),
     [
         *(("restaurant (sample)", SQUASHED, style) for style in STYLES),
-        ("restaurant (sample)", PROPORTIONS_KEPT, "colour and outline"),
         ("gray.png", SQUASHED, "semantic map"),
-        ("gray.png", PROPORTIONS_KEPT, "white, as documented"),
+        slow("restaurant (sample)", PROPORTIONS_KEPT, "colour and outline"),
+        slow("gray.png", PROPORTIONS_KEPT, "white, as documented"),
     ],
 )
 def test_the_code_shown_gives_exactly_the_picture_on_screen(explorer, picture, input_size, style):
@@ -142,7 +144,7 @@ def test_the_code_shown_gives_exactly_the_picture_on_screen(explorer, picture, i
     np.testing.assert_array_equal(namespace["blended"], explorer.blended)
 
 
-@pytest.mark.parametrize("input_size", INPUT_SIZES)
+@pytest.mark.parametrize("input_size", [slow(SQUASHED), PROPORTIONS_KEPT])
 def test_the_code_for_an_upload_starts_from_the_explorers_image(explorer, input_size):
     upload(explorer, "mine.png", sample_photo("restaurant").read_bytes())
     explorer.state.input_size = input_size
@@ -241,7 +243,7 @@ def test_the_picture_is_saved_in_the_style_on_screen(explorer, tmp_path, style):
     path.unlink()
 
 
-@pytest.mark.parametrize("input_size", [SQUASHED, pytest.param(PROPORTIONS_KEPT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("input_size", [SQUASHED, slow(PROPORTIONS_KEPT)])
 def test_every_file_lies_on_the_photograph_turned_as_its_exif_says(tmp_path, street, input_size):
     """A phone's photograph, stored lying down: 371 wide and 250 high on the disk, upright 250 x 371."""
     upright = Image.open(sample_photo("motorcycle")).convert("RGB").resize((250, 371))

@@ -88,13 +88,13 @@ def tree(widget):
 @pytest.mark.parametrize(
     ("knob", "value", "ran"),
     [
-        ("rpn_nms_threshold", 0.3, BEHIND_RPN),
         ("box_detections_per_img", 3, BEHIND_BOX),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
                 ("rpn_pre_nms_top_n", 40, BEHIND_RPN),
                 ("rpn_post_nms_top_n", 30, BEHIND_RPN),
+                ("rpn_nms_threshold", 0.3, BEHIND_RPN),
                 ("rpn_score_threshold", 0.9, BEHIND_RPN),
                 ("rpn_min_size", 60.0, BEHIND_RPN),
                 ("box_score_threshold", 0.6, BEHIND_BOX),

@@ -110,7 +110,7 @@ def test_enlarged_by_a_whole_number_masks_are_what_torch_interpolates(times):
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@pytest.mark.parametrize("size", [(800, 800), None])
+@pytest.mark.parametrize("size", [(800, 800), pytest.param(None, marks=pytest.mark.slow)])
 def test_masks_on_the_photograph_squashed_again_are_those_on_screen(street, name, size):
     photo = load_image(sample_photo(name))
     tensor, image = preprocess(photo, size)

@@ -334,7 +334,12 @@ def test_too_little_memory_is_a_model_error(monkeypatch):
 @pytest.mark.filterwarnings("ignore")  # torch's own, of wrappers on a CPU
 @pytest.mark.parametrize(
     "wrap",
-    [nn.DataParallel, AveragedModel, torch.compile, lambda model: torch.compile(nn.DataParallel(model))],
+    [
+        nn.DataParallel,
+        AveragedModel,
+        pytest.param(torch.compile, marks=pytest.mark.slow),
+        pytest.param(lambda model: torch.compile(nn.DataParallel(model)), marks=pytest.mark.slow),
+    ],
     ids=["DataParallel", "AveragedModel", "compiled", "compiled DataParallel"],
 )
 def test_a_wrapped_model_says_the_same_as_the_model_in_it(street, wrap):
