@@ -76,14 +76,19 @@ def changed(state, **settings):
 @pytest.mark.parametrize(
     ("knob", "value", "parts"),
     [
-        ("rpn_pre_nms_top_n", 40, PARTS[2:]),
-        ("rpn_post_nms_top_n", 30, PARTS[2:]),
         ("rpn_nms_threshold", 0.2, PARTS[2:]),
-        ("rpn_score_threshold", 0.5, PARTS[2:]),
-        ("rpn_min_size", 60.0, PARTS[2:]),
-        ("box_score_threshold", 0.6, PARTS[3:]),
         ("box_nms_threshold", 0.1, PARTS[3:]),
-        ("box_detections_per_img", 3, PARTS[3:]),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("rpn_pre_nms_top_n", 40, PARTS[2:]),
+                ("rpn_post_nms_top_n", 30, PARTS[2:]),
+                ("rpn_score_threshold", 0.5, PARTS[2:]),
+                ("rpn_min_size", 60.0, PARTS[2:]),
+                ("box_score_threshold", 0.6, PARTS[3:]),
+                ("box_detections_per_img", 3, PARTS[3:]),
+            )
+        ),
     ],
 )
 def test_a_knob_runs_only_what_lies_behind_it(state, knob, value, parts):

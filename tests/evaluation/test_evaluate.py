@@ -167,7 +167,7 @@ def test_the_twelve_figures_on_photographs_are_those_of_the_plain_script(evaluat
     assert_same_as_the_plain_script(evaluation, photographs, tmp_path / "coco")
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_twelve_figures_with_crowds_and_every_size_are_those_of_the_plain_script(
     guesser, shape_model, tmp_path, seed
 ):

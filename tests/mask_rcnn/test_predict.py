@@ -39,7 +39,10 @@ def test_segment_image_keeps_a_score_equal_to_the_threshold(street, restaurant, 
     assert len(segment_image(street, restaurant[0], float(expected["scores"][2]))) == 3
 
 
-@pytest.mark.parametrize("size", [(800, 800), (333, 517), (64, 900), None])
+@pytest.mark.parametrize(
+    "size",
+    [(800, 800), (333, 517), *(pytest.param(size, marks=pytest.mark.slow) for size in ((64, 900), None))],
+)
 def test_predict_equals_torchvisions_forward_to_the_bit(street, size):
     tensor, _ = preprocess(sample_photo("motorcycle"), size)
     expected = torchvision_says(street, tensor)

@@ -5,6 +5,7 @@ import collections
 import json
 import pathlib
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ ASSUMED = "does not say how it was trained; assumed: "
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def test_names_that_cannot_be_are_refused(names, error, match, tuned, tmp_path):
     ],
     ids=["DataParallel", "AveragedModel", "compiled", "both", "beside a loss", "in a Sequential"],
 )
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".pth", slow(".safetensors")])
 def test_weights_of_a_wrapped_model_are_those_of_the_model(wrap, suffix, tuned, tmp_path):
     state, path = wrap(tuned).state_dict(), tmp_path / f"w{suffix}"
     assert not state.keys() & tuned.state_dict().keys()  # every name is longer
@@ -182,8 +184,10 @@ def training_loop(state, key):
 @pytest.mark.parametrize(
     "key, legacy",
     [
-        *((key, False) for key in ("model", "state_dict", "model_state_dict", "weights")),
-        *((key, True) for key in ("net", "ema", "model_ema", "student")),
+        ("model", False),
+        ("state_dict", True),
+        *(slow(key, False) for key in ("model_state_dict", "weights", "net")),
+        *(slow(key, True) for key in ("ema", "model_ema", "student")),
     ],
 )
 def test_a_training_loops_bundle(key, legacy, tuned, tmp_path):

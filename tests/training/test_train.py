@@ -313,6 +313,7 @@ def test_an_interrupt_in_the_middle_of_a_step_goes_on_to_the_same_losses(
     assert states_equal(resumed.model, whole.model)
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_only_written_again(street, tmp_path, whole):
     first = run(street, tmp_path)
     steps = []
