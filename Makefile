@@ -25,9 +25,10 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What needs no browser, no notebook, no full-size network and no patience.
+# What needs no browser, no notebook, no full-size network and no patience: two workers, a thread each.
 check: lint unit
 
+unit: export OMP_NUM_THREADS ?= 1
 unit: .venv/installed
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' \
 		--ignore=tests/browser --ignore=tests/trust tests

@@ -61,8 +61,7 @@ def test_without_pictures_two_samples_are_segmented(street, folder, capsys):
 
 def test_files_and_folders_are_taken_together(folder, capsys):
     (folder / "some").mkdir()
-    for name in ("cat", "coffee"):
-        shutil.copy(sample_photo(name), folder / "some")
+    shutil.copy(sample_photo("cat"), folder / "some")
     Image.open(sample_photo("astronaut")).save(
         folder / "me $5 to $6.png"
     )  # $ would be mathematics to a title
@@ -70,13 +69,13 @@ def test_files_and_folders_are_taken_together(folder, capsys):
     assert main(arguments) == 0
     assert "me $5 to $6.png: person " in capsys.readouterr().out
     figures = [name for name in files("new/folder") if name.endswith("side-by-side.png")]
-    assert len(figures) == 3
+    assert len(figures) == 2
     height, width, _ = load_image(f"new/folder/{figures[0]}").shape
     assert width > 1.5 * height  # original and result side by side
     assert main(arguments) == 0
-    assert "3 pictures, 3 done before" in capsys.readouterr().out
+    assert "2 pictures, 2 done before" in capsys.readouterr().out
     assert main([*arguments, "--from-scratch"]) == 0
-    assert "3 pictures, 0 done before" in capsys.readouterr().out
+    assert "2 pictures, 0 done before" in capsys.readouterr().out
 
 
 def test_the_options_reach_the_result():
@@ -333,6 +332,7 @@ def test_without_coco_a_note_says_that_street_is_used(folder, monkeypatch, capsy
     assert err.startswith("note: Using the shipped model street instead of coco: ") and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_python_m_maskseg_nb_ends_with_mains_status(folder):
     environment = {**os.environ, "PYTHONPATH": str(Path(maskseg_nb.__file__).parents[1])}
     done = subprocess.run(
@@ -341,7 +341,7 @@ def test_python_m_maskseg_nb_ends_with_mains_status(folder):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 1
     assert done.stdout.startswith("1 picture, 0 done before; 1 failed; ")

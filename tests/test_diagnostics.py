@@ -196,5 +196,5 @@ def test_in_a_real_kernel_the_controls_answer_while_a_cell_runs():
         "from maskseg_nb.diagnostics import examine\nprint([f for f in examine() if f.subject == 'kernel'])"
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     assert "with subshells" in notebook.cells[0].outputs[0].text

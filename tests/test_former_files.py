@@ -105,6 +105,7 @@ def checkpoint(former):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")  # nearly all scores are equal: their order depends on the threads
 def test_a_training_resumes_after_the_checkpoint_to_the_same_losses(checkpoint, tmp_path, monkeypatch):
     resumed, steps = trained(checkpoint.parent, monkeypatch)

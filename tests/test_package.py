@@ -258,6 +258,10 @@ def test_only_the_figures_and_the_apps_import_matplotlib():
 
 def test_nobody_imports_pyplot_which_is_not_thread_safe():
     assert [(path.name, name) for path, name in imports() if name.startswith("matplotlib.pyplot")] == []
+
+
+@pytest.mark.slow
+def test_nor_does_anything_that_is_imported():
     done = run("-c", "import maskseg_nb, sys; print('matplotlib.pyplot' in sys.modules)", cwd=PACKAGE.parent)
     assert done.stdout == "False\n", done.stderr
 

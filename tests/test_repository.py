@@ -28,8 +28,7 @@ def test_the_workflow_calls_what_a_person_calls_and_says_that_it_never_ran():
         step["run"] for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"] if "run" in step
     ]
     called = {target for run in runs for target in re.findall(r"\bmake ([a-z-]+)", run)}
-    assert called == {"verify-models"} and {"unit", "check", *called} <= targets
-    assert {*re.findall(r"target: ([a-z]+)", text)} == {"unit", "check"}
+    assert called == {"check", "verify-models"} <= targets
     assert any(".ci/run" in run for run in runs) and "\nmake test\n" in (ROOT / ".ci/run").read_text()
 
 

@@ -47,6 +47,7 @@ def test_equal_models_and_facts_that_hold_are_status_0(tiny, capsys):
     assert said.endswith("All equal to torchvision's own loading, to the bit.\n")
 
 
+@pytest.mark.slow
 def test_a_fact_that_does_not_hold_is_named_with_its_score(tiny, capsys):
     tiny.setattr(verify_models, "FACTS", {"astronaut": "car"})
     assert verify_models.main() == 1

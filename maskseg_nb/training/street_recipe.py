@@ -70,12 +70,12 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, or 1 where data, weights, folder or a number is not as it should be.
     """
     parser = argparse.ArgumentParser("python -m maskseg_nb.training", description=main.__doc__)
-    add, steps = parser.add_argument, [phase.steps for phase in PHASES]
+    add, planned = parser.add_argument, [phase.steps for phase in PHASES]
     add("model", choices=["street"], help="what to train")
     add("--data", type=Path, required=True, help="a folder with images/ and instances.json")
     add("--out", type=Path, required=True, help="where checkpoints, weights and card go")
     add("--held-out", type=int, default=0, help="evaluate on so many of the pictures")
-    add("--steps", type=int, nargs=len(steps), default=steps, help="of each phase: %(default)s")
+    add("--steps", type=int, nargs=len(planned), default=planned, help="of each phase: %(default)s")
     options = parser.parse_args(arguments)
     try:
         learned, held_out = learned_and_held_out(options.data, options.held_out)

@@ -108,7 +108,7 @@ from maskseg_nb._shared.files import locked
 try:
     with locked(Path(sys.argv[1]), "training", TrainingError):
         print("held", flush=True)
-        time.sleep(60)
+        time.sleep(600)
 except TrainingError as error:
     print(error, flush=True)
 """
@@ -129,7 +129,7 @@ def test_a_folder_is_made_and_held_against_other_processes_until_the_holder_is_k
         first.kill()
         first.communicate()
     with locked(folder, "training", TrainingError):
-        second = subprocess.run([sys.executable, "-c", HOLD, folder], capture_output=True, timeout=60)
+        second = subprocess.run([sys.executable, "-c", HOLD, folder], capture_output=True, timeout=300)
         assert second.stdout.startswith(b"another training is writing into")
     assert os.listdir(folder) == []
 

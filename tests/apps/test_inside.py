@@ -26,23 +26,26 @@ BEHIND_BOX = "Detections, Masks"
 BEHIND_RPN = "Proposals, Box scores, Detections, Masks"
 
 
-@pytest.fixture
-def make(tmp_path, street, street_trace, monkeypatch):
-    """A function that builds the app for the restaurant, with the run that other tests have, too."""
-    shutil.copy(sample_photo("restaurant"), tmp_path / "a.jpg")
-
-    def build(model=street):
-        with monkeypatch.context() as patch:
-            patch.setattr("maskseg_nb.apps.inside.state.trace", lambda model, tensor: street_trace)
-            return Inside(tmp_path, model, settings='{"input_size": "800 x 800, as documented"}')
-
-    return build
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory, street, street_trace):
+    """The app for the restaurant; its first run is the one that other tests have, too."""
+    folder = tmp_path_factory.mktemp("pictures")
+    shutil.copy(sample_photo("restaurant"), folder / "a.jpg")
+    (folder / "broken.png").write_bytes(b"\x89PNG no more")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maskseg_nb.apps.inside.state.trace", lambda model, tensor: street_trace)
+        return Inside(folder, street, settings='{"input_size": "800 x 800, as documented"}')
 
 
 @pytest.fixture
-def app(make, tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"\x89PNG no more")
-    return make()
+def app(opened):
+    """One app for all, set back to how it was opened."""
+    state = opened.state
+    with state.hold_trait_notifications():  # what is shown is drawn once
+        state.reset()
+        state.picture, state.stage, state.followed = "a.jpg", "detections", ()
+    opened.render()
+    return opened
 
 
 def sent(app):
@@ -108,14 +111,19 @@ def tree(widget):
 @pytest.mark.parametrize(
     ("knob", "value", "ran"),
     [
-        ("rpn_pre_nms_top_n", 40, BEHIND_RPN),
-        ("rpn_post_nms_top_n", 30, BEHIND_RPN),
-        ("rpn_nms_threshold", 0.3, BEHIND_RPN),
-        ("rpn_score_threshold", 0.9, BEHIND_RPN),
-        ("rpn_min_size", 60.0, BEHIND_RPN),
-        ("box_score_threshold", 0.6, BEHIND_BOX),
-        ("box_nms_threshold", 0.2, BEHIND_BOX),
         ("box_detections_per_img", 3, BEHIND_BOX),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("rpn_pre_nms_top_n", 40, BEHIND_RPN),
+                ("rpn_post_nms_top_n", 30, BEHIND_RPN),
+                ("rpn_nms_threshold", 0.3, BEHIND_RPN),
+                ("rpn_score_threshold", 0.9, BEHIND_RPN),
+                ("rpn_min_size", 60.0, BEHIND_RPN),
+                ("box_score_threshold", 0.6, BEHIND_BOX),
+                ("box_nms_threshold", 0.2, BEHIND_BOX),
+            )
+        ),
     ],
 )
 def test_a_knobs_control_moves_state_twin_and_picture_and_the_strip_says_what_ran(app, knob, value, ran):
@@ -201,6 +209,7 @@ def torchvisions_own():
     return maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=64).eval()
 
 
+@pytest.mark.slow
 def test_for_a_model_as_torchvision_builds_it_they_are_torchvisions_defaults(tmp_path, torchvisions_own):
     app = Inside(tmp_path, torchvisions_own)
     signature = inspect.signature(MaskRCNN.__init__).parameters
@@ -504,7 +513,7 @@ def test_an_app_of_no_folder_says_so(tmp_path, street):
         Inside(tmp_path / "missing", street)
 
 
-def test_it_shows_itself_with_a_picture_for_places_without_widgets(app, make):
+def test_it_shows_itself_with_a_picture_for_places_without_widgets(app):
     bundle = app._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == app.widget.model_id
     assert bundle["image/png"] == figure_png(app.figure())

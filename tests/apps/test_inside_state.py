@@ -76,14 +76,19 @@ def changed(state, **settings):
 @pytest.mark.parametrize(
     ("knob", "value", "parts"),
     [
-        ("rpn_pre_nms_top_n", 40, PARTS[2:]),
-        ("rpn_post_nms_top_n", 30, PARTS[2:]),
         ("rpn_nms_threshold", 0.2, PARTS[2:]),
-        ("rpn_score_threshold", 0.5, PARTS[2:]),
-        ("rpn_min_size", 60.0, PARTS[2:]),
-        ("box_score_threshold", 0.6, PARTS[3:]),
         ("box_nms_threshold", 0.1, PARTS[3:]),
-        ("box_detections_per_img", 3, PARTS[3:]),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("rpn_pre_nms_top_n", 40, PARTS[2:]),
+                ("rpn_post_nms_top_n", 30, PARTS[2:]),
+                ("rpn_score_threshold", 0.5, PARTS[2:]),
+                ("rpn_min_size", 60.0, PARTS[2:]),
+                ("box_score_threshold", 0.6, PARTS[3:]),
+                ("box_detections_per_img", 3, PARTS[3:]),
+            )
+        ),
     ],
 )
 def test_a_knob_runs_only_what_depends_on_it(state, knob, value, parts):
@@ -493,20 +498,20 @@ def test_a_knob_moved_while_the_network_is_busy_counts_for_the_new_picture(state
 
     def wait(*_):
         busy.set()
-        assert go_on.wait(20)
+        assert go_on.wait(300)
 
     hook = state.model.backbone.register_forward_pre_hook(wait)
     state.picture = "astronaut (sample)"
     first = threading.Thread(target=state.update)
     first.start()
-    assert busy.wait(20)
+    assert busy.wait(300)
     state.knobs = {"box_detections_per_img": 2}
     second = threading.Thread(target=state.update)
     second.start()
     hook.remove()
     go_on.set()
     for thread in (first, second):
-        thread.join(30)
+        thread.join(300)
         assert not thread.is_alive()
     assert state.calls.count("backbone") == 1
     expected, _ = preprocess(sample_photo("astronaut"))

@@ -17,9 +17,16 @@ from maskseg_nb.evaluation.match_pictures import draw_match
 from maskseg_nb.evaluation.matching import match
 
 
-@pytest.fixture
-def app(street):
+@pytest.fixture(scope="module")
+def opened(street):
     return ThresholdExplorer(street)
+
+
+@pytest.fixture
+def app(opened):
+    """One app for all, set back to how it was opened."""
+    opened.binding.reset.click()
+    return opened
 
 
 @pytest.fixture(scope="module")

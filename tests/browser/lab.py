@@ -123,7 +123,7 @@ def jupyter_lab(folder: Path, private: Path) -> Iterator[Lab]:
 
 
 def _wait_for_answer(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and server.poll() is None:
         try:
             with urllib.request.urlopen(f"{lab.address}/api/status?token={lab.token}", timeout=5):
@@ -154,7 +154,7 @@ def open_and_run(page: Page, lab: Lab, notebook: str) -> None:
             const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
             return prompts.length && prompts.every(prompt => /^\\[\\d+\\]:$/.test(prompt.textContent));
         }""",
-        timeout=MINUTE,
+        timeout=5 * MINUTE,
     )
     wait_until_idle(page)
 
@@ -162,8 +162,8 @@ def open_and_run(page: Page, lab: Lab, notebook: str) -> None:
 def wait_until_idle(page: Page) -> None:
     """Wait until the open notebook's kernel has started and is idle."""
     # Before there is a kernel, JupyterLab calls it idle, too, and by the name "No Kernel".
-    page.locator(".jp-KernelName", has_text="Python").wait_for(timeout=MINUTE)
-    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=MINUTE)
+    page.locator(".jp-KernelName", has_text="Python").wait_for(timeout=5 * MINUTE)
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=5 * MINUTE)
 
 
 def choose_theme(page: Page, theme: str) -> None:
@@ -218,7 +218,7 @@ class AppInPage:
 
     def wait_for_panels(self, *pictures: np.ndarray) -> None:
         """Wait until the panels show these, as far as a JPEG can."""
-        deadline = time.monotonic() + MINUTE / 2000
+        deadline = time.monotonic() + MINUTE / 1000
         while True:
             levels = [difference(*pair) for pair in zip(self.panels(), pictures, strict=True)]
             if max(levels) < DECODERS:

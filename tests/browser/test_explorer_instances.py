@@ -205,7 +205,9 @@ def test_while_the_network_runs_the_picture_says_so_and_can_be_cancelled(
     app.wait_for_panels(image, draw_instances(image, instances, labels=False))
     page.evaluate(run, "hook.remove()")
     app.choice("Picture").select_option("motorcycle_left.png")  # the next good run
-    tensor, image = preprocess(lab.folder / "photos" / "motorcycle_left.png", size=None)  # in its own proportions
+    tensor, image = preprocess(
+        lab.folder / "photos" / "motorcycle_left.png", size=None
+    )  # in its own proportions
     kept = predict(load_model("street"), tensor).select()
     app.wait_for_panels(image, draw_instances(image, kept, labels=False))
     assert difference(app.panels()[0], image) < 1

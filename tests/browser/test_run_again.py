@@ -32,7 +32,7 @@ def test_run_all_twice_and_after_a_restart_of_the_kernel(
 
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    expect(prompts.last).to_have_text("[4]:", timeout=MINUTE)
+    expect(prompts.last).to_have_text("[4]:", timeout=5 * MINUTE)
     wait_until_idle(page)
     # A fresh app with as many observers as the first one had, and with its settings.
     assert printed.inner_text() == first.replace("0.5", "0.51")
@@ -41,7 +41,7 @@ def test_run_all_twice_and_after_a_restart_of_the_kernel(
     # No value: the command's promise waits for the answer to the dialog that it opens.
     page.evaluate("() => void jupyterapp.commands.execute('notebook:restart-run-all')")
     page.get_by_role("button", name="Confirm Kernel Restart").click()
-    expect(prompts.last).to_have_text("[2]:", timeout=MINUTE)
+    expect(prompts.last).to_have_text("[2]:", timeout=5 * MINUTE)
     wait_until_idle(page)
     assert printed.inner_text() == first
     alpha_moves_the_picture(page)

@@ -132,7 +132,7 @@ def test_the_chart_moves_while_the_training_s_cell_runs(lab: Lab, page: Page, co
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     chart = page.locator("img.widget-image")
-    chart.wait_for(timeout=MINUTE)
+    chart.wait_for(timeout=5 * MINUTE)
     running = page.locator(".jp-CodeCell .jp-InputPrompt", has_text="[*]")
     sources = {chart.get_attribute("src")}
     while running.count():

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -83,21 +84,21 @@ def nearly_right(dataset, seed=0):
     return found
 
 
+def guesses(monkeypatch, found):
+    """A model in name only: what it finds is looked up; the pictures that it is shown are returned."""
+    asked = []
+
+    def predict(model, image, categories, mask_threshold):
+        asked.append(picture_key(image))
+        return found[picture_key(image)]
+
+    monkeypatch.setattr(found_module.EncodedDetections, "predict", predict)
+    return asked
+
+
 @pytest.fixture
 def guesser(monkeypatch):
-    """A model in name only: what it finds is looked up; `asked` counts the pictures that it was shown."""
-
-    def use(found):
-        asked = []
-
-        def predict(model, image, categories, mask_threshold):
-            asked.append(picture_key(image))
-            return found[picture_key(image)]
-
-        monkeypatch.setattr(found_module.EncodedDetections, "predict", predict)
-        return asked
-
-    return use
+    return partial(guesses, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,15 @@ def shape_model():
     model = build_street(len(CATEGORIES)).eval()
     model.categories = CATEGORIES
     return model
+
+
+@pytest.fixture(scope="module")
+def guessed(shape_model):
+    """Forty pictures, and the evaluation of what was nearly right about them."""
+    dataset = shapes()
+    with pytest.MonkeyPatch.context() as patch:
+        guesses(patch, nearly_right(dataset))
+        return dataset, evaluate(shape_model, dataset, progress=False)
 
 
 def plain_script(folder, results, kind, categories):
@@ -146,14 +156,18 @@ def assert_same_as_the_plain_script(evaluation, dataset, folder):
 # Against the plain script
 
 
-def test_the_twelve_metrics_on_photographs_are_those_of_the_plain_script(street, photographs, tmp_path):
-    evaluation = evaluate(street, photographs, progress=False)
+@pytest.fixture(scope="module")
+def evaluation(street, photographs):
+    return evaluate(street, photographs, progress=False)
+
+
+def test_the_twelve_metrics_on_photographs_are_those_of_the_plain_script(evaluation, photographs, tmp_path):
     assert 0.2 < evaluation.masks["AP50"] < 1
     assert evaluation.judged == ("bicycle", "car", "motorcycle", "person")
     assert_same_as_the_plain_script(evaluation, photographs, tmp_path / "coco")
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_twelve_metrics_with_crowds_and_every_size_are_those_of_the_plain_script(
     guesser, shape_model, tmp_path, seed
 ):
@@ -165,10 +179,8 @@ def test_the_twelve_metrics_with_crowds_and_every_size_are_those_of_the_plain_sc
     assert_same_as_the_plain_script(evaluation, dataset, tmp_path / "coco")
 
 
-def test_average_precision_of_each_category_is_the_area_under_its_curve(guesser, shape_model):
-    dataset = shapes()
-    guesser(nearly_right(dataset))
-    evaluation = evaluate(shape_model, dataset, progress=False)
+def test_average_precision_of_each_category_is_the_area_under_its_curve(guessed):
+    _, evaluation = guessed
     for name, row in evaluation.per_category.items():
         assert evaluation.curve(name).average_precision == pytest.approx(row["AP50"], abs=1e-9)
     assert np.mean([row["AP50"] for row in evaluation.per_category.values()]) == pytest.approx(
@@ -200,10 +212,8 @@ def of_truth(image, truth, score=0.9):
 # Curves, confusion, the worst
 
 
-def test_confusion_counts_every_object_once_and_every_evaluated_instance_once(guesser, shape_model):
-    dataset = shapes()
-    guesser(nearly_right(dataset))
-    evaluation = evaluate(shape_model, dataset, progress=False)
+def test_confusion_counts_every_object_once_and_every_evaluated_instance_once(guessed):
+    dataset, evaluation = guessed
     for threshold in (0.0, 0.3, 0.9):
         matrix = evaluation.confusion(threshold)
         objects, said = np.zeros(4, int), np.zeros(4, int)
@@ -227,10 +237,8 @@ def test_confusion_says_what_was_confused_with_what(guesser, shape_model):
     assert matrix.sum() - np.trace(matrix) == 1
 
 
-def test_the_worst_picture_comes_first(guesser, shape_model):
-    dataset = shapes()
-    guesser(nearly_right(dataset))
-    evaluation = evaluate(shape_model, dataset, progress=False)
+def test_the_worst_picture_comes_first(guessed):
+    _, evaluation = guessed
     errors = [picture.errors(0.4) for picture in evaluation.worst(100, 0.4)]
     assert errors == sorted(errors, reverse=True) and errors[0] > errors[-1] > 0
     assert sum(errors) == sum(
@@ -250,16 +258,15 @@ def matrix_errors(evaluation, threshold):
     return int(off.sum() + off[:-1, :-1].sum())
 
 
-def test_a_category_that_was_not_evaluated_has_no_curve(street, photographs):
-    evaluation = evaluate(street, photographs, progress=False)
+def test_a_category_that_was_not_evaluated_has_no_curve(evaluation):
     with pytest.raises(
         ValueError, match="category must be one of bicycle, car, motorcycle, person, got 'dog'"
     ):
         evaluation.curve("dog")
 
 
-def test_its_text_has_the_twelve_metrics_and_every_category_that_occurs(street, photographs):
-    text = str(evaluate(street, photographs, progress=False))
+def test_its_text_has_the_twelve_metrics_and_every_category_that_occurs(evaluation):
+    text = str(evaluation)
     assert all(name in text for name in (*METRICS, "person"))
     assert "motorcycle" not in text  # there is none in the photographs
 

@@ -29,6 +29,7 @@ def test_the_pyramid_equals_torchvisions_and_leaves_the_bodys_maps_alone():
     assert all(torch.equal(body[name], before[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_the_bodys_maps_are_c2_to_c5_of_a_resnet():
     model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=256).eval()
     features = trace(model, torch.rand(1, 3, 256, 256)).features
@@ -78,11 +79,10 @@ def test_a_backbone_of_one_map_runs_in_bfloat16_too(single):
 
 
 @pytest.mark.parametrize("part", ["backbone", "backbone.fpn"])
-def test_a_hook_on_the_backbone_or_its_pyramid_is_called_as_by_torchvision(part):
-    model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=128).eval()
-    tensor = torch.rand(1, 3, 128, 128)
-    expected, heard = trace(model, tensor).features, []
-    model.get_submodule(part).register_forward_hook(lambda *called: heard.append(called[0]))
-    got = trace(model, tensor).features
-    assert heard == [model.get_submodule(part)]
+def test_a_hook_on_the_backbone_or_its_pyramid_is_called_as_by_torchvision(street, part, restaurant):
+    expected, heard = trace(street, restaurant[0]).features, []
+    hook = street.get_submodule(part).register_forward_hook(lambda *called: heard.append(called[0]))
+    got = trace(street, restaurant[0]).features
+    hook.remove()
+    assert heard == [street.get_submodule(part)]
     assert all(torch.equal(got.maps[name], expected.maps[name]) for name in expected.maps)

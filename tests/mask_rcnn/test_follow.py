@@ -127,7 +127,7 @@ def number(pattern, text):
 # The whole path back.
 
 
-@pytest.fixture(scope="module", params=["street", "resnet"])
+@pytest.fixture(scope="module", params=["street", pytest.param("resnet", marks=pytest.mark.slow)])
 def whole(request, street_trace, restaurant):
     """A run under the model's own knobs, and its reference."""
     if request.param == "street":

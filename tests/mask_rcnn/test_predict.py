@@ -15,9 +15,15 @@ def torchvision_says(model: MaskRCNN, tensor: torch.Tensor) -> dict[str, np.ndar
         return {name: value.numpy() for name, value in model(tensor)[0].items()}
 
 
+@pytest.fixture(scope="module")
+def expected(street, restaurant):
+    return torchvision_says(street, restaurant[0])
+
+
 @pytest.mark.parametrize("threshold", [0.05, 0.5, 0.9])
-def test_segment_image_returns_torchvisions_masks_at_or_above_the_threshold(street, restaurant, threshold):
-    expected = torchvision_says(street, restaurant[0])
+def test_segment_image_returns_torchvisions_masks_at_or_above_the_threshold(
+    street, restaurant, expected, threshold
+):
     masks = segment_image(street, restaurant[0], threshold)
     assert masks.dtype == np.float32
     assert 0 < len(masks)
@@ -29,12 +35,14 @@ def test_segment_image_returns_an_empty_stack_where_nothing_is_found(street, not
     assert segment_image(street, nothing[0]).shape == (0, 1, 800, 800)
 
 
-def test_segment_image_keeps_a_score_equal_to_the_threshold(street, restaurant):
-    scores = torchvision_says(street, restaurant[0])["scores"]
-    assert len(segment_image(street, restaurant[0], float(scores[2]))) == 3
+def test_segment_image_keeps_a_score_equal_to_the_threshold(street, restaurant, expected):
+    assert len(segment_image(street, restaurant[0], float(expected["scores"][2]))) == 3
 
 
-@pytest.mark.parametrize("size", [(800, 800), (333, 517), (64, 900), None])
+@pytest.mark.parametrize(
+    "size",
+    [(800, 800), (333, 517), *(pytest.param(size, marks=pytest.mark.slow) for size in ((64, 900), None))],
+)
 def test_predict_equals_torchvisions_forward_to_the_bit(street, size):
     tensor, _ = preprocess(sample_photo("motorcycle"), size)
     expected = torchvision_says(street, tensor)

@@ -65,7 +65,7 @@ def test_select_can_keep_nothing():
 
 @pytest.mark.parametrize("size", [(500, 741), (48, 36), (3000, 4000), (800, 100)])
 def test_boxes_scale_with_the_picture_and_come_back_to_half_a_pixel(size):
-    prediction = made_up(40, (800, 800))
+    prediction = made_up(12, (800, 800))
     there = prediction.to_size(size)
     height, width = size
     expected = prediction.boxes * np.array([width, height, width, height]) / 800
@@ -110,7 +110,7 @@ def test_enlarged_by_a_whole_number_masks_are_what_torch_interpolates(times):
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@pytest.mark.parametrize("size", [(800, 800), None])
+@pytest.mark.parametrize("size", [(800, 800), pytest.param(None, marks=pytest.mark.slow)])
 def test_masks_on_the_photograph_squashed_again_are_those_on_screen(street, name, size):
     photo = load_image(sample_photo(name))
     tensor, image = preprocess(photo, size)

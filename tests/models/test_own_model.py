@@ -5,6 +5,7 @@ import collections
 import json
 import pathlib
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ ASSUMED = "does not say how it was trained; assumed: "
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def test_names_that_cannot_be_are_refused(names, error, match, tuned, tmp_path):
     ],
     ids=["DataParallel", "AveragedModel", "compiled", "both", "beside a loss", "in a Sequential"],
 )
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".pth", slow(".safetensors")])
 def test_weights_of_a_wrapped_model_are_those_of_the_model(wrap, suffix, tuned, tmp_path):
     state, path = wrap(tuned).state_dict(), tmp_path / f"w{suffix}"
     assert not state.keys() & tuned.state_dict().keys()  # every name is longer
@@ -180,9 +182,14 @@ def training_loop(state, key):
 
 
 @pytest.mark.parametrize(
-    "key", ["model", "state_dict", "model_state_dict", "weights", "net", "ema", "model_ema", "student"]
+    "key, legacy",
+    [
+        ("model", False),
+        ("state_dict", True),
+        *(slow(key, False) for key in ("model_state_dict", "weights", "net")),
+        *(slow(key, True) for key in ("ema", "model_ema", "student")),
+    ],
 )
-@pytest.mark.parametrize("legacy", [False, True])
 def test_a_training_loops_bundle(key, legacy, tuned, tmp_path):
     bundle = training_loop(tuned.state_dict(), key)
     torch.save(bundle, tmp_path / "last.pth.tar", _use_new_zipfile_serialization=not legacy)
@@ -300,6 +307,7 @@ def test_half_precision_makes_variances_zero_and_eps_is_chosen_so_that_they_do_n
         load_model(tmp_path / "half.pth", norm_eps=0)
 
 
+@pytest.mark.slow
 def test_the_eps_of_frozen_norms_is_0_unless_said(tmp_path):
     torch.save(frozen_resnet().state_dict(), tmp_path / "w.pth")
     model, said = loaded(tmp_path / "w.pth")
@@ -323,11 +331,21 @@ SMALL = AnchorGenerator(tuple((side,) for side in (8, 16, 32, 64, 128)), ((0.5, 
 MANY = AnchorGenerator(((8, 12), (16, 24), (32, 48), (64, 96), (128, 192)), ((0.3, 1.0),) * 5)
 
 
-@pytest.mark.parametrize(
-    "trained_with, told",
-    [(SMALL, (8, 16, 32, 64, 128)), (SMALL, [[8], [16], [32], [64], [128]]), (SMALL, SMALL), (MANY, MANY)],
-)
-def test_the_stated_input_size_and_anchors_give_what_the_trained_model_gives(trained_with, told, tmp_path):
+@pytest.mark.parametrize("told", [(8, 16, 32, 64, 128), [[8], [16], [32], [64], [128]], SMALL], ids=repr)
+def test_input_size_and_anchors_are_those_that_are_said(told, tuned, tmp_path):
+    torch.save(tuned.state_dict(), tmp_path / "w.pth")
+    model, said = loaded(tmp_path / "w.pth", min_size=96, max_size=128, anchors=told)
+    assert said == []
+    assert model.transform.min_size == (96,) and model.transform.max_size == 128
+    for ours, theirs in zip(model.rpn.anchor_generator.cell_anchors, SMALL.cell_anchors, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trained_with, told", [(SMALL, (8, 16, 32, 64, 128)), (MANY, MANY)])
+def test_what_is_said_of_input_size_and_anchors_gives_what_the_trained_model_gives(
+    trained_with, told, tmp_path
+):
     options = {"min_size": 96, "max_size": 128, "rpn_anchor_generator": trained_with}
     original = frozen_resnet(0.0, **options)
     torch.save(original.state_dict(), tmp_path / "cells.pth")
@@ -404,6 +422,7 @@ def test_metadata_that_cannot_be_is_a_model_error(metadata, tuned, tmp_path):
     assert len(str(caught.value)) <= 300
 
 
+@pytest.mark.slow
 def test_a_run_with_another_eps_is_another_run(tmp_path):
     torch.save(frozen_resnet().state_dict(), tmp_path / "w.pth")
     prints = {fingerprint(loaded(tmp_path / "w.pth", norm_eps=eps)[0]) for eps in (0, 1e-5, 1e-3)}

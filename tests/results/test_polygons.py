@@ -102,8 +102,9 @@ def test_each_way_to_touch_gives_valid_polygons(name):
 @pytest.mark.parametrize("name", SAMPLES)
 def test_what_is_found_in_the_samples_gives_valid_polygons(street, name):
     tensor, _ = preprocess(sample_photo(name), size=(300, 300))
+    prediction = predict(street, tensor)
     for mask_threshold in (0.3, 0.8):
-        found = predict(street, tensor).select(score_threshold=0.05, mask_threshold=mask_threshold)
+        found = prediction.select(score_threshold=0.05, mask_threshold=mask_threshold)
         for crop, corner in zip(found.crops, found.corners.tolist(), strict=True):
             must_be(crop, tuple(corner))
 

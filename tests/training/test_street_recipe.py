@@ -101,6 +101,7 @@ def test_without_the_package_the_error_names_the_command_to_install_it():
         from_imagenet()
 
 
+@pytest.mark.slow
 def test_the_command_trains_evaluates_and_writes_a_model(imagenet, tmp_path, capsys):
     write_coco(ShapesDataset(6), tmp_path / "data", progress=False)
     arguments = ["street", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]

@@ -39,7 +39,7 @@ def start(name: str, *arguments: object, **environment: str) -> subprocess.Popen
     )
 
 
-def result(process: subprocess.Popen[str], seconds: float = 120) -> Any:
+def result(process: subprocess.Popen[str], seconds: float = 300) -> Any:
     with process:
         try:
             out, err = process.communicate(timeout=seconds)

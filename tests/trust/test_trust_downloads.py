@@ -146,12 +146,12 @@ def endless(handler):
 
 
 def stall_at_once(handler):
-    handler.server.release.wait(60)
+    handler.server.release.wait(300)
 
 
 def stall_at_half(handler):
     cut_at_half(handler)
-    handler.server.release.wait(60)
+    handler.server.release.wait(300)
 
 
 @pytest.mark.expects("ModelError with the reason; no file stays; the next try succeeds")
@@ -207,7 +207,7 @@ def test_a_name_that_is_looked_up_for_too_long_is_given_up(publish, cache, monke
     waiting = threading.Event()
 
     def slow(*_, **__):
-        waiting.wait(60)
+        waiting.wait(300)
         raise OSError("too late")
 
     monkeypatch.setattr("maskseg_nb.models.download.urllib.request.urlopen", slow)
@@ -248,7 +248,7 @@ def test_an_interrupt_in_the_middle_of_a_download(publish, cache, interruptible)
         while not names_in(cache):  # until the reader has begun to write
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
-        handler.server.release.wait(60)
+        handler.server.release.wait(300)
 
     with serving(interrupt_at_half) as server:
         publish(server.address)
@@ -333,7 +333,7 @@ def test_a_cache_that_cannot_be_a_folder_is_a_model_error(publish, tmp_path, mon
 
 @pytest.mark.expects("both succeed; one whole file, and the damaged one set aside once")
 def test_two_processes_at_once(publish, cache):
-    both = threading.Barrier(2, timeout=100)
+    both = threading.Barrier(2, timeout=300)
 
     def together(handler):
         both.wait()  # neither gets a byte before the other has asked, too
@@ -376,12 +376,12 @@ def test_a_download_killed_in_the_middle_then_again(publish, cache):
     def half(handler):
         cut_at_half(handler)
         half_sent.set()
-        handler.server.release.wait(60)
+        handler.server.release.wait(300)
 
     with serving(half) as server:
         download = publish(server.address)
         process = children.start("outcomes", download.url)
-        assert half_sent.wait(60)
+        assert half_sent.wait(300)
         while not names_in(cache):
             time.sleep(0.01)
         process.kill()

@@ -507,7 +507,7 @@ def test_two_who_save_at_once_both_get_a_whole_file_of_their_own(tmp_path, tortu
     start, paths = threading.Barrier(4), {}
 
     def save(seed):
-        start.wait(20)
+        start.wait(300)
         for number in range(5 * torture):
             paths[seed, number] = save_png(noise(seed), tmp_path, "photo")
 
@@ -515,6 +515,6 @@ def test_two_who_save_at_once_both_get_a_whole_file_of_their_own(tmp_path, tortu
     for saver in savers:
         saver.start()
     for saver in savers:
-        saver.join(60)
+        saver.join(300)
     assert len(set(paths.values())) == len(paths) == len(os.listdir(tmp_path)) == 20 * torture
     assert all(np.array_equal(pixels(path), noise(seed)) for (seed, _), path in paths.items())
