@@ -40,6 +40,7 @@ HOSTILE = {
     "turned": "invoice_\u202egnp.exe\u202c\u2066\u200f",
     "control": "a\tb\x1b[31mc\x7f\x85",
 }
+SQUARE = '{"input_size": "800 x 800, as documented"}'
 OURS = {"style", "img", "b", "br", "div", "i", "span", "table", "tr", "th", "td", "pre"}
 ATTRIBUTES = {"class", "style", "role", "src", "alt"}
 
@@ -120,7 +121,7 @@ def every_view(app):
 def long_lived(request, tmp_path_factory, street):
     folder = tmp_path_factory.mktemp("photos")
     shutil.copy(sample_photo("restaurant"), folder / "a.jpg")
-    return request.param(folder, street)
+    return request.param(folder, street, settings=SQUARE)
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +187,7 @@ def test_hostile_categories_and_a_hostile_model_name_are_text_wherever_they_stan
         run = trace(model, restaurant[0])
         monkeypatch.setattr("maskseg_nb.apps.explorer.state.predict", lambda *_, run=run: run.prediction)
         monkeypatch.setattr("maskseg_nb.apps.inside.state.trace", lambda *_, run=run, **knobs: run)
-        app = app_class(tmp_path, model)
+        app = app_class(tmp_path, model, settings=SQUARE)  # as the run was
         every_view(app)
         assert visible(batch[0]) in text_of(app.status)
         assert visible(batch[0]) in app.chooser.model._options_labels
