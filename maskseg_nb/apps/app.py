@@ -163,8 +163,8 @@ class App:
 
     def wait(self) -> None:
         """Return when what was chosen by hand is on screen."""
-        for thread in self._threads.copy():
-            thread.join()
+        while self._threads:
+            time.sleep(0.01)
 
     def guarded(self, action: Callable[..., object], *arguments: object) -> None:
         """Run a callback; say an error in the app, because the front end shows none."""

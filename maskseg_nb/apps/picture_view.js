@@ -7,7 +7,7 @@ const FONT = "12px system-ui, sans-serif", SMALL = "10px system-ui, sans-serif";
 const WIDGET_VIEW = "application/vnd.jupyter.widget-view+json";
 
 export default () => {
-  const bitmaps = [null, null], latest = [0, 0], watchers = new Set();
+  const bitmaps = [null, null], latest = [0, 0], turns = [0, 0], watchers = new Set();
   let outlines = new Map();
   // What "Compare" shows: what was pinned, else the picture before the last change or row of changes.
   let pinned = null, before = null, shown = { bitmap: null, caption: "", since: 0 };
@@ -18,6 +18,7 @@ export default () => {
     const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
     if (turn !== latest[panel]) return;  // a newer one has come meanwhile
     bitmaps[panel] = bitmap;
+    turns[panel] = turn;
     if (panel) {
       if (performance.now() - shown.since > PAUSE) before = shown;
       shown = { bitmap, caption: model.get("caption"), since: performance.now() };
@@ -245,6 +246,7 @@ export default () => {
         context.fillRect(0, 0, canvas.width, canvas.height);
         paint(context, model, frames, view);
         pin.setAttribute("aria-pressed", String(Boolean(pinned)));
+        canvas.dataset.turns = turns.join(" ");  // another picture has been drawn
       }
 
       // Where an event is: the panel, and the place in its picture; null between the panels.

@@ -1,10 +1,8 @@
 """How fast masks are drawn, by this package and by others."""
 
-import cv2
 import numpy as np
 import supervision
 import torch
-from maskseg_nb.apps.canvas import JPEG_QUALITY
 from torchvision.utils import draw_segmentation_masks
 
 from maskseg_nb import (
@@ -16,6 +14,7 @@ from maskseg_nb import (
     preprocess,
     sample_photo,
 )
+from maskseg_nb.apps.picture_view import JPEG_OPTIONS
 from maskseg_nb.data.codec import encoded
 
 from .measure import PHOTO, RUNS, Target, median_ms
@@ -77,8 +76,7 @@ def drawing_times(image: np.ndarray, prediction: Prediction) -> dict[str, float]
     annotator = supervision.MaskAnnotator(opacity=0.5, color_lookup=supervision.ColorLookup.INDEX)
 
     def select_draw_encode() -> bytes:
-        drawn = draw_instances(image, prediction.select())
-        return encoded(".jpg", drawn, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+        return encoded(".jpg", draw_instances(image, prediction.select()), JPEG_OPTIONS)
 
     return {
         "select + draw_instances (labels) + JPEG": median_ms(select_draw_encode),

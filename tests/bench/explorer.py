@@ -19,7 +19,7 @@ EXPLORER = f"""from maskseg_nb import Explorer
 explorer = Explorer()
 explorer.state.picture = "{PHOTO} (sample)"
 explorer"""
-# What one would write without this package, with a figure of the explorer's size: 1136 x 592 pixels.
+# What one would write without this package, with a figure of about the explorer's size: 1136 x 592 pixels.
 TWIN = f"""%matplotlib inline
 import matplotlib.pyplot as plt
 from ipywidgets import FloatSlider, VBox, interactive_output
@@ -42,7 +42,7 @@ VBox([*sliders.values(), interactive_output(show, sliders)])"""
 # Milliseconds from a key press to the next picture in the cell's output.
 PRESS_TO_PICTURE = """handle => new Promise(done => {
     const output = handle.closest('.jp-OutputArea');
-    const source = () => output.querySelector('img')?.src;
+    const source = () => output.querySelector('canvas')?.dataset.turns ?? output.querySelector('img')?.src;
     const before = source();
     const start = performance.now();
     const observer = new MutationObserver(() => {
@@ -50,7 +50,7 @@ PRESS_TO_PICTURE = """handle => new Promise(done => {
         observer.disconnect();
         done(performance.now() - start);
     });
-    observer.observe(output, { subtree: true, childList: true, attributeFilter: ['src'] });
+    observer.observe(output, { subtree: true, childList: true, attributeFilter: ['src', 'data-turns'] });
     handle.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }));
 })"""
 
@@ -96,7 +96,7 @@ def write_notebook(path: Path, code: str) -> None:
 
 def press_times(page: Page) -> list[float]:
     """Milliseconds of each press, after two warm-up presses."""
-    page.locator(".jp-OutputArea img").first.wait_for()
+    page.locator(".jp-OutputArea img, .jp-OutputArea canvas").first.wait_for()
     handle = page.locator(".widget-slider", has_text="Blend alpha").locator(".noUi-handle")
     times = []
     for _ in range(2 + PRESSES):

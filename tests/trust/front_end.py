@@ -3,6 +3,7 @@
 import io
 import re
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +15,8 @@ from maskseg_nb.apps.app import THREAD, App
 
 def settle() -> None:
     """Wait until the apps have run the network for all that was chosen."""
-    for thread in threading.enumerate():
-        if thread.name == THREAD:
-            thread.join()
+    while any(thread.name == THREAD for thread in threading.enumerate()):
+        time.sleep(0.002)
 
 
 def send(widget: Widget, **state: Any) -> None:

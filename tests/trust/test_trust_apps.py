@@ -190,6 +190,7 @@ def test_a_wrong_setting_of_the_state_is_a_short_type_or_value_error_and_nothing
             ("level", True),
             ("channel", True),
             ("channel", -1),
+            ("hidden_instances", (1, 2, 3)),
         ):
             continue  # right values, to Python
         with pytest.raises((TypeError, ValueError), match=f"{name}|label|knob|anchor") as error:
@@ -616,8 +617,8 @@ def test_no_memory_for_the_drawing_is_reported_and_the_status_does_not_stay_at_r
 @APPS
 def test_a_cell_that_is_run_again_doubles_no_observer(app_class, folder, street, monkeypatch):
     renders = []
-    original = app_class.render
-    monkeypatch.setattr(app_class, "render", lambda self: renders.append(self) or original(self))
+    draw = app_class.draw
+    monkeypatch.setattr(app_class, "draw", lambda self, when: renders.append(self) or draw(self, when))
     apps = []
     for _ in range(2):
         apps.append(app_class(folder, street))

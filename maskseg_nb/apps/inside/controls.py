@@ -98,8 +98,7 @@ class InsideControls:
             self.level.options = levels
         self.channel.max = state.channels - 1
         if state.following not in offered.values():
-            anchor = state.journey.anchor
-            offered = {f"anchor {anchor.row} on {anchor.level_name}": state.following, **offered}
+            offered = {state.name_of_followed(): state.following, **offered}
         options = tuple((visible(name), followed) for name, followed in offered.items())
         if self.follow.options != options:
             self.follow.options = options

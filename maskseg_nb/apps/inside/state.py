@@ -185,9 +185,9 @@ class InsideState(Settings):
 
     @property
     def following(self) -> Followed:
-        """The anchor and, where it came that far, the category of the box that is followed."""
+        """The anchor of the box that is followed and its category, 0 where it never had one."""
         found = self.journey.detection
-        return self.journey.anchor.row, found.label if found else 0
+        return self.journey.anchor.row, found.label if found else (self.followed or (0, 0))[1]
 
     def counts(self) -> dict[str, str]:
         """Stage -> what comes out of it, or goes in and comes out."""
@@ -220,6 +220,15 @@ class InsideState(Settings):
             name = f"lost: {prediction.categories[label]} {scores[row]:.2f} (proposal #{row})"
             offers[name] = anchor, label
         return offers
+
+    def name_of_followed(self) -> str:
+        """The followed box's name where it is not among those offered: a lost one keeps its category."""
+        anchor, found, label = self.journey.anchor, self.journey.detection, self.following[1]
+        name = f"anchor {anchor.row} on {anchor.level_name}"
+        if not label:
+            return name
+        score = f" {found.scores[label]:.2f}" if found else ""
+        return f"lost: {self.trace.prediction.categories[label]}{score} ({name})"
 
     @property
     def endings(self) -> list[Ending]:
