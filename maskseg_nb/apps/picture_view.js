@@ -31,9 +31,9 @@ export default () => {
       const path = new Path2D();
       const [x1, y1, x2, y2] = item.box;
       if (!item.outline?.length) path.rect(x1, y1, x2 - x1, y2 - y1);
-      for (const ring of item.outline ?? []) {
-        path.moveTo(ring[0], ring[1]);
-        for (let at = 2; at < ring.length; at += 2) path.lineTo(ring[at], ring[at + 1]);
+      for (const ring of item.outline ?? []) {  // through the middles of pixels
+        path.moveTo(ring[0] + 0.5, ring[1] + 0.5);
+        for (let at = 2; at < ring.length; at += 2) path.lineTo(ring[at] + 0.5, ring[at + 1] + 0.5);
         path.closePath();
       }
       outlines.set(item, path);
@@ -144,17 +144,14 @@ export default () => {
   function keepInSavedNotebook(model) {
     const notebook = model.widget_manager.context?.model;  // of JupyterLab and Notebook; others have none
     if (!notebook?.toJSON) return;
-    const toJSON = notebook.toJSON.bind(notebook);
-    notebook.toJSON = () => {
-      const content = toJSON();
-      for (const cell of content.cells ?? [])
-        cell.outputs = cell.outputs?.map((output) => {
-          if (!bitmaps[1] || output.data?.[WIDGET_VIEW]?.model_id !== model.get("app_id")) return output;
-          const { [WIDGET_VIEW]: view, "image/png": png, ...data } = output.data;
-          return { ...output, data: { ...data, "image/jpeg": still(model).split(",")[1] } };
-        });
-      return content;
-    };
+    if (!notebook.masksegPictures) {
+      const [pictures, toJSON] = [new Set(), notebook.toJSON.bind(notebook)];
+      notebook.masksegPictures = pictures;
+      notebook.toJSON = () => withPictures(toJSON(), pictures);
+    }
+    const picture = (id) => (id && id === model.get("app_id") && bitmaps[1] ? still(model) : null);
+    notebook.masksegPictures.add(picture);
+    model.on("destroy", () => notebook.masksegPictures.delete(picture));
   }
 
   return {
@@ -386,6 +383,19 @@ export default () => {
     },
   };
 };
+
+// A notebook's content in which each app that one of the pictures knows is replaced by it.
+function withPictures(content, pictures) {
+  for (const cell of content.cells ?? [])
+    cell.outputs = cell.outputs?.map((output) => {
+      const id = output.data?.[WIDGET_VIEW]?.model_id;
+      const address = [...pictures].map((picture) => picture(id)).find(Boolean);
+      if (!address) return output;
+      const { [WIDGET_VIEW]: view, "image/png": png, ...data } = output.data;
+      return { ...output, data: { ...data, "image/jpeg": address.split(",")[1] } };
+    });
+  return content;
+}
 
 const clamp = (value, least, most) => Math.min(Math.max(value, least), Math.max(least, most));
 const make = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
