@@ -151,6 +151,42 @@ def test_a_lost_box_says_which_detection_suppressed_it(app: App, state: InsideSt
     expect(app.way).to_contain_text("not reached")
 
 
+def test_a_table_holds_every_box_by_outcome_and_page_and_a_row_is_followed(app: App, state: InsideState):
+    app.button("Every box").click()
+    table, endings = app.root.locator(".maskseg-table"), state.endings
+    expect(table).to_contain_text(f"{len(endings):,} rows, page 1 of {-(-len(endings) // 100)}")
+    lost = [number for number, ending in enumerate(endings, 1) if ending.verdict.outcome == "suppressed"]
+    table.get_by_label("Show which rows").select_option("suppressed")
+    expect(table).to_contain_text(f"{len(lost):,} rows, page 1 of {-(-len(lost) // 100)}")
+    expect(table.locator("tr")).to_have_count(1 + min(100, len(lost)))
+    assert len(lost) > 100
+    table.get_by_label("Next page").click()
+    number = lost[100]
+    expect(table.locator("tr").nth(1)).to_have_text(re.compile(f"^{number}(?!\d)"))
+    table.get_by_role("button", name=re.compile(f"^Select {number} ")).click()
+    state.followed = endings[number - 1][:2]
+    app.must_show(state)
+    expect(table.locator("tr.maskseg-selected")).to_have_text(re.compile(f"^{number}(?!\d)"))
+    selected = app.choice("Follow").locator("option:checked").inner_text()
+    assert selected.startswith("lost: ") and endings[number - 1].verdict.outcome == "suppressed"
+    app.button("Every box").click()
+    expect(table.locator("tr")).to_have_count(0)
+
+
+def test_a_click_on_a_detection_selects_it_in_the_table_and_in_follow_alike(app: App, state: InsideState):
+    app.button("Every box").click()
+    table = app.root.locator(".maskseg-table")
+    box = state.pair.boxes[0]
+    app.click_at(1, *((box[:2] + box[2:]) / 1600).tolist())
+    selected = table.locator("tr.maskseg-selected")
+    expect(selected).to_have_count(1)
+    row = int(re.match(r"\d+", selected.inner_text())[0])
+    state.followed = state.endings[row - 1][:2]
+    app.must_show(state)
+    assert state.followed in state.pair.names
+    app.button("Every box").click()
+
+
 def test_everything_fits_into_a_window_1280_wide_at_every_stage(app: App):
     for button in app.strip.all():
         button.click()
