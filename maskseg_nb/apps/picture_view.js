@@ -93,7 +93,7 @@ export default () => {
           }
           context.restore();
         }
-        if (panel === 1 && model.get("labels")) labels(context, model, frame, place);
+        if (panel === model.get("mapped").lastIndexOf(true) && model.get("labels")) labels(context, model, frame, place);
       }
       if (panel === 1 && model.get("note")) note(context, model.get("note"), frame);
       context.restore();

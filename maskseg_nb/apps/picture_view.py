@@ -36,7 +36,7 @@ class PictureView(anywidget.AnyWidget):
         mapped: For each panel, whether the items are on it.
         fixed: For each panel, whether it stays as it is when the others are zoomed.
         clickable: Whether a click beside all items is of use.
-        labels: Whether each item's label is written at it, on the right panel.
+        labels: Whether each item's label is written at it, on the last panel that has items.
         note: Across the foot of the right panel.
         caption: The settings in short: the title of this picture, where another is compared with it.
         busy: What is computed, while the picture is not up to date; empty where it is.

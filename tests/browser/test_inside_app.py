@@ -162,11 +162,11 @@ def test_a_table_holds_every_box_by_outcome_and_page_and_a_row_is_followed(app: 
     assert len(lost) > 100
     table.get_by_label("Next page").click()
     number = lost[100]
-    expect(table.locator("tr").nth(1)).to_have_text(re.compile(f"^{number}(?!\d)"))
+    expect(table.locator("tr").nth(1)).to_have_text(re.compile(rf"^{number}(?!\d)"))
     table.get_by_role("button", name=re.compile(f"^Select {number} ")).click()
     state.followed = endings[number - 1][:2]
     app.must_show(state)
-    expect(table.locator("tr.maskseg-selected")).to_have_text(re.compile(f"^{number}(?!\d)"))
+    expect(table.locator("tr.maskseg-selected")).to_have_text(re.compile(rf"^{number}(?!\d)"))
     selected = app.choice("Follow").locator("option:checked").inner_text()
     assert selected.startswith("lost: ") and endings[number - 1].verdict.outcome == "suppressed"
     app.button("Every box").click()

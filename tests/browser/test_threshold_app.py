@@ -17,12 +17,11 @@ from lab import (
     choose_theme,
     contrast,
     name_of_the_focused,
-    shown_pixels,
     too_wide,
     wait_until_idle,
     write_notebook,
 )
-from maskseg_nb import load_model, match, predict, preprocess, voc_photograph
+from maskseg_nb import load_image, load_model, match, predict, preprocess, voc_photograph
 
 RED = (204, 51, 17)  # the dot's
 TRAINING = """
@@ -49,7 +48,8 @@ def by_hand(score: float, iou: float) -> str:
     kept = predict(model, tensor).select(score_threshold=score)
     found = match(kept, truth.only(model.categories), iou)
     right, missed = found.outcomes.count("true positive"), int(found.missed.sum())
-    return f"{right} right {len(kept) - right} wrong {missed} missed"
+    wrong = len(kept) - right
+    return f"{right} true positives {wrong} false positives (striped) {missed} false negatives (dashed)"
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +140,6 @@ def test_the_chart_moves_while_the_training_s_cell_runs(lab: Lab, page: Page, co
         page.wait_for_timeout(100)
     assert len(sources) > 2  # the empty one, and more than one with lines
     wait_until_idle(page)
-    assert (shown_pixels(chart).std(axis=2) > 20).mean() > 0.05  # coloured lines, and the picture
+    assert (load_image(chart.screenshot()).std(axis=2) > 20).mean() > 0.05  # coloured lines, and the picture
     page.screenshot(path=BUILD / "training.png")
     assert complaints == []

@@ -24,7 +24,7 @@ from ..widgets import knob, knob_row, page, swatch, wrapping_row
 from .curve_axes import CurveAxes
 from .state import LEAST_IOU, ThresholdState
 
-TITLES = ("The model against the truth", "Precision and recall, all thresholds")
+TITLES = ("The model against the ground truth", "Precision and recall, all thresholds")
 PLOT = 1000  # pixels, the curve's longer side: sharp on a large screen, whatever the picture has
 DOT, DOT_EDGE = (204, 51, 17), (255, 255, 255)
 
@@ -130,8 +130,9 @@ class ThresholdExplorer(App):
         missed = int(match.missed.sum())
         colors = [swatch(color) for color, _ in LEGEND]
         self.status.value = (
-            f"{colors[0]} <b>{right}</b> right &nbsp; {colors[1]} <b>{wrong}</b> wrong &nbsp; "
-            f"{colors[2]} <b>{missed}</b> missed (dashed) &nbsp; "
+            f"{colors[0]} <b>{right}</b> true positives &nbsp; "
+            f"{colors[1]} <b>{wrong}</b> false positives (striped) &nbsp; "
+            f"{colors[2]} <b>{missed}</b> false negatives (dashed) &nbsp; "
             f"precision {_share(right, right + wrong)} &nbsp; recall {_share(right, right + missed)} "
             f'<span class="maskseg-muted">&nbsp; redraw {redraw_ms:.0f} ms</span>'
         )

@@ -1,4 +1,4 @@
-"""What the threshold explorer shows, without a widget: a picture, its truth, and what a threshold keeps."""
+"""What the threshold explorer shows, without a widget: a picture, its ground truth, what a threshold keeps."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ class ThresholdState(Settings):
         instances: What the score threshold keeps.
         match: Of these with the truth.
         curve: Precision and recall of this picture over all score thresholds, at this IoU.
-        drawn: uint8 (H, W, 3), RGB: right, wrong and missed.
+        drawn: uint8 (H, W, 3), RGB: true and false positives, false negatives.
     """
 
     index = Int(0)
