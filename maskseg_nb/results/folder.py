@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from .._shared.memory import is_shortage
 from ..errors import MasksegError, quoted, shortened
+from ..mask_rcnn.checks import check_known
 from ..mask_rcnn.knobs import fingerprint
 from ..models.loading import as_model
 from ..models.zoo import categories_of
@@ -172,10 +173,7 @@ def _networks(
     if not here and not isinstance(model, (str, os.PathLike)):
         raise TypeError("model must be a name or path where an executor's processes have to load it")
     network = limited(as_model(model), options.detections_per_img)
-    known = categories_of(network)[1:]
-    if unknown := [name for name in options.categories or () if name not in known]:
-        listed = shortened(", ".join(name for name in known if name != "N/A"), 200)
-        raise ValueError(f"no category {quoted(unknown[0])}; this model knows {listed}")
+    check_known(options.categories or (), categories_of(network))
     return network, network if here else os.fspath(model)  # type: ignore[arg-type]
 
 

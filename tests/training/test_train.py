@@ -5,6 +5,7 @@ import errno
 import json
 import os
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from maskseg_nb.training.loop import LOSSES, TrainingState
 from maskseg_nb.training.sampling import repeat_factors, seeded
 from maskseg_nb.training.saving import _half, save_weights
 from maskseg_nb.training.settings import TrainingSettings
-from maskseg_nb.training.train import train
+from maskseg_nb.training.train import Progress, Trained, train
 
 DATA = ShapesDataset(12, size=(64, 96))
 
@@ -71,6 +72,12 @@ def states_equal(a, b):
 
 
 # What comes out
+
+
+def test_a_training_and_its_progress_are_shown_in_a_line(street):
+    losses = np.zeros((2, len(LOSSES)), np.float32)
+    assert repr(Trained(street, Path("mine.pth"), losses, None)) == "Trained('mine.pth' after 2 steps)"
+    assert repr(Progress(2, 40, losses, street)) == "Progress(step 2 of 40)"
 
 
 def test_the_result_is_what_its_file_holds(whole):
