@@ -102,11 +102,13 @@ def test_every_picture_is_segmented_as_by_hand(photos, whole):
         overlay = np.asarray(Image.open(whole.out / f"{unique_name(name)}.overlay.png"))
         assert np.array_equal(overlay, draw_instances(image, instances))
         own = [row for row in rows if row["file"] == name]
-        assert [(row["category"], float(row["score"])) for row in own] == [
-            (category, float(score))
-            for category, score in zip(instances.names, instances.scores, strict=True)
+        numbers = instances.numbers.tolist()
+        assert [(int(row["instance"]), row["category"], row["score"]) for row in own] == [
+            (number, category, str(round(float(score), 4)))
+            for number, category, score in zip(numbers, instances.names, instances.scores, strict=True)
         ]
         entries = [entry for entry in coco["annotations"] if entry["image_id"] == image_id]
+        assert [entry["instance"] for entry in entries] == numbers
         for entry, mask in zip(entries, instances.masks, strict=True):
             assert np.array_equal(coco_mask.decode(entry["segmentation"]).astype(bool), mask)
         found += len(instances)
@@ -652,6 +654,7 @@ def test_only_the_categories_that_are_named_are_kept(photos, whole, street, tmp_
             ValueError,
             "no category 'dog'; this model knows person, bicycle, car, motorcycle",
         ),
+        (["Persons"], ValueError, r"car, motorcycle; did you mean 'person'\?"),
         (["__background__"], ValueError, "no category '__background__'"),
         ("person", TypeError, "must be a collection of names"),
         ([], ValueError, "must name one or more"),
@@ -766,3 +769,18 @@ def test_a_wrong_option_is_refused_before_anything_is_written(photos, street, tm
     with pytest.raises(error, match=name):
         segment_folder(photos, tmp_path / "out", street, **option)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_in_the_folder_s_place_is_told_apart(street, tmp_path):
+    with pytest.raises(TypeError, match="folder must be the path of a folder, got MaskRCNN; give .* model="):
+        segment_folder(street, tmp_path / "out")
+
+
+def test_samples_have_their_sample_s_name(street, tmp_path):
+    """Not that of the file in the package which they come from, which the apps never show."""
+    pictures = [sample_photo("restaurant"), sample_photo("cat")]
+    result = segment_pictures(pictures, tmp_path / "out", street, formats=["csv"], progress=False)
+    assert [picture.file for picture in result.pictures] == ["restaurant.jpg", "cat.png"]
+    assert named([Path("rgb.jpg"), tmp_path / "restaurant.jpg", pictures[0]])[0].file.endswith("rgb.jpg")
+    both = named([tmp_path / "restaurant.jpg", pictures[0]])
+    assert len({picture.file for picture in both}) == len({picture.stem for picture in both}) == 2
