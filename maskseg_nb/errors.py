@@ -49,10 +49,10 @@ def quoted(name: object, limit: int = 80) -> str:
 
 
 def did_you_mean(name: object, known: Mapping[str, str]) -> str:
-    """ "; did you mean 'street'?", where a known name is like the given one, whatever their case; else "".
+    """The end of a message about an unknown name: "; did you mean 'street'?", or nothing.
 
     Args:
-        name: What was given.
+        name: What was given; upper and lower case do not matter.
         known: Each name that somebody may have meant -> the right one.
     """
     folded = {text.casefold(): meant for text, meant in known.items()}

@@ -106,7 +106,7 @@ def as_model(model: nn.Module | str | os.PathLike[str] | None) -> MaskRCNN:
     """
     if model is None or isinstance(model, (str, os.PathLike)):
         if model is not None and model not in MODELS and os.path.isdir(model):
-            got = f"got the folder {quoted(model)}; a folder of pictures is another argument"
+            got = f"got the folder {quoted(model)}; give pictures as folder=... or dataset=..."
             raise TypeError(f"model must be a loaded model, a name or a checkpoint's path, {got}")
         return load_model(model)
     return check_model(model)

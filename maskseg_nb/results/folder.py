@@ -139,6 +139,9 @@ def segment_pictures(
         ValueError, TypeError: An argument is out of range or of another kind, or names an unknown category.
     """
     start = time.perf_counter()
+    if isinstance(pictures, (str, bytes, os.PathLike)) or not isinstance(pictures, Iterable):
+        got = f"got {type(pictures).__name__}; segment_folder() takes a folder"
+        raise TypeError(f"pictures must be a collection of paths, {got}")
     check_formats(formats)
     kept, written = _sorted_names(categories), tuple(formats)
     options = Options(score_threshold, mask_threshold, alpha, overlap, written, kept, detections_per_img)

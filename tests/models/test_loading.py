@@ -207,7 +207,7 @@ def test_a_name_like_a_known_one_or_torchvision_s_own_is_told_which_is_meant(giv
 
 
 def test_a_folder_in_the_model_s_place_is_told_apart(tmp_path):
-    with pytest.raises(TypeError, match="model must be .*got the folder '.*; a folder of pictures"):
+    with pytest.raises(TypeError, match="model must be .*got the folder '.*; give pictures as folder="):
         as_model(tmp_path)
 
 

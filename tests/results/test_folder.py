@@ -728,7 +728,7 @@ def test_folders_of_earlier_versions_are_resumed():
     """What a record's settings stand for, letter by letter, and what a record holds."""
     options = Options(0.5, 0.5, 0.5, "surest", ("csv",))
     text = "Options(score_threshold=0.5, mask_threshold=0.5, alpha=0.5, overlap='surest', formats=('csv',))"
-    assert repr(options.parts()) == f"({text},)"
+    assert repr(options.parts()) == f"('instances by their row of the prediction, from 1', {text})"
     record = folder_worker.Record("a.png", [1, 2], "f" * 16, "", [3, 4], [], [])
     keys = ["entries", "error", "file", "image_size", "rows", "settings", "stamp"]
     assert list(json.loads(record.json())) == keys
@@ -774,6 +774,11 @@ def test_a_wrong_option_is_refused_before_anything_is_written(photos, street, tm
 def test_a_model_in_the_folder_s_place_is_told_apart(street, tmp_path):
     with pytest.raises(TypeError, match="folder must be the path of a folder, got MaskRCNN; give .* model="):
         segment_folder(street, tmp_path / "out")
+    with pytest.raises(TypeError, match="pictures must be a collection of paths, got MaskRCNN"):
+        segment_pictures(street, tmp_path / "out")
+    with pytest.raises(TypeError, match=r"a collection of paths, got str; segment_folder\(\) takes a folder"):
+        segment_pictures(str(tmp_path), tmp_path / "out", street)
+    assert not (tmp_path / "out").exists()
 
 
 def test_samples_have_their_sample_s_name(street, tmp_path):
