@@ -3,6 +3,7 @@
 import argparse
 import glob
 import os
+import shutil
 import sys
 import warnings
 from collections import Counter
@@ -11,11 +12,14 @@ from pathlib import Path
 
 from torchvision.models.detection import MaskRCNN
 
+from . import __version__
 from ._shared.checks import check_fraction
+from .data.images import is_address, not_there
 from .data.samples import sample_photo
 from .errors import MasksegError, quoted
 from .models.loading import load_model
 from .models.zoo import MODELS
+from .results.export import check_formats
 from .results.folder import segment_pictures
 from .results.folder_contents import FolderPictures, pictures_in
 from .results.folder_records import Record
@@ -39,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         in SystemExit with status 2.
     """
     options = _parser().parse_args(arguments)
+    is_new = not os.path.lexists(options.out)
     warnings.showwarning = lambda message, *details: print(f"note: {message}", file=sys.stderr)
     try:
         result = segment_pictures(
@@ -61,8 +66,11 @@ def main(arguments: list[str] | None = None) -> int:
         for record in result.records():
             print(f"{_printable(record.file)}: {_outcome(record)}")
     for name, reason in result.failures.items():
-        print(f"error: {_printable(name)}: {reason}", file=sys.stderr)
-    if not options.quiet:
+        is_named = quoted(name)[1:-1] in reason  # many errors name the file themselves
+        print(f"error: {reason}" if is_named else f"error: {_printable(name)}: {reason}", file=sys.stderr)
+    if is_new and result.failures and len(result.pictures) == 1:
+        shutil.rmtree(options.out)  # nothing is in it that was not just said
+    elif not options.quiet:
         print(f"{result}; the files are in {_printable(str(result.out))}")
     return 1 if result.failures else 0
 
@@ -78,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("pictures", nargs="*", help="picture files and folders of them; * and ? as in a shell")
     add("--out", type=Path, default=Path("segmented"), help="a new folder, or one to resume (%(default)s)")
     add("--model", help=f"{', '.join(MODELS)}, or a checkpoint's path")
+    add("--device", help="cpu, cuda, cuda:1, mps (cuda where there is one, else cpu)")
     add("--score-threshold", type=_fraction, default=0.5, help="keep scores >= this (%(default)s)")
     add("--mask-threshold", type=_fraction, default=0.5, help="inside is probability > this (%(default)s)")
     add("--categories", type=_names, help="keep only these, comma-separated")
@@ -93,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     known = f"comma-separated, of {', '.join(FORMATS)} (overlay,coco,csv)"
     add("--formats", type=_formats, default=("overlay", "coco", "csv"), help=known)
     add("--from-scratch", action="store_true", help="redo what is already done")
+    add("--version", action="version", version=f"%(prog)s {__version__}")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     loudness.add_argument("-v", "--verbose", action="store_true", help="print what is in each picture")
@@ -100,8 +110,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model(options: argparse.Namespace) -> MaskRCNN | str | None:
-    """The model's name; or the model itself, where an option says what its checkpoint does not."""
-    told = {name: getattr(options, name) for name in ("min_size", "max_size", "anchors", "norm_eps")}
+    """The model's name; or the model itself, where an option says more of it."""
+    names = ("device", "min_size", "max_size", "anchors", "norm_eps")
+    told = {name: getattr(options, name) for name in names}
     told["categories"] = options.category_names
     if all(value is None for value in told.values()):
         return options.model
@@ -126,6 +137,9 @@ def _expanded(text: str) -> Iterator[Path]:
     """The files that a pattern stands for, where a shell has not expanded it: quoted, or on Windows.
 
     A file of exactly that name comes first, and brackets in an existing folder's name stand for themselves.
+
+    Raises:
+        ImageError: It is an address in the web.
     """
     path = Path(text)
     if not os.path.lexists(path):
@@ -135,6 +149,8 @@ def _expanded(text: str) -> Iterator[Path]:
         if found := sorted(glob.glob(pattern, recursive=True)):
             yield from map(Path, found)
             return
+        if is_address(text):
+            raise not_there(text)
     yield path
 
 
@@ -180,9 +196,11 @@ def _sizes(text: str) -> tuple[float, ...]:
 
 
 def _formats(text: str) -> tuple[str, ...]:
-    names = tuple(filter(None, text.split(",")))
-    if unknown := [name for name in names if name not in FORMATS]:
-        raise argparse.ArgumentTypeError(f"must be among {', '.join(FORMATS)}, got {unknown[0]!r}")
+    names = tuple(filter(None, map(str.strip, text.split(","))))
+    try:
+        check_formats(names)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return names
 
 

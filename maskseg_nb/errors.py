@@ -6,6 +6,8 @@ child of MasksegError.
 
 import os
 import sys
+from collections.abc import Mapping
+from difflib import get_close_matches
 
 MAX_MESSAGE = 300
 
@@ -44,6 +46,18 @@ def shortened(text: str, limit: int) -> str:
 def quoted(name: object, limit: int = 80) -> str:
     """A name as it may stand in a message: quoted, escaped to ASCII, at most `limit` characters."""
     return shortened(ascii(str(name)), limit)
+
+
+def did_you_mean(name: object, known: Mapping[str, str]) -> str:
+    """The end of a message about an unknown name: "; did you mean 'street'?", or nothing.
+
+    Args:
+        name: What was given; upper and lower case do not matter.
+        known: Each name that somebody may have meant -> the right one.
+    """
+    folded = {text.casefold(): meant for text, meant in known.items()}
+    like = get_close_matches(str(name)[:100].casefold(), folded, 1)
+    return f"; did you mean {quoted(folded[like[0]])}?" if like else ""
 
 
 def reason(error: BaseException) -> str:

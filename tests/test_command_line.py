@@ -44,7 +44,8 @@ def test_without_pictures_two_samples_are_segmented(street, folder, capsys):
         image = load_image(sample_photo(name))
         found = predict(street, preprocess(image, size=image.shape[:2])[0]).select(score_threshold=0.5)
         counts = Counter(found.names)
-        assert line == f"{sample_photo(name).name}: " + ", ".join(f"{n} {c}" for n, c in counts.items())
+        said = ", ".join(f"{n} {c}" for n, c in counts.items())
+        assert line == f"{name}{sample_photo(name).suffix}: {said}"
     assert lines[2].startswith("2 pictures, 0 done before; 0 failed; ")
     assert lines[2].endswith("; the files are in segmented") and len(lines) == 3
     assert err == ""
@@ -52,10 +53,10 @@ def test_without_pictures_two_samples_are_segmented(street, folder, capsys):
         "coco.json",
         "failures.csv",
         "instances.csv",
-        "motorcycle_left.png.overlay.png",
-        "records/motorcycle_left.png.json",
-        "records/rgb.jpg.json",
-        "rgb.jpg.overlay.png",
+        "motorcycle.png.overlay.png",
+        "records/motorcycle.png.json",
+        "records/restaurant.jpg.json",
+        "restaurant.jpg.overlay.png",
     ]
 
 
@@ -99,7 +100,7 @@ def test_only_the_named_categories_are_kept_and_spaces_around_them_are_nothing()
     assert main([photo, "--categories", "car, person", "--out", "some", "--quiet"]) == 0
     assert main([photo, "--categories", "motorcycle", "--out", "none", "--quiet"]) == 0
     some, none = (Path(name, "instances.csv").read_text().splitlines()[1:] for name in ("some", "none"))
-    assert {line.split(",")[1] for line in some} == {"person"} and none == []
+    assert {line.split(",")[2] for line in some} == {"person"} and none == []
 
 
 def test_the_limit_of_detections_is_named_with_its_knob(folder, capsys):
@@ -108,9 +109,9 @@ def test_the_limit_of_detections_is_named_with_its_knob(folder, capsys):
         warnings.simplefilter("default")
         assert main([photo, "-v", "--detections-per-img", "2"]) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[0] == "rgb.jpg: person 2; the limit of 2 detections is reached"
+    assert out.splitlines()[0] == "restaurant.jpg: person 2; the limit of 2 detections is reached"
     assert "; 1 at the limit of detections; the files are in segmented" in out
-    assert err.startswith("note: 1 picture ('rgb.jpg') reached") and "(--detections-per-img)" in err
+    assert err.startswith("note: 1 picture ('restaurant.jpg') reached") and "(--detections-per-img)" in err
     assert err.count("\n") == 1
     assert main([photo, "-v", "--detections-per-img", "200"]) == 0
     assert "limit" not in "".join(capsys.readouterr())
@@ -173,7 +174,7 @@ def test_a_home_folder_is_found_where_no_shell_has(tree, monkeypatch):
 
 def test_a_wildcard_without_a_file_is_named_and_the_others_are_done(tree, capsys):
     assert main(["*.gif", "a.png"]) == 1
-    assert capsys.readouterr().err == "error: *.gif: '*.gif' does not exist; check the path '*.gif'\n"
+    assert capsys.readouterr().err == "error: '*.gif' does not exist; check the path\n"
 
 
 # make demo
@@ -224,16 +225,64 @@ def test_quiet_says_nothing_and_still_says_errors(folder, capsys):
     assert capsys.readouterr() == ("", "")
     assert main([str(sample_photo("cat")), "no.jpg", "--quiet"]) == 1
     out, err = capsys.readouterr()
-    assert out == "" and err == "error: no.jpg: 'no.jpg' does not exist; check the path 'no.jpg'\n"
+    assert out == "" and err == "error: 'no.jpg' does not exist; check the path\n"
 
 
 def test_pictures_that_fail_are_named_the_others_are_done_and_the_status_is_1(folder, capsys):
     (folder / "text.png").write_text("no picture\n")
     assert main(["text.png", str(sample_photo("cat")), "no.jpg"]) == 1
     out, err = capsys.readouterr()
-    assert [line.split(":")[1] for line in err.splitlines()] == [" text.png", " no.jpg"]
+    assert [line.split("'")[:2] for line in err.splitlines()] == [
+        ["error: ", "text.png"],
+        ["error: ", "no.jpg"],
+    ]
     assert "3 pictures, 0 done before; 2 failed" in out
-    assert "chelsea.png.overlay.png" in files("segmented")
+    assert "cat.png.overlay.png" in files("segmented")
+
+
+@pytest.mark.parametrize("name", ["no.jpg", "text.png"])
+def test_a_single_picture_that_fails_leaves_no_folder(folder, name, capsys):
+    (folder / "text.png").write_text("no picture\n")
+    assert main([name]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"error: '{name}' ") and err.count(name) == 1
+    assert not Path("segmented").exists()
+    assert main([str(sample_photo("cat")), "--quiet"]) == 0
+    assert main([name]) == 1  # but takes nothing away from one that was there
+    assert "cat.png.overlay.png" in files("segmented")
+
+
+def test_an_address_in_the_web_is_to_be_downloaded_first(folder, capsys):
+    assert main(["https://example.com/a.jpg"]) == 1
+    assert capsys.readouterr().err == (
+        "error: 'https://example.com/a.jpg' is an address in the web; download the picture first\n"
+    )
+    assert not os.listdir(folder)
+
+
+def test_spaces_around_formats_are_nothing(folder):
+    assert main([str(sample_photo("cat")), "--formats", " instances , csv", "--quiet"]) == 0
+    assert {"cat.png.instances.png", "instances.csv"} < set(files("segmented"))
+
+
+def test_the_version_is_the_package_s(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"maskseg-nb {maskseg_nb.__version__}\n"
+
+
+def test_the_device_reaches_the_model(folder, monkeypatch, capsys):
+    asked = []
+
+    def loaded(name, **options):
+        asked.append(options["device"])
+        return load_model(name, **options)
+
+    monkeypatch.setattr("maskseg_nb.__main__.load_model", loaded)
+    assert main([str(sample_photo("cat")), "--device", "cpu", "--quiet"]) == 0
+    assert main([str(sample_photo("cat")), "--device", "mps", "--quiet"]) == 1
+    assert asked == ["cpu", "mps"]
+    assert capsys.readouterr().err == "error: device 'mps' cannot be used here; there is cpu\n"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +316,8 @@ def test_what_the_user_can_fix_is_one_line_and_status_1(arguments, message, fold
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--formats", "overlay,jpeg"], "argument --formats: must be among overlay, .*, got 'jpeg'"),
+        (["--formats", "overlay,jpeg"], "argument --formats: formats must be among overlay, .*, got 'jpeg'"),
+        (["--formats", "csv,cutouts"], r"got 'cutouts'; did you mean 'cut_outs'\?"),
         (["--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["-q", "-v"], "not allowed with argument"),
         (["--categories", " , "], "argument --categories: must name at least one category, got ' , '"),
@@ -344,8 +394,8 @@ def test_python_m_maskseg_nb_ends_with_mains_status(folder):
         timeout=300,
     )
     assert done.returncode == 1
-    assert done.stdout.startswith("1 picture, 0 done before; 1 failed; ")
-    assert done.stderr == "error: no.jpg: 'no.jpg' does not exist; check the path 'no.jpg'\n"
+    assert done.stdout == ""
+    assert done.stderr == "error: 'no.jpg' does not exist; check the path\n"
 
 
 def test_it_is_installed_as_maskseg_nb():

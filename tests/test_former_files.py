@@ -4,7 +4,6 @@
 an evaluation's cache after two of four, and a training's checkpoint after two of four steps.
 """
 
-import csv
 import json
 import lzma
 import os
@@ -40,29 +39,18 @@ def segmented(former, out):
     )
 
 
-def rows(folder):
-    return list(csv.DictReader((folder / "instances.csv").read_text().splitlines()))
+def contents(folder):
+    """Every file below a folder and its bytes."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.filterwarnings("ignore:.*limit of 5 detections")
 def test_a_folder_that_was_stopped_half_way_ends_as_one_that_never_was(former):
+    """It numbered the instances in another way, so that even the picture that was done is done again."""
     out, whole = former / "results", segmented(former, former / "whole").out
-    left = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    assert segmented(former, out).skipped == 1
-    assert all(path.read_bytes() == data for path, data in left.items())
-    written = {path.relative_to(out) for path in out.rglob("*")}
-    assert written == {path.relative_to(whole) for path in whole.rglob("*")}
-    for path in written:
-        if path.name.startswith("b."):
-            assert (out / path).read_bytes() == (whole / path).read_bytes()
-    # Of the first picture the last digits depend on the processor.
-    assert [row["file"] for row in rows(out)] == [row["file"] for row in rows(whole)]
-    for row, same in zip(rows(out), rows(whole), strict=True):
-        assert row["category"] == same["category"]
-        assert float(row["score"]) == pytest.approx(float(same["score"]), abs=1e-5)
-        assert float(row["area"]) == pytest.approx(float(same["area"]), abs=2)
-    coco, same = (json.loads((folder / "coco.json").read_text()) for folder in (out, whole))
-    assert coco.keys() == same.keys() and coco["images"] == same["images"]
+    assert segmented(former, out).skipped == 0
+    assert contents(out) == contents(whole)
+    assert segmented(former, out).skipped == 2
 
 
 def test_an_evaluation_runs_the_network_only_for_what_is_not_in_the_cache(former, monkeypatch):

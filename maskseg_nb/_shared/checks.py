@@ -1,6 +1,7 @@
 """What models, arrays and names must be before they are used."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Set
 from numbers import Integral, Real
@@ -107,6 +108,13 @@ def is_strip(height: int, width: int) -> bool:
 def kind_of(array: object) -> object:
     """What messages call a wrong argument: an array's dtype, or the name of anything else's type."""
     return array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+
+
+def check_folder(folder: object) -> None:
+    """Raise TypeError unless it is a path: a model is easily given in a folder's place."""
+    if not isinstance(folder, (str, os.PathLike)):
+        hint = "; give the model as model=..." if isinstance(folder, nn.Module) else ""
+        raise TypeError(f"folder must be the path of a folder, got {type(folder).__name__}{hint}")
 
 
 def check_array(name: str, array: np.ndarray, kinds: str) -> None:

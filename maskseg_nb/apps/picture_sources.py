@@ -7,11 +7,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
+from .._shared.checks import check_folder
 from .._shared.text import visible
 from ..data.codec import decode_image
 from ..data.images import SUFFIXES, load_image, read_picture_file
-from ..data.samples import SAMPLES, sample_photo
+from ..data.samples import SAMPLES, picture_name, sample_photo
 from ..errors import ImageError, quoted, reason
+from ..models.zoo import MODELS
 
 
 class PictureSources:
@@ -22,15 +24,19 @@ class PictureSources:
 
     Raises:
         ImageError: There is no such folder.
+        TypeError: It is no path, but a model, for instance.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        if folder is not None:
+            check_folder(folder)
         try:
             self.folder = Path.cwd() if folder is None else Path(os.path.realpath(Path(folder)))
         except (OSError, ValueError) as error:  # the working folder was deleted; a NUL in the name
             raise ImageError(f"{quoted(folder or '.')} is not a folder: {error}; give another path") from None
         if not os.path.isdir(self.folder):
-            raise ImageError(f"{quoted(folder)} is not a folder; give the path of a folder of pictures")
+            hint = f', or model="{folder}"' if folder in MODELS else ""
+            raise ImageError(f"{quoted(folder)} is not a folder; give the path of a folder of pictures{hint}")
         self._samples = {f"{name} (sample)": name for name in SAMPLES}
         self._files: dict[str, Path] = {}
         self._uploads: dict[str, bytes] = {}
@@ -100,7 +106,7 @@ class PictureSources:
     def file_name(self, label: str) -> str:
         """The name, with its ending, of the file behind a label; the label where the list has lost it."""
         if label in self._samples:
-            return sample_photo(self._samples[label]).name
+            return picture_name(sample_photo(self._samples[label]))
         return self._files[label].name if label in self._files else self._upload_names.get(label, label)
 
     def stem(self, label: str) -> str:

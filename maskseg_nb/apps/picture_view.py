@@ -134,13 +134,12 @@ def instance_items(
     Args:
         instances: M of them.
         colors: M, RGB.
-        texts: M; None takes category and score.
+        texts: M; None takes number, category and score.
     """
     items = []
     texts = instances.tags if texts is None else texts
     rows = zip(instances.numbers.tolist(), texts, instances.areas.tolist(), colors, strict=True)
-    for row, (number, said, area, color) in enumerate(rows):
-        name = f"{number} {said}"
+    for row, (number, name, area, color) in enumerate(rows):
         outline, at = _rings(instances, row) if area else (), highest_point(instances, row)
         text = f"{name}, {area:,} pixels"
         items.append(

@@ -39,7 +39,7 @@ def read_json(path: Path, name: str) -> dict[str, list[Any]]:
     try:
         content = json.loads(path.read_bytes())  # in UTF-8, 16 or 32, with a mark at the beginning or without
     except FileNotFoundError:
-        raise DatasetError(f"{name} does not exist; check the path {quoted(path)}") from None
+        raise DatasetError(f"{quoted(path, 200)} does not exist; check the path") from None
     except OSError as error:
         raise DatasetError(cannot_open(path, error)) from None
     except UnicodeDecodeError:

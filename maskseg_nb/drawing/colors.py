@@ -26,6 +26,8 @@ PALETTE = np.array(
     ],
     np.uint8,
 )
+# uint8 (256, 3), RGB: the colour of each value of a label map; 0 is black, values 21 apart share one.
+MAP_COLORS = np.concatenate([np.zeros((1, 3), np.uint8), PALETTE[np.arange(255) % len(PALETTE)]])
 
 COLOR_BY = ("instance", "category")
 

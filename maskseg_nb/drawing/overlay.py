@@ -12,12 +12,10 @@ import numpy as np
 from .._shared.checks import check_fraction, check_image, kind_of
 from ..mask_rcnn.instances import Instances, check_instances
 from .boxes import line_width
-from .colors import category_color, instance_colors
+from .colors import MAP_COLORS, instance_colors
 from .tags import Tag, paste_tags
 
 _SHADES = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)  # (256, 3): every value three times
-# (3, 256): red, green and blue of each category id, black for the background.
-_CATEGORY_COLORS = np.array([(0, 0, 0), *map(category_color, range(1, 256))], np.uint8).T.copy()
 
 
 def overlay_segmentation_mask(image: np.ndarray, masks: np.ndarray, alpha: float = 0.5) -> np.ndarray:
@@ -61,7 +59,7 @@ def draw_instances(
         alpha: Weight of the colour inside a mask, [0, 1].
         color_by: "instance" (a colour each, the same whatever the thresholds) or "category".
         outline: Trace the mask's edge in the full colour, too.
-        labels: Write category and score beside each instance.
+        labels: Write number, category and score beside each instance, as `Instances.tags`.
 
     Returns:
         uint8 (H, W, 3), RGB.
@@ -134,7 +132,7 @@ def draw_semantic_map(image: np.ndarray, class_map: np.ndarray, alpha: float = 0
     if not isinstance(class_map, np.ndarray) or class_map.dtype != np.uint8:
         raise TypeError(f"class_map must be uint8 category ids, got {kind_of(class_map)}")
     _check_same_size(image, class_map.shape)
-    colored = np.stack([cv2.LUT(class_map, channel) for channel in _CATEGORY_COLORS], axis=-1)
+    colored = np.stack([cv2.LUT(class_map, channel) for channel in MAP_COLORS.T.copy()], axis=-1)
     blended = cv2.addWeighted(image, 1 - alpha, colored, alpha, 0)
     return np.where(class_map[..., None] > 0, blended, image)
 

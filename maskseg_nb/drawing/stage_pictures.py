@@ -16,10 +16,10 @@ from ..mask_rcnn.prediction import Prediction
 from ..mask_rcnn.stages import split_pairs
 from ..mask_rcnn.trace import STAGES, Trace
 from .boxes import draw_boxes, draw_grid, line_width
-from .colors import Color, level_color
+from .colors import Color, instance_colors, level_color
 from .crop import Crop, fitted
 from .heatmaps import false_colors, heat_map, mask_over_crop, mosaic
-from .overlay import draw_instances
+from .overlay import draw_instances, draw_tags
 from .panels import CAPTIONS, FOLLOWED, OUTCOME_COLORS, RIVAL, StagePicture, View
 from .tags import tag_boxes
 
@@ -170,7 +170,9 @@ def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
     instances = trace.prediction.select(
         score_threshold=view.score_threshold, mask_threshold=view.mask_threshold
     )
-    right = draw_instances(image, instances, 0.5, outline=True)
+    texts = tuple(tag for _, tag, _ in _tags(trace.prediction, len(trace.prediction)))
+    right = draw_instances(image, instances, 0.5, outline=True, labels=False)
+    draw_tags(right, instances, [texts[row] for row in instances.indices], instance_colors(instances))
     left, title = image, "No mask: this box was dropped"
     if journey.mask and journey.detection:
         box = journey.detection.box
@@ -186,7 +188,6 @@ def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
     )
     titles = (title, "Pasted into the picture")
     names = _names(trace, trace.detections.proposals, trace.detections.labels)
-    texts = tuple(tag for _, tag, _ in _tags(trace.prediction, len(names)))
     return StagePicture(left, right, titles, caption, (), trace.prediction.boxes, names, texts)
 
 

@@ -74,7 +74,7 @@ def verdicts(instances: Instances, truth: Truth, match: Match) -> list[str]:
         match: What it returned.
 
     Returns:
-        As "person 0.99, IoU 0.63 < 0.90"; empty for an instance that is not judged.
+        As "1 person 0.99, IoU 0.63 < 0.90"; empty for an instance that is not judged.
     """
     texts = []
     for tag, outcome, row, iou in zip(

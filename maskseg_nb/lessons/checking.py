@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..errors import did_you_mean
+
 Rule = Callable[..., np.ndarray]
 Cases = Callable[[], Iterable[tuple]]
 
@@ -71,7 +73,8 @@ def check(name: str, function: Callable[..., Any]) -> None:
         TypeError: `function` cannot be called.
     """
     if name not in EXERCISES:
-        raise ValueError(f"exercise must be one of {', '.join(EXERCISES)}, got {name!r}")
+        meant = did_you_mean(name, {known: known for known in EXERCISES})
+        raise ValueError(f"exercise must be one of {', '.join(EXERCISES)}, got {name!r}{meant}")
     if not callable(function):
         raise TypeError(f"function must be a function, got {type(function).__name__}")
     exercise = EXERCISES[name]
@@ -96,7 +99,12 @@ def _complaint(exercise: Exercise, function: Callable[..., Any], arguments: tupl
     for argument, before, after in zip(exercise.arguments, arguments, given, strict=True):
         if not np.array_equal(before, after):
             return f"it changed {argument}, its own argument; work on a copy"
-    result = np.asarray(got)
+    if got is None:
+        return f"expected {_short(expected)}, got None; end the function with return and the result"
+    try:
+        result = np.asarray(got)
+    except ValueError:  # NumPy's own is about an inhomogeneous shape
+        return f"expected {_short(expected)}, got {_short(got)}, whose rows differ in length"
     if result.dtype.kind not in "biuf":
         return f"expected {_short(expected)}, got {_short(got)}"
     if result.shape != expected.shape:
@@ -104,8 +112,16 @@ def _complaint(exercise: Exercise, function: Callable[..., Any], arguments: tupl
     if expected.dtype == np.uint8 and result.dtype != np.uint8:
         return f"expected uint8, got {result.dtype}"
     if not np.allclose(result, expected, rtol=0, atol=1e-6):
-        return f"expected {_short(expected)}, got {_short(result)}"
+        advice = "; do not round" if _is_rounded(result, expected) else ""
+        return f"expected {_short(expected)}, got {_short(result)}{advice}"
     return ""
+
+
+def _is_rounded(result: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether a wrong result is the right one with 1 to 5 digits behind the point."""
+    return expected.dtype.kind == "f" and any(
+        np.allclose(result, expected.round(digits), rtol=0, atol=1e-9) for digits in range(1, 6)
+    )
 
 
 def _short(value: Any) -> str:

@@ -4,12 +4,14 @@ torchvision answers a NaN, in the image or in the weights, and pixels in [0, 255
 and no error.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._shared.checks import THINNEST, check_array, is_strip
-from ..errors import ModelError
+from ..errors import ModelError, did_you_mean, quoted, shortened
 
 
 def check_tensor(tensor: Tensor) -> None:
@@ -34,6 +36,15 @@ def check_tensor(tensor: Tensor) -> None:
         raise ValueError(
             f"tensor must be finite and in [0, 1], got [{low:.3g}, {high:.3g}]; divide pixels by 255"
         )
+
+
+def check_known(names: Iterable[str], categories: tuple[str, ...]) -> None:
+    """Raise ValueError unless a model with these categories, [0] the background, knows all names."""
+    known = {name: name for name in categories[1:] if name != "N/A"}
+    for name in names:
+        if name not in categories[1:]:
+            listed, meant = shortened(", ".join(known), 150), did_you_mean(name, known)
+            raise ValueError(f"no category {quoted(name)}; this model knows {listed}{meant}")
 
 
 def check_finite(*numbers: Tensor) -> None:

@@ -79,7 +79,7 @@ class Instances:
 
     def __str__(self) -> str:
         lines = [
-            f"{row['category']:<12} {row['score']:.2f}   box {row['box']}   "
+            f"{row['instance']:>3} {row['category']:<12} {row['score']:.2f}   box {row['box']}   "
             f"{row['area']:,} pixels ({row['percent']:.1f} %)"
             for row in self.table()
         ]
@@ -87,7 +87,10 @@ class Instances:
 
     @property
     def numbers(self) -> np.ndarray:
-        """int64 (M,), each one's number, from 1 on: the same in pictures, tables, files and label maps."""
+        """int64 (M,), each one's number: the row of the Prediction that it came from, counted from 1.
+
+        It is the same in pictures, tables, files and label maps, and stays when others are hidden.
+        """
         return self.indices + 1
 
     @property
@@ -97,8 +100,9 @@ class Instances:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Each instance's category and score, as "person 0.98"."""
-        return tuple(f"{name} {score:.2f}" for name, score in zip(self.names, self.scores, strict=True))
+        """Each instance's number, category and score, as "1 person 0.98"."""
+        rows = zip(self.numbers.tolist(), self.names, self.scores, strict=True)
+        return tuple(f"{number} {name} {score:.2f}" for number, name, score in rows)
 
     @property
     def windows(self) -> list[tuple[slice, slice]]:
@@ -126,19 +130,21 @@ class Instances:
         return np.array([np.count_nonzero(crop) for crop in self.crops], np.int64)
 
     def table(self) -> list[dict[str, Any]]:
-        """One row per instance: "category", a name; "score", in [0, 1]; "box", (x1, y1, x2, y2) in whole
-        pixels; "area", the mask's pixels; "percent", their share of the image's.
+        """One row per instance: "instance", its number; "category", a name; "score", in [0, 1]; "box",
+        (x1, y1, x2, y2) in whole pixels; "area", the mask's pixels; "percent", their share of the image's.
         """
         height, width = self.image_size
+        rows = zip(self.numbers.tolist(), self.names, self.scores, self.boxes, self.areas, strict=True)
         return [
             {
+                "instance": number,
                 "category": name,
                 "score": float(score),
                 "box": tuple(int(side) for side in np.rint(box)),
                 "area": int(area),
                 "percent": 100 * int(area) / (height * width),
             }
-            for name, score, box, area in zip(self.names, self.scores, self.boxes, self.areas, strict=True)
+            for number, name, score, box, area in rows
         ]
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from .._shared.checks import check_array, check_fraction, check_size
 from .._shared.memory import check_fits
 from ..errors import quoted
-from .checks import check_detections, value_range
+from .checks import check_detections, check_known, value_range
 from .instances import FEWER, Instances, blank_masks
 
 
@@ -158,10 +158,7 @@ class Prediction:
         if isinstance(categories, str):
             raise TypeError(f"categories must be a collection of names, got the string {quoted(categories)}")
         names = list(categories)
-        for name in names:
-            if name not in self.categories[1:]:
-                known = ", ".join(n for n in self.categories[1:] if n != "N/A")
-                raise ValueError(f"no category {quoted(name)}; this model knows {known[:150]}")
+        check_known(names, self.categories)
         return [label for label, name in enumerate(self.categories) if label and name in names]
 
     def _frames(self) -> np.ndarray:

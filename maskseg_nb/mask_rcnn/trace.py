@@ -75,6 +75,13 @@ class Trace:
     milliseconds: dict[str, float]
     rerun_stages: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        height, width = self.normalised.image_size
+        return (
+            f"Trace({height} x {width}: {len(self.anchors.boxes):,} anchors, "
+            f"{len(self.proposals.boxes):,} proposals, {len(self.detections.scores):,} detections)"
+        )
+
     def rerun(self, **knobs: Any) -> "Trace":
         """The same image under other knobs; what they do not touch is shared with this run.
 

@@ -15,13 +15,13 @@ from torchvision.models.detection import MaskRCNN
 
 from .._shared.checks import check_limit, check_model
 from .._shared.memory import within_memory
-from ..errors import ModelError, quoted, shortened
+from ..errors import ModelError, did_you_mean, quoted
 from .bfloat16 import has_native_bfloat16, to_bfloat16
 from .checkpoints import read_published, read_state
 from .details import Anchors, Details, set_input_size
 from .own_model import own_model
 from .state_dicts import fill
-from .zoo import MODELS, prime_roi_pools, shipped_weights
+from .zoo import MODELS, TORCHVISION_NAMES, prime_roi_pools, shipped_weights
 
 PRECISIONS = ("float32", "bfloat16")
 MODEL_VARIABLE = "MASKSEG_NB_MODEL"  # the environment variable that names the default model
@@ -102,9 +102,12 @@ def as_model(model: nn.Module | str | os.PathLike[str] | None) -> MaskRCNN:
 
     Raises:
         ModelError: As `load_model`.
-        TypeError, ValueError: It is not a Mask R-CNN in eval mode that takes float32.
+        TypeError, ValueError: It is not a Mask R-CNN in eval mode that takes float32; or a folder.
     """
     if model is None or isinstance(model, (str, os.PathLike)):
+        if model is not None and model not in MODELS and os.path.isdir(model):
+            got = f"got the folder {quoted(model)}; give pictures as folder=... or dataset=..."
+            raise TypeError(f"model must be a loaded model, a name or a checkpoint's path, {got}")
         return load_model(model)
     return check_model(model)
 
@@ -123,8 +126,9 @@ def _named_or_own(name: str | os.PathLike[str] | None, told: Details, notes: lis
         return _named(name, told)
     path = Path(name)
     if isinstance(name, str) and path.suffix == "" and not os.path.exists(path):
-        known_names = ", ".join(MODELS)
-        raise ModelError(f"no model {quoted(name)}; give one of {known_names}, or a checkpoint's path")
+        meant = did_you_mean(name, {known: known for known in MODELS} | TORCHVISION_NAMES)
+        listed = ", ".join(MODELS)
+        raise ModelError(f"no model {quoted(name)}; give one of {listed}, or a checkpoint's path{meant}")
     model, assumed = own_model(path, told)
     notes += assumed
     model.name = path.name
@@ -150,9 +154,9 @@ def _device(device: str | torch.device | None) -> torch.device:
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = shortened(str(error).splitlines()[0], 150)
-        raise ValueError(f'device {quoted(device)} cannot be used: {reason}; try "cpu"') from None
+    except (RuntimeError, AssertionError, NotImplementedError):  # in many words, of torch's own inside
+        here = ", ".join(["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))])
+        raise ValueError(f"device {quoted(device)} cannot be used here; there is {here}") from None
     if place.type == "meta":
         raise ValueError('device "meta" holds no numbers to compute with; try "cpu"')
     return place

@@ -61,6 +61,8 @@ MODELS = {
     "street": KnownModel(street, ("__background__", "person", "bicycle", "car", "motorcycle")),
 }
 
+TORCHVISION_NAMES = {"maskrcnn_resnet50_fpn": "coco", "maskrcnn_resnet50_fpn_v2": "coco_v2"}
+
 
 def shipped_weights(name: str) -> Path:
     """The path of a model's weights inside this package."""

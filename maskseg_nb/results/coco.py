@@ -56,11 +56,13 @@ def coco_entries(instances: Instances) -> list[dict[str, Any]]:
 
     Returns:
         M dictionaries with COCO's keys except `id` and `image_id`: `bbox` is x, y, width, height in pixels,
-        `area` the mask's pixels, `segmentation` its run lengths; and `score`, [0, 1].
+        `area` the mask's pixels, `segmentation` its run lengths. Two keys are not COCO's: `score`, [0, 1],
+        and `instance`, its number, which an `id` cannot be: no two in a file may have the same.
     """
     boxes, areas = x_y_sides(instances.boxes).tolist(), instances.areas.tolist()
     return [
         {
+            "instance": int(instances.numbers[row]),
             "category_id": int(instances.labels[row]),
             "score": float(instances.scores[row]),
             "bbox": boxes[row],

@@ -10,7 +10,7 @@ import numpy as np
 from .._shared.checks import check_image
 from .._shared.files import write_new, write_whole
 from ..data.codec import encoded
-from ..errors import ImageError, MasksegError, cannot_write, quoted
+from ..errors import ImageError, MasksegError, cannot_write, did_you_mean, quoted
 from ..mask_rcnn.instances import Instances, check_instances
 from .formats import FORMATS, Exported, Files, safe_name
 
@@ -167,4 +167,5 @@ def check_formats(formats: Collection[str]) -> None:
     if isinstance(formats, str):
         raise TypeError(f"formats must be a collection of names, such as [{formats!r}], got a string")
     if unknown := [format for format in formats if format not in FORMATS]:
-        raise ValueError(f"formats must be among {', '.join(FORMATS)}, got {quoted(unknown[0])}")
+        listed, meant = ", ".join(FORMATS), did_you_mean(unknown[0], {name: name for name in FORMATS})
+        raise ValueError(f"formats must be among {listed}, got {quoted(unknown[0])}{meant}")

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from .._shared.memory import is_shortage
 from ..errors import MasksegError, quoted, shortened
+from ..mask_rcnn.checks import check_known
 from ..mask_rcnn.knobs import fingerprint
 from ..models.loading import as_model
 from ..models.zoo import categories_of
@@ -138,6 +139,9 @@ def segment_pictures(
         ValueError, TypeError: An argument is out of range or of another kind, or names an unknown category.
     """
     start = time.perf_counter()
+    if isinstance(pictures, (str, bytes, os.PathLike)) or not isinstance(pictures, Iterable):
+        got = f"got {type(pictures).__name__}; segment_folder() takes a folder"
+        raise TypeError(f"pictures must be a collection of paths, {got}")
     check_formats(formats)
     kept, written = _sorted_names(categories), tuple(formats)
     options = Options(score_threshold, mask_threshold, alpha, overlap, written, kept, detections_per_img)
@@ -172,10 +176,7 @@ def _networks(
     if not here and not isinstance(model, (str, os.PathLike)):
         raise TypeError("model must be a name or path where an executor's processes have to load it")
     network = limited(as_model(model), options.detections_per_img)
-    known = categories_of(network)[1:]
-    if unknown := [name for name in options.categories or () if name not in known]:
-        listed = shortened(", ".join(name for name in known if name != "N/A"), 200)
-        raise ValueError(f"no category {quoted(unknown[0])}; this model knows {listed}")
+    check_known(options.categories or (), categories_of(network))
     return network, network if here else os.fspath(model)  # type: ignore[arg-type]
 
 

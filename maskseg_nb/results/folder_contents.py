@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from .._shared.checks import check_folder
 from ..data.images import SUFFIXES
 from ..errors import MasksegError, quoted, reason
 
@@ -30,7 +31,9 @@ def pictures_in(folder: str | os.PathLike[str]) -> FolderPictures:
 
     Raises:
         MasksegError: There is no such folder, or no picture in it.
+        TypeError: It is no path, but a model, for instance.
     """
+    check_folder(folder)
     pictures = FolderPictures()
     others: list[Path] = []
     folders: list[Path] = []

@@ -4,10 +4,11 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..data.samples import picture_name
 from .formats import safe_name
 
 
@@ -17,7 +18,7 @@ class Named:
 
     Attributes:
         path: Where it is.
-        file: What the tables call it: its name, or its place below the common folder.
+        file: What the tables call it: its `picture_name`, or its place below the common folder.
         stem: How the names of its files begin.
     """
 
@@ -34,7 +35,7 @@ def named(paths: Iterable[Path]) -> tuple[Named, ...]:
     twice is named once.
     """
     places = {os.path.abspath(path): path for path in paths}
-    files = _below_the_common_folder(places) if _share_names(places) else [p.name for p in places.values()]
+    files = _below_the_common_folder(places) if _share_names(places) else _names(places)
     stems = list(map(unique_name, files))
     counts = Counter(map(_folded, stems))
     return tuple(
@@ -58,9 +59,14 @@ def numbered_name(file: str) -> str:
     return f"{plain}-{hashlib.sha256(data).hexdigest()[:8]}"
 
 
-def _share_names(places: Iterable[str]) -> bool:
+def _names(places: Collection[str]) -> list[str]:
+    return [picture_name(Path(place)) for place in places]
+
+
+def _share_names(places: Collection[str]) -> bool:
     """Whether pictures of different folders have the same name, ignoring case."""
-    pairs = {(os.path.dirname(place), _folded(os.path.basename(place))) for place in places}
+    folders = map(os.path.dirname, places)
+    pairs = set(zip(folders, map(_folded, _names(places)), strict=True))
     return len({name for _, name in pairs}) < len(pairs)
 
 

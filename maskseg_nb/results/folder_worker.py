@@ -29,6 +29,8 @@ from .measures import measure
 
 MERGED = ("coco", "coco_polygons", "csv")  # one file for all pictures, made of the records
 IN_FLIGHT = 32  # pictures handed to an executor and not done yet: more would cost memory
+# Part of each record's settings: what an earlier version numbered in another way is segmented again.
+NUMBERING = "instances by their row of the prediction, from 1"
 LAST_SECONDS = 60.0  # for pictures that are in the network when a run is interrupted
 
 
@@ -56,7 +58,7 @@ class Options:
 
     def parts(self) -> tuple[object, ...]:
         """What decides a result beside the model and its knobs, for `fingerprint`."""
-        return (self,) if self.categories is None else (self, self.categories)
+        return (NUMBERING, self) if self.categories is None else (NUMBERING, self, self.categories)
 
 
 @dataclass(frozen=True, eq=False)

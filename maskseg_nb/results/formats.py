@@ -16,7 +16,7 @@ from ..drawing.figures import figure_png, show_side_by_side
 from ..drawing.overlay import draw_instances
 from ..mask_rcnn.instances import Instances
 from .coco import CocoImage, as_polygons, coco_entries, write_coco_results
-from .label_maps import instance_map, semantic_map
+from .label_maps import instance_map, label_map_png, semantic_map
 from .measures import COLUMNS, measure
 from .polygons import polygons
 
@@ -51,10 +51,18 @@ def safe_name(name: str) -> str:
 
 
 def write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows of `measure`, each with its picture's name as "file", as a CSV table with a header."""
+    """Write rows of `measure`, each with its picture's name as "file", as a CSV table with a header.
+
+    Pixels are rounded to 2 digits behind the point; scores, percentages and circularities to 4.
+    """
     writer = csv.DictWriter(file, ("file", *COLUMNS), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _rounded(name, value) for name, value in row.items()} for row in rows)
+
+
+def _rounded(column: str, value: Any) -> Any:
+    digits = 4 if column in ("score", "percent", "circularity") else 2
+    return round(value, digits) if isinstance(value, float) else value
 
 
 def _overlay(result: Exported) -> Files:
@@ -74,13 +82,11 @@ def _for_a_figure(image: np.ndarray) -> np.ndarray:
 
 
 def _instance_map(result: Exported) -> Files:
-    numbers, names = instance_map(result.instances, result.overlap), result.instances.names
-    values = [
-        {"value": n, "category": names[n - 1], "score": float(result.instances.scores[n - 1])}
-        for n in np.unique(numbers).tolist()
-        if n
-    ]
-    return _map_and_legend("instances", numbers, values, result.overlap)
+    pixels, instances = instance_map(result.instances, result.overlap), result.instances
+    seen = set(np.unique(pixels).tolist())
+    rows = zip(instances.numbers.tolist(), instances.names, instances.scores.tolist(), strict=True)
+    values = [{"value": n, "category": name, "score": score} for n, name, score in rows if n in seen]
+    return _map_and_legend("instances", pixels, values, result.overlap)
 
 
 def _category_map(result: Exported) -> Files:
@@ -95,23 +101,23 @@ def _category_map(result: Exported) -> Files:
 
 def _map_and_legend(kind: str, pixels: np.ndarray, values: list[dict[str, Any]], overlap: str) -> Files:
     legend = {"overlap": f"where two overlap, the {overlap} is on top", "background": 0, "values": values}
-    return {f".{kind}.png": encoded(".png", pixels), f".{kind}.json": json.dumps(legend, indent=1).encode()}
+    return {f".{kind}.png": label_map_png(pixels), f".{kind}.json": json.dumps(legend, indent=1).encode()}
 
 
 def _masks(result: Exported) -> Files:
     files, instances = {}, result.instances
-    for index, (window, crop) in enumerate(zip(instances.windows, instances.crops, strict=True)):
+    for number, window, crop in zip(instances.numbers, instances.windows, instances.crops, strict=True):
         mask = np.zeros(instances.image_size, np.uint8)
         mask[window] = np.uint8(255) * crop
-        files[f".mask-{index:03d}.png"] = encoded(".png", mask)
+        files[f".mask-{number:03d}.png"] = encoded(".png", mask)
     return files
 
 
 def _cut_outs(result: Exported) -> Files:
     files, instances = {}, result.instances
-    for index, (window, crop) in enumerate(zip(instances.windows, instances.crops, strict=True)):
+    for number, window, crop in zip(instances.numbers, instances.windows, instances.crops, strict=True):
         cut_out = np.dstack([result.image[window], np.uint8(255) * crop])  # (h, w, 4), RGBA
-        files[f".cut-out-{index:03d}.png"] = encoded(".png", cut_out)
+        files[f".cut-out-{number:03d}.png"] = encoded(".png", cut_out)
     return files
 
 
@@ -123,7 +129,11 @@ def _contours(result: Exported) -> Files:
             [[*ring.tolist(), ring[0].tolist()] for ring in (polygon.outer, *polygon.holes)]
             for polygon in polygons(crop, (top, left))
         ]
-        properties = {"category": instances.names[index], "score": float(instances.scores[index])}
+        properties = {
+            "instance": int(instances.numbers[index]),
+            "category": instances.names[index],
+            "score": float(instances.scores[index]),
+        }
         geometry = {"type": "MultiPolygon", "coordinates": rings}
         features.append({"type": "Feature", "properties": properties, "geometry": geometry})
     return {".geojson": json.dumps({"type": "FeatureCollection", "features": features}).encode()}
@@ -154,9 +164,9 @@ def _csv(result: Exported) -> Files:
 FORMATS: dict[str, Callable[[Exported], Files]] = {
     "overlay": _overlay,  # the image, instances in colour
     "side_by_side": _side_by_side,  # a figure: the image, and the overlay beside it
-    "instances": _instance_map,  # each pixel's instance, 8 or 16 bit; with a legend
-    "categories": _category_map,  # each pixel's category, 8 bit; with a legend
-    "masks": _masks,  # a picture per instance, 255 inside and 0 outside
+    "instances": _instance_map,  # each pixel's instance, see `label_map_png`; with a legend
+    "categories": _category_map,  # each pixel's category, likewise
+    "masks": _masks,  # a picture per instance, named by its number, 255 inside and 0 outside
     "cut_outs": _cut_outs,  # a picture per instance, transparent outside, as large as the mask
     "contours": _contours,  # polygons along the pixels' edges, with holes, as GeoJSON; x y in pixels, y down
     "coco": _coco,  # COCO's format, masks as RLE

@@ -10,7 +10,7 @@ from ..mask_rcnn.instances import Instances
 
 # The columns of a table of instances; see `measure`.
 COLUMNS = (
-    *("category", "score", "x1", "y1", "x2", "y2", "area", "percent"),
+    *("instance", "category", "score", "x1", "y1", "x2", "y2", "area", "percent"),
     *("perimeter", "centroid_x", "centroid_y", "circularity"),
 )
 
@@ -22,17 +22,18 @@ def measure(instances: Instances) -> list[dict[str, Any]]:
         instances: What `Prediction.select` kept.
 
     Returns:
-        Dictionaries with the keys `COLUMNS`: category; score, [0, 1]; x1 y1 x2 y2, the box in pixels; area
-        in pixels; percent of the image; perimeter in pixels, by scikit-image's estimate; centroid_x and
-        centroid_y, the middle of the mask's pixels, where 0 is the middle of the first pixel; circularity,
-        4 pi area / perimeter squared, near 1 for a disc and less for everything else. None stands for what
-        an empty mask lacks (the last four) and a single pixel (circularity).
+        Dictionaries with the keys `COLUMNS`: instance, its number; category; score, [0, 1]; x1 y1 x2 y2, the
+        box in pixels; area in pixels; percent of the image; perimeter in pixels, by scikit-image's estimate;
+        centroid_x and centroid_y, the middle of the mask's pixels, where 0 is the middle of the first pixel;
+        circularity, 4 pi area / perimeter squared, near 1 for a disc and less for everything else. None
+        stands for what an empty mask lacks (the last four) and a single pixel (circularity).
     """
     names, (height, width) = instances.names, instances.image_size
     rows = []
     for index, crop in enumerate(instances.crops):
         (top, left), area = instances.corners[index].tolist(), int(np.count_nonzero(crop))
         row = {
+            "instance": int(instances.numbers[index]),
             "category": names[index],
             "score": float(instances.scores[index]),
             **dict(zip(("x1", "y1", "x2", "y2"), instances.boxes[index].tolist(), strict=True)),

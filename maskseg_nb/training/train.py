@@ -15,7 +15,7 @@ from .._shared.files import locked
 from .._shared.memory import within_memory
 from ..data.checked_dataset import CheckedDataset
 from ..data.datasets import Dataset
-from ..errors import DatasetError, ModelError, TrainingError
+from ..errors import DatasetError, ModelError, TrainingError, quoted
 from ..evaluation.evaluate import Evaluation, evaluate, to_judge
 from ..models.details import set_input_size
 from ..models.loading import load_model
@@ -45,6 +45,9 @@ class Progress:
     losses: np.ndarray
     model: MaskRCNN
 
+    def __repr__(self) -> str:
+        return f"Progress(step {self.step} of {self.steps})"
+
 
 Watch = Callable[[Progress], None]
 
@@ -64,6 +67,10 @@ class Trained:
     path: Path
     losses: np.ndarray
     evaluation: Evaluation | None
+
+    def __repr__(self) -> str:
+        judged = f", {self.evaluation!r}" if self.evaluation else ""
+        return f"Trained({quoted(self.path)} after {len(self.losses)} steps{judged})"
 
 
 def train(

@@ -265,13 +265,16 @@ def test_every_file_lies_on_the_photograph_turned_as_its_exif_says(tmp_path, str
     for _ in range(2):  # under the second name, too, it says which picture it is of
         paths = {path.name.split(".", 1)[1]: path for path in explorer.save(everything, tmp_path / "out")}
     assert paths["coco.json"].name == "IMG_1_v2-2.coco.json"
-    for name in ("png", "overlay.png", "instances.png", "categories.png", "mask-000.png"):
+    for name in ("png", "overlay.png", "instances.png", "categories.png", "mask-001.png"):
         with Image.open(paths[name]) as picture:
             assert picture.size == (250, 371), name
     assert np.array_equal(np.asarray(Image.open(paths["instances.png"])), instance_map(found))
-    for index, mask in enumerate(found.masks):
-        assert np.array_equal(np.asarray(Image.open(paths[f"mask-{index:03d}.png"])) > 0, mask)
-        cut = np.asarray(Image.open(paths[f"cut-out-{index:03d}.png"]))
+    numbers = [int(row["cells"][0]) for row in explorer.table.rows]  # as in the picture
+    assert numbers == [item["id"] for item in explorer.canvas.items] == found.numbers.tolist()
+    assert [item["label"] for item in explorer.canvas.items] == list(found.tags)
+    for number, mask in zip(numbers, found.masks, strict=True):
+        assert np.array_equal(np.asarray(Image.open(paths[f"mask-{number:03d}.png"])) > 0, mask)
+        cut = np.asarray(Image.open(paths[f"cut-out-{number:03d}.png"]))
         assert (cut[..., 3] > 0).sum() == mask.sum()
         assert np.array_equal(cut[cut[..., 3] > 0][:, :3], photo[mask])
     for kind in ("coco.json", "coco-polygons.json"):
@@ -282,7 +285,8 @@ def test_every_file_lies_on_the_photograph_turned_as_its_exif_says(tmp_path, str
     rows = list(csv.DictReader(io.StringIO(paths["csv"].read_text())))
     assert [row["file"] for row in rows] == ["IMG 1.v2.jpeg"] * len(found)
     assert [int(row["area"]) for row in rows] == found.areas.tolist()
-    np.testing.assert_allclose([float(row["x2"]) for row in rows], found.boxes[:, 2])
+    np.testing.assert_allclose([float(row["x2"]) for row in rows], found.boxes[:, 2], rtol=0, atol=0.005)
+    assert [int(row["instance"]) for row in rows] == numbers
     features = json.loads(paths["geojson"].read_text())["features"]
     for feature, mask in zip(features, found.masks, strict=True):
         shape = shapely.geometry.shape(feature["geometry"])
@@ -297,9 +301,9 @@ def test_masks_saved_of_a_sample_squashed_are_those_on_screen(explorer, tmp_path
     paths = explorer.save(["masks", "coco"], tmp_path / "out")
     written = json.loads(next(path for path in paths if path.name.endswith(".coco.json")).read_text())
     photo = load_image(sample_photo(name))
-    assert written["images"] == [
-        {"id": 1, "file_name": sample_photo(name).name, "height": photo.shape[0], "width": photo.shape[1]}
-    ]
+    (picture,) = written["images"]
+    assert picture["file_name"] == name + sample_photo(name).suffix
+    assert (picture["height"], picture["width"]) == photo.shape[:2]
     seen = explorer.instances
     saved = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths if "mask-" in path.name]
     for mask, shown, box, row in zip(saved, seen.masks, seen.boxes, written["annotations"], strict=True):
@@ -353,7 +357,7 @@ def test_chosen_formats_go_into_the_chosen_folder_and_overwrite_nothing(explorer
     assert len(names) == 2 * (3 + len(explorer.instances))
     assert "restaurant-2.instances.png" in explorer.message.value
     assert f"and {len(names) // 2 - 1} more" in explorer.message.value
-    written = cv2.imread(str(tmp_path / "new" / "restaurant.instances.png"), cv2.IMREAD_UNCHANGED)
+    written = np.asarray(Image.open(tmp_path / "new" / "restaurant.instances.png"))
     found = on_the_photograph(explorer, load_image(sample_photo("restaurant")))
     np.testing.assert_array_equal(written, instance_map(found))
 

@@ -121,3 +121,15 @@ def test_an_upload_has_no_code(tmp_path):
 )
 def test_the_stem_of_a_label_is_fit_for_a_file_name(label, expected, tmp_path):
     assert PictureSources(tmp_path).stem(label) == expected
+
+
+def test_a_model_in_the_folder_s_place_is_told_apart(street):
+    with pytest.raises(TypeError, match="folder must be the path of a folder, got MaskRCNN; give .* model="):
+        PictureSources(street)
+    with pytest.raises(ImageError, match="'street' is not a folder; .*, or model=\"street\""):
+        PictureSources("street")
+
+
+def test_the_file_name_of_a_sample_is_the_sample_s(tmp_path):
+    assert PictureSources(tmp_path).file_name("restaurant (sample)") == "restaurant.jpg"
+    assert PictureSources(tmp_path).file_name("cat (sample)") == "cat.png"

@@ -288,7 +288,7 @@ def test_what_real_files_have_is_accepted(load, path, value):
 
 
 def test_a_file_that_is_missing_or_a_folder_is_refused(pictures, tmp_path):
-    refused(lambda: CocoDataset(pictures, tmp_path / "none.json"), "'none.json' does not exist")
+    refused(lambda: CocoDataset(pictures, tmp_path / "none.json"), "none.json' does not exist; check")
     refused(lambda: CocoDataset(pictures, tmp_path), repr(tmp_path.name), "Is a directory")
     refused(lambda: CocoDataset(pictures, tmp_path / ("n" * 5000)), "cannot be opened")
     refused(lambda: CocoDataset(pictures, "a\0b"), "'a\\x00b'")

@@ -9,8 +9,9 @@ import torch
 
 from maskseg_nb import draw_instances, preprocess, sample_photo
 from maskseg_nb.drawing.boxes import DARK, draw_boxes
-from maskseg_nb.drawing.colors import level_color
+from maskseg_nb.drawing.colors import instance_colors, level_color
 from maskseg_nb.drawing.heatmaps import false_colors
+from maskseg_nb.drawing.overlay import draw_tags
 from maskseg_nb.drawing.panels import FOLLOWED, OUTCOME_COLORS, RIVAL, View
 from maskseg_nb.drawing.stage_pictures import TAGGED, feature_pictures, stage_picture
 from maskseg_nb.drawing.tags import text_tag
@@ -367,7 +368,11 @@ def test_a_detection_that_was_suppressed_is_drawn_with_its_rival(street_trace, i
 def test_the_pasted_masks_are_those_of_select(street_trace, image, score, mask):
     shown = picture(street_trace, image, "masks", score_threshold=score, mask_threshold=mask)
     kept = street_trace.prediction.select(score_threshold=score, mask_threshold=mask)
-    np.testing.assert_array_equal(shown.right, draw_instances(image, kept, 0.5, outline=True))
+    expected = draw_instances(image, kept, 0.5, outline=True, labels=False)
+    rows = zip(kept.indices, kept.names, kept.scores, strict=True)  # as on the left: rows of the tensors
+    tags = [f"#{row} {name} {score:.2f}" for row, name, score in rows]
+    draw_tags(expected, kept, tags, instance_colors(kept))
+    np.testing.assert_array_equal(shown.right, expected)
     assert numbers(shown.caption) == [len(street_trace.prediction), 28, 28, mask, len(kept), score]
 
 

@@ -141,7 +141,8 @@ def overlay_into_the_image(image, masks, alpha):
 WRONG = [
     ("to_rgb", lambda bgr: bgr, "expected [[[ 0, 0, 255]]], got [[[255, 0, 0]]]"),
     ("to_rgb", lambda bgr: bgr[::-1].astype(float), "expected uint8, got float64"),
-    ("to_rgb", lambda bgr: None, "got None"),
+    ("to_rgb", lambda bgr: None, "got None; end the function with return and the result"),
+    ("to_rgb", lambda bgr: [[1], [2, 3]], "got [[1], [2, 3]], whose rows differ in length"),
     ("keep", lambda scores, threshold: np.where(scores > threshold)[0], "scores = [0.5]"),
     ("keep", lambda scores, threshold: scores >= threshold, "expected [0], got [ True]"),
     ("overlay", overlay_into_the_image, "it changed image, its own argument"),
@@ -159,6 +160,7 @@ WRONG = [
     ("mask_iou", lambda a, b: (a & b).sum() / a.sum(), "b = [[ True, True]]"),
     ("label_map", lambda masks: label_map(masks[::-1]), "expected [[1, 2]], got [[1, 1]]"),
     ("polygon_area", lambda corners: np.ptp(corners, axis=0).prod(), "expected 2., got 4."),
+    ("rate", lambda *given: np.round(RIGHT["rate"](*given), 2), "expected 0.854, got 0.85; do not round"),
     ("machines_for", lambda pictures, rate, hours: pictures // (rate * hours * 3600), "expected 2., got 1."),
     ("judge", judge_by_best_pair, "expected [ True, False], got [False, True]"),
     ("judge", lambda ious, iou: judge(ious, iou + 1e-9), "ious = [[0.5]]"),
@@ -195,7 +197,7 @@ def test_the_smallest_case_comes_first(name):
 
 
 def test_an_unknown_exercise_and_what_is_no_function_are_refused():
-    with pytest.raises(ValueError, match="exercise must be one of to_rgb, .*, got 'iuo'"):
+    with pytest.raises(ValueError, match=r"one of to_rgb, .*, got 'iuo'; did you mean 'iou'\?"):
         check("iuo", iou)
     with pytest.raises(TypeError, match="function must be a function, got int"):
         check("iou", 7)

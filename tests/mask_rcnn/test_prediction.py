@@ -9,7 +9,6 @@ import torch
 from torchvision.models.detection.roi_heads import expand_boxes, paste_masks_in_image
 
 from maskseg_nb import SAMPLES, Instances, Prediction, load_image, predict, preprocess, sample_photo
-from maskseg_nb.apps.widgets import instances_table
 from predictions import CATEGORIES, made_up
 
 
@@ -158,6 +157,7 @@ def test_select_leaves_the_prediction_unchanged():
         ({"score_threshold": True}, TypeError, "score_threshold must be a number"),
         ({"categories": "person"}, TypeError, "must be a collection of names, got the string 'person'"),
         ({"categories": ["zebra"]}, ValueError, "no category 'zebra'; this model knows person, bicycle"),
+        ({"categories": ["Persn"]}, ValueError, r"; did you mean 'person'\?"),
         ({"categories": ["__background__"]}, ValueError, "no category"),
     ],
 )
@@ -188,9 +188,9 @@ def test_the_table_gives_area_in_pixels_and_percent():
         categories=CATEGORIES,
     )
     assert instances.table() == [
-        {"category": "car", "score": 0.875, "box": (5, 5, 15, 15), "area": 20, "percent": 2.0}
+        {"instance": 1, "category": "car", "score": 0.875, "box": (5, 5, 15, 15), "area": 20, "percent": 2.0}
     ]
-    assert str(instances).splitlines()[1].split() == "car 0.88 box (5, 5, 15, 15) 20 pixels (2.0 %)".split()
+    assert str(instances).splitlines()[1].split() == "1 car 0.88 box (5, 5, 15, 15) 20 pixels (2.0 %)".split()
     assert np.argwhere(instances.masks[0]).min(axis=0).tolist() == [7, 8]
 
 
@@ -198,9 +198,22 @@ def test_a_score_is_rounded_once_and_so_reads_the_same_everywhere():
     instances = made_up(1).select(score_threshold=0)
     instances = replace(instances, scores=np.array([0.93496], np.float32))  # to four digits 0.935, then 0.94
     name = instances.names[0]
-    assert instances.tags == (f"{name} 0.93",)
-    assert str(instances).splitlines()[1].split()[:2] == [name, "0.93"]
-    assert "<td>0.93</td>" in instances_table(instances, [(0, 0, 0)])
+    assert instances.tags == (f"1 {name} 0.93",)
+    assert str(instances).splitlines()[1].split()[:3] == ["1", name, "0.93"]
+
+
+def test_an_instance_keeps_its_number_whatever_else_is_kept():
+    """The row of the prediction, counted from 1: in tables, tags and prints."""
+    prediction = made_up(6)
+    everything = prediction.select(score_threshold=0)
+    assert everything.numbers.tolist() == [1, 2, 3, 4, 5, 6]
+    odd = everything.without((2, 4, 6))
+    assert odd.numbers.tolist() == [row["instance"] for row in odd.table()] == [1, 3, 5]
+    assert [tag.split()[0] for tag in odd.tags] == ["1", "3", "5"]
+    assert [line.split()[0] for line in str(odd).splitlines()[1:]] == ["1", "3", "5"]
+    category = everything.names[4]
+    alone = prediction.select(score_threshold=0, categories=[category])
+    assert alone.numbers.tolist() == [n for n, name in enumerate(everything.names, 1) if name == category]
 
 
 def test_a_prediction_of_100_detections_weighs_less_than_a_megabyte():

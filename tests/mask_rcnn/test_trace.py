@@ -83,6 +83,14 @@ def test_predict_names_the_stages_in_order():
     assert [word for word in described if word in STAGES] == list(STAGES)
 
 
+def test_a_trace_says_in_a_line_what_is_in_it(first):
+    counts = first.anchors.boxes, first.proposals.boxes, first.prediction
+    anchors, proposals, detections = (f"{len(rows):,}" for rows in counts)
+    assert repr(first) == (
+        f"Trace(300 x 400: {anchors} anchors, {proposals} proposals, {detections} detections)"
+    )
+
+
 def test_the_default_knobs_are_the_models_own(street):
     knobs = Knobs.of(street)
     assert (knobs.rpn_pre_nms_top_n, knobs.rpn_post_nms_top_n) == (PER_LEVEL, PROPOSALS)

@@ -190,9 +190,32 @@ def test_an_unknown_name_is_a_model_error_that_lists_the_known(name):
         load_model(name)
 
 
-def test_a_device_that_does_not_exist_is_a_value_error():
-    with pytest.raises(ValueError, match="device 'gpu9' cannot be used"):
-        load_model("street", device="gpu9")
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("Street", "street"),
+        ("cocov2", "coco_v2"),
+        ("maskrcnn_resnet50_fpn", "coco"),
+        ("MaskRCNN_ResNet50_FPN_V2", "coco_v2"),
+    ],
+)
+def test_a_name_like_a_known_one_or_torchvision_s_own_is_told_which_is_meant(given, meant):
+    with pytest.raises(ModelError, match=rf"no model '{given}'; give one .*; did you mean '{meant}'\?$"):
+        load_model(given)
+    with pytest.raises(ModelError, match="or a checkpoint's path$"):
+        load_model("xyz")
+
+
+def test_a_folder_in_the_model_s_place_is_told_apart(tmp_path):
+    with pytest.raises(TypeError, match="model must be .*got the folder '.*; give pictures as folder="):
+        as_model(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["gpu9", "mps", "xpu", "cuda:99"])
+def test_a_device_that_cannot_be_used_is_one_line_with_those_that_can(device):
+    message = f"^device '{device}' cannot be used here; there is cpu[a-z0-9:, ]*$"
+    with pytest.raises(ValueError, match=message):
+        load_model("street", device=device)
     assert next(load_model("street", device="cpu").parameters()).device == torch.device("cpu")
 
 

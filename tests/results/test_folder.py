@@ -121,11 +121,13 @@ def test_every_picture_is_segmented_as_by_hand(photos, whole, small):
         overlay = np.asarray(Image.open(whole.out / f"{unique_name(name)}.overlay.png"))
         assert np.array_equal(overlay, draw_instances(image, instances))
         own = [row for row in rows if row["file"] == name]
-        assert [(row["category"], float(row["score"])) for row in own] == [
-            (category, float(score))
-            for category, score in zip(instances.names, instances.scores, strict=True)
+        numbers = instances.numbers.tolist()
+        assert [(int(row["instance"]), row["category"], row["score"]) for row in own] == [
+            (number, category, str(round(float(score), 4)))
+            for number, category, score in zip(numbers, instances.names, instances.scores, strict=True)
         ]
         entries = [entry for entry in coco["annotations"] if entry["image_id"] == image_id]
+        assert [entry["instance"] for entry in entries] == numbers
         for entry, mask in zip(entries, instances.masks, strict=True):
             assert np.array_equal(coco_mask.decode(entry["segmentation"]).astype(bool), mask)
         found += len(instances)
@@ -678,6 +680,7 @@ def test_only_the_categories_that_are_named_are_kept(photos, whole, small, tmp_p
             ValueError,
             "no category 'dog'; this model knows person, bicycle, car, motorcycle",
         ),
+        (["Persons"], ValueError, r"car, motorcycle; did you mean 'person'\?"),
         (["__background__"], ValueError, "no category '__background__'"),
         ("person", TypeError, "must be a collection of names"),
         ([], ValueError, "must name one or more"),
@@ -751,7 +754,7 @@ def test_folders_of_earlier_versions_are_resumed():
     """What a record's settings stand for, letter by letter, and what a record holds."""
     options = Options(0.5, 0.5, 0.5, "surest", ("csv",))
     text = "Options(score_threshold=0.5, mask_threshold=0.5, alpha=0.5, overlap='surest', formats=('csv',))"
-    assert repr(options.parts()) == f"({text},)"
+    assert repr(options.parts()) == f"('instances by their row of the prediction, from 1', {text})"
     record = folder_worker.Record("a.png", [1, 2], "f" * 16, "", [3, 4], [], [])
     keys = ["entries", "error", "file", "image_size", "rows", "settings", "stamp"]
     assert list(json.loads(record.json())) == keys
@@ -792,3 +795,23 @@ def test_a_wrong_option_is_refused_before_anything_is_written(photos, small, tmp
     with pytest.raises(error, match=name):
         segment_folder(photos, tmp_path / "out", small, **option)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_in_the_folder_s_place_is_told_apart(street, tmp_path):
+    with pytest.raises(TypeError, match="folder must be the path of a folder, got MaskRCNN; give .* model="):
+        segment_folder(street, tmp_path / "out")
+    with pytest.raises(TypeError, match="pictures must be a collection of paths, got MaskRCNN"):
+        segment_pictures(street, tmp_path / "out")
+    with pytest.raises(TypeError, match=r"a collection of paths, got str; segment_folder\(\) takes a folder"):
+        segment_pictures(str(tmp_path), tmp_path / "out", street)
+    assert not (tmp_path / "out").exists()
+
+
+def test_samples_have_their_sample_s_name(street, tmp_path):
+    """Not that of the file in the package which they come from, which the apps never show."""
+    pictures = [sample_photo("restaurant"), sample_photo("cat")]
+    result = segment_pictures(pictures, tmp_path / "out", street, formats=["csv"], progress=False)
+    assert [picture.file for picture in result.pictures] == ["restaurant.jpg", "cat.png"]
+    assert named([Path("rgb.jpg"), tmp_path / "restaurant.jpg", pictures[0]])[0].file.endswith("rgb.jpg")
+    both = named([tmp_path / "restaurant.jpg", pictures[0]])
+    assert len({picture.file for picture in both}) == len({picture.stem for picture in both}) == 2

@@ -6,11 +6,14 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import shapely
+import skimage.io
 import supervision
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,8 +22,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from torchvision.io import read_image
 
 from maskseg_nb import CocoDataset, draw_instances, evaluate, load_model, sample_photo, segment_pictures
+from maskseg_nb.drawing import overlay
+from maskseg_nb.drawing.colors import category_color, instance_colors
 from maskseg_nb.errors import MasksegError
 from maskseg_nb.mask_rcnn.instances import Instances
 from maskseg_nb.results.export import contents, export
@@ -107,14 +113,14 @@ def test_label_maps_come_back_with_a_legend_for_every_number(found, written):
 
 def test_masks_come_back_one_per_instance(found, written):
     _, instances = found
-    for index, mask in enumerate(instances.masks):
-        assert np.array_equal(picture(written, f"photo.jpg.mask-{index:03d}.png"), np.uint8(255) * mask)
+    for number, mask in enumerate(instances.masks, 1):
+        assert np.array_equal(picture(written, f"photo.jpg.mask-{number:03d}.png"), np.uint8(255) * mask)
 
 
 def test_cut_outs_come_back_with_their_pixels_and_transparent_outside(found, written):
     image, instances = found
-    for index, (window, crop) in enumerate(zip(instances.windows, instances.crops, strict=True)):
-        cut = Image.open(written[f"photo.jpg.cut-out-{index:03d}.png"])
+    for number, (window, crop) in enumerate(zip(instances.windows, instances.crops, strict=True), 1):
+        cut = Image.open(written[f"photo.jpg.cut-out-{number:03d}.png"])
         assert cut.mode == "RGBA"
         pixels = np.asarray(cut)
         assert np.array_equal(pixels[..., 3] == 255, crop) and set(np.unique(pixels[..., 3])) <= {0, 255}
@@ -125,9 +131,118 @@ def test_the_table_is_what_measure_says(found, written):
     rows = list(csv.DictReader(io.StringIO(written["photo.jpg.csv"].read_text())))
     assert list(rows[0]) == ["file", *COLUMNS]
     for row, expected in zip(rows, measure(found[1]), strict=True):
-        assert row["file"] == "photo.jpg" and row["category"] == expected["category"]
-        for name in COLUMNS[1:]:
-            assert float(row[name]) == expected[name]
+        assert row["file"] == "photo.jpg" and row.pop("category") == expected.pop("category")
+        for name, value in expected.items():
+            assert float(row[name]) == pytest.approx(value, abs=0.005, rel=0)
+
+
+def test_the_table_has_no_more_digits_than_a_person_reads(written):
+    for row in csv.DictReader(io.StringIO(written["photo.jpg.csv"].read_text())):
+        for name in ("x1", "y1", "x2", "y2", "perimeter", "centroid_x", "centroid_y"):
+            assert re.fullmatch(r"\d+\.\d{1,2}", row[name])
+        for name in ("score", "percent", "circularity"):
+            assert re.fullmatch(r"\d+\.\d{1,4}", row[name])
+        assert row["instance"].isdecimal() and row["area"].isdecimal()
+
+
+# One number per instance
+
+
+@pytest.fixture(scope="module")
+def one_hidden(found):
+    """All but instance 2, as a person hides it."""
+    image, instances = found
+    left = instances.without((2,))
+    assert left.numbers.tolist() == [1, *range(3, len(instances) + 1)]
+    return image, left
+
+
+@pytest.fixture(scope="module")
+def numbered(one_hidden):
+    return contents(*one_hidden, "photo.jpg", tuple(FORMATS))
+
+
+def test_every_file_has_the_numbers_that_stand_in_the_picture(one_hidden, numbered, monkeypatch):
+    """Tags, legend, pixels, file names, CSV, GeoJSON and COCO: the same number, the same mask."""
+    image, instances = one_hidden
+    tags = []
+    monkeypatch.setattr(overlay, "paste_tags", lambda drawn, new, *_, **__: tags.extend(new))
+    draw_instances(image, instances)
+    masks = dict(zip(instances.numbers.tolist(), instances.masks, strict=True))
+    named = {int(tag.text.split()[0]): tag.text.split()[1] for tag in tags}
+    assert list(named) == list(masks) and 2 not in named
+    shown = np.asarray(Image.open(io.BytesIO(numbered[".instances.png"])))
+    legend = json.loads(numbered[".instances.json"])["values"]
+    assert {entry["value"]: entry["category"] for entry in legend} == named
+    assert set(np.unique(shown)) == {0, *named}
+    for number in masks:
+        assert masks[number][shown == number].all()
+        mask = np.asarray(Image.open(io.BytesIO(numbered[f".mask-{number:03d}.png"])))
+        assert np.array_equal(mask > 0, masks[number])
+        cut = np.asarray(Image.open(io.BytesIO(numbered[f".cut-out-{number:03d}.png"])))
+        assert np.count_nonzero(cut[..., 3]) == masks[number].sum()
+    assert sum(name.startswith((".mask-", ".cut-out-")) for name in numbered) == 2 * len(masks)
+    table = list(csv.DictReader(io.StringIO(numbered[".csv"].decode())))
+    assert list(table[0])[:2] == ["file", "instance"]
+    assert {int(row["instance"]): row["category"] for row in table} == named
+    assert {int(row["instance"]): int(row["area"]) for row in table} == {
+        number: mask.sum() for number, mask in masks.items()
+    }
+    for feature in json.loads(numbered[".geojson"])["features"]:
+        own = masks[feature["properties"]["instance"]]
+        assert np.array_equal(drawn(feature["geometry"]["coordinates"], own.shape), own)
+    for ending in (".coco.json", ".coco-polygons.json"):
+        rows = json.loads(numbered[ending])["annotations"]
+        assert [row["id"] for row in rows] == list(range(1, len(masks) + 1))
+        assert {row["instance"]: row["area"] for row in rows} == {n: m.sum() for n, m in masks.items()}
+
+
+def test_a_label_map_has_a_number_s_own_value_and_its_colour_in_the_picture(one_hidden, numbered):
+    """So that it can be looked at; as PASCAL VOC's own label maps."""
+    _, instances = one_hidden
+    label_map = Image.open(io.BytesIO(numbered[".instances.png"]))
+    values, colors = np.asarray(label_map), np.asarray(label_map.convert("RGB"))
+    assert label_map.mode == "P" and np.array_equal(values, instance_map(instances))
+    assert not colors[values == 0].any()
+    for number, color in zip(instances.numbers, instance_colors(instances), strict=True):
+        assert (colors[values == number] == color).all()
+    classes = Image.open(io.BytesIO(numbered[".categories.png"]))
+    values, colors = np.asarray(classes), np.asarray(classes.convert("RGB"))
+    assert np.array_equal(values, semantic_map(instances))
+    for label in set(instances.labels.tolist()):
+        assert (colors[values == label] == category_color(label)).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*TorchVision are deprecated")
+def test_pillow_and_torchvision_read_a_label_map_s_values_and_opencv_its_colours(written):
+    """As the docstring of `label_map_png` says."""
+    path = written["photo.jpg.instances.png"]
+    values, colors = np.asarray(Image.open(path)), np.asarray(Image.open(path).convert("RGB"))
+    assert np.array_equal(read_image(str(path))[0].numpy(), values)
+    assert np.array_equal(skimage.io.imread(path), colors)
+    assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1], colors)
+
+
+@pytest.mark.filterwarnings("ignore:.*TorchVision are deprecated")
+def test_every_program_reads_the_values_of_a_map_of_more_than_255(tmp_path):
+    found = replace(instances_of([rectangle(1, 1, 30, 30)]), indices=np.array([999]))
+    (path, _) = export(blank(), found, tmp_path, "many", ["instances"])
+    for values in (
+        np.asarray(Image.open(path)),
+        read_image(str(path))[0].numpy(),
+        skimage.io.imread(path),
+        cv2.imread(str(path), cv2.IMREAD_UNCHANGED),
+    ):
+        assert set(np.unique(values).tolist()) == {0, 1000}
+
+
+def test_a_number_too_high_for_16_bits_is_refused():
+    found = replace(instances_of([rectangle(1, 1, 30, 30)]), indices=np.array([65_535]))
+    with pytest.raises(ValueError, match="numbers up to 65,535, got instance 65536"):
+        instance_map(found)
+
+
+# Polygons and COCO
 
 
 def test_polygons_drawn_by_pycocotools_are_the_masks(found, written):
@@ -318,7 +433,7 @@ def test_an_instance_without_a_pixel_is_in_no_file(shape):
     seen = replace(instances_of([masks[0], masks[2]], scores=[0.9, 0.6]), indices=np.array([0, 2]))
     others = contents(blank(), seen, "photo.jpg", tuple(FORMATS))
     assert files == others
-    assert ".mask-001.png" in files and ".mask-002.png" not in files
+    assert [name for name in files if "mask" in name] == [".mask-001.png", ".mask-003.png"]
     assert len(json.loads(files[".coco.json"])["annotations"]) == 2
     assert len(json.loads(files[".geojson"])["features"]) == 2
     assert files[".csv"].count(b"\n") == 3
@@ -416,7 +531,7 @@ def test_nothing_is_overwritten_unless_asked_for(tmp_path):
         export(image, found, tmp_path, "photo", ["overlay", "csv"])
     assert [path.name for path in tmp_path.iterdir()] == ["photo.csv"]  # not the overlay either
     export(image, found, tmp_path, "photo", ["csv"], overwrite=True)
-    assert (tmp_path / "photo.csv").read_text().startswith("file,category")
+    assert (tmp_path / "photo.csv").read_text().startswith("file,instance,category")
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
@@ -429,6 +544,8 @@ def test_wrong_arguments_are_named():
     image, found = blank(), instances_of([rectangle(1, 1, 3, 3)])
     with pytest.raises(ValueError, match="formats must be among overlay, side_by_side, .*, got 'jpeg'"):
         contents(image, found, "photo", ["jpeg"])
+    with pytest.raises(ValueError, match=r"got 'cutouts'; did you mean 'cut_outs'\?$"):
+        contents(image, found, "photo", ["cutouts"])
     with pytest.raises(TypeError, match=r"such as \['csv'\], got a string"):
         contents(image, found, "photo", "csv")
     with pytest.raises(ValueError, match="overlap must be one of surest, smallest, largest, got 'first'"):

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from maskseg_nb.training.loop import LOSSES, TrainingState
 from maskseg_nb.training.sampling import repeat_factors, seeded
 from maskseg_nb.training.saving import _half, save_weights
 from maskseg_nb.training.settings import TrainingSettings
-from maskseg_nb.training.train import train
+from maskseg_nb.training.train import Progress, Trained, train
 
 DATA = ShapesDataset(12, size=(64, 96))
 slow = partial(pytest.param, marks=pytest.mark.slow)
@@ -73,6 +74,12 @@ def states_equal(a, b):
 
 
 # What comes out
+
+
+def test_a_training_and_its_progress_are_shown_in_a_line(street):
+    losses = np.zeros((2, len(LOSSES)), np.float32)
+    assert repr(Trained(street, Path("mine.pth"), losses, None)) == "Trained('mine.pth' after 2 steps)"
+    assert repr(Progress(2, 40, losses, street)) == "Progress(step 2 of 40)"
 
 
 def test_the_result_is_what_its_file_holds(whole):

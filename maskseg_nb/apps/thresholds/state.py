@@ -1,4 +1,4 @@
-"""What the threshold explorer shows, without a widget: a picture, its ground truth, what a threshold keeps."""
+"""What the threshold explorer shows, without a widget: a picture, its ground truth, what thresholds keep."""
 
 from typing import Any
 
