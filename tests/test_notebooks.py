@@ -5,14 +5,20 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import torch
+from torchvision import ops
 
+import maskseg_nb
 from maskseg_nb.lessons import answer, check, solutions
 from maskseg_nb.lessons.answers import ANSWERS
 from maskseg_nb.lessons.checking import EXERCISES
+from maskseg_nb.models import loading
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -52,6 +58,26 @@ def test_a_notebook_is_called_by_its_number(path):
         for text, target in re.findall(r"\[([^][\n]+)\]\((?:notebooks/)?([^)]+)\)", page.read_text()):
             assert target != path.name or text.startswith(number), f"{page.name} calls {target} {text}"
     assert f"[{path.stem}](notebooks/{path.name})" in (FOLDER.parent / "README.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # as in a kernel
+def test_a_processor_without_bfloat16_is_told_of_in_the_text_and_not_in_red(
+    street, restaurant, monkeypatch, capsys
+):
+    cells = nbformat.read(FOLDER / "02_inside_mask_rcnn.ipynb", as_version=4).cells
+    (source,) = [
+        cell.source for cell in cells if 'precision="bfloat16"' in cell.source and "code" in cell.cell_type
+    ]
+    monkeypatch.setattr(loading, "has_native_bfloat16", lambda device: False)
+    tensor, _ = restaurant
+    names = {"ms": maskseg_nb, "np": np, "torch": torch, "ops": ops, "warnings": warnings}
+    exec(source, {**names, "model": street, "tensor": tensor, "run": maskseg_nb.trace(street, tensor)})
+    out, red = capsys.readouterr()
+    assert out.startswith(
+        "note: this processor has no bfloat16 instructions: float32 is faster here\n8 against 8"
+    )
+    assert red == ""
 
 
 # Exercises. A solution that no notebook holds does not run with it, and no export can show it.
