@@ -128,14 +128,14 @@ def test_every_answer_belongs_to_an_exercise_and_every_exercise_has_one():
 def test_a_printed_solution_needs_nothing_but_its_notebooks_imports(path, capsys):
     notebook, names = nbformat.read(path, as_version=4), {}
     for cell in notebook.cells:
+        if cell.cell_type == "code":
+            for line in re.findall(r"^(?:import|from) .+$", cell.source, re.MULTILINE):
+                exec(line, names)
         for name in re.findall(r'^check\("(\w+)"', cell.source, re.MULTILINE):
             answer(name)
             exec(capsys.readouterr().out, names)
             check(name, names[name])
             assert capsys.readouterr().out.startswith(f"{name}: right")
-        if cell.cell_type == "code":
-            for line in re.findall(r"^(?:import|from) .+$", cell.source, re.MULTILINE):
-                exec(line, names)
 
 
 @pytest.mark.slow
