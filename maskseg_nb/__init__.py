@@ -24,6 +24,7 @@ from .evaluation.evaluate import Evaluation, evaluate
 from .evaluation.figures import show_confusion, show_f1, show_precision_recall, show_worst
 from .evaluation.match_pictures import draw_match
 from .evaluation.matching import Match, Outcome, match
+from .lessons.answers import answer
 from .mask_rcnn.follow import follow
 from .mask_rcnn.instances import Instances
 from .mask_rcnn.predict import predict, segment_image
@@ -69,6 +70,7 @@ __all__ = [
     "TrainingError",
     "TrainingSettings",
     "Truth",
+    "answer",
     "doctor",
     "draw_instances",
     "draw_match",

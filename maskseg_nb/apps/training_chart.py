@@ -1,6 +1,7 @@
 """A training's losses and predictions, drawn while it runs."""
 
 import time
+from collections import deque
 from typing import Any
 
 import ipywidgets as widgets
@@ -15,6 +16,7 @@ from ..training.train import Progress
 
 LEAST_SECONDS = 2.0  # between two drawings
 SHARE = 0.1  # of the time that drawing may take
+LEAST_STEPS, MOST_STEPS = 5, 50  # the last ones, by which the remaining time is reckoned
 
 
 class TrainingChart(widgets.Image):
@@ -31,19 +33,36 @@ class TrainingChart(widgets.Image):
         self.layout.max_width = "100%"
         self._image, self._threshold = image, score_threshold
         self._next = 0.0
-        self._redraw(np.zeros((0, len(LOSSES)), np.float32), 0, None)
+        self._step, self._ends = 0, deque[float](maxlen=MOST_STEPS + 1)
+        self._redraw(np.zeros((0, len(LOSSES)), np.float32), 0, None, None)
 
     def update(self, progress: Progress) -> None:
         """Draw where the training stands; at most every few seconds, and at the end."""
         now = time.perf_counter()
+        left = self._seconds_left(progress, now)
         if now < self._next and progress.step < progress.steps:
             return
-        self._redraw(progress.losses, progress.steps, progress.model)
+        self._redraw(progress.losses, progress.steps, progress.model, left)
         took = time.perf_counter() - now
         self._next = time.perf_counter() + max(LEAST_SECONDS, took / SHARE)
 
-    def _redraw(self, losses: np.ndarray, steps: int, model: MaskRCNN | None) -> None:
-        self.figure = show_training(losses, steps, model, self._image, score_threshold=self._threshold)
+    def _seconds_left(self, progress: Progress, now: float) -> float | None:
+        """By the mean of the last steps, drawing included; None before there are a few."""
+        if progress.step != self._step + 1:  # another training, or one resumed from an earlier step
+            self._ends.clear()
+        self._step = progress.step
+        self._ends.append(now)
+        measured = len(self._ends) - 1
+        if measured < LEAST_STEPS:
+            return None
+        return (now - self._ends[0]) / measured * (progress.steps - progress.step)
+
+    def _redraw(
+        self, losses: np.ndarray, steps: int, model: MaskRCNN | None, seconds_left: float | None
+    ) -> None:
+        self.figure = show_training(
+            losses, steps, model, self._image, score_threshold=self._threshold, seconds_left=seconds_left
+        )
         self.value = figure_png(self.figure)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The work of `segment_folder`: one picture, and many side by side."""
 
 import copy
+import gc
+import multiprocessing
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
@@ -155,7 +157,12 @@ def _failure(picture: Named, seen: list[int], settings: str, text: str, retry: b
 @lru_cache(maxsize=1)
 def _loaded(model: str, detections_per_img: int | None) -> MaskRCNN:
     """A worker process's own model, loaded once."""
-    return limited(load_model(model), detections_per_img)
+    network = limited(load_model(model), detections_per_img)
+    if multiprocessing.parent_process():
+        # Else, when the process ends, Python looks through all of PyTorch for garbage. On a busy machine that
+        # takes seconds, and after four Dask kills a worker, and says so.
+        gc.freeze()
+    return network
 
 
 def limited(model: MaskRCNN, detections_per_img: int | None) -> MaskRCNN:

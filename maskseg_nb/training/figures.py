@@ -1,5 +1,6 @@
 """A training to watch: how the losses fall, and what the network finds in one picture by now."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +31,7 @@ def show_training(
     image: np.ndarray | None = None,
     *,
     score_threshold: float = 0.5,
+    seconds_left: float | None = None,
 ) -> Figure:
     """Plot the losses so far, each a moving mean, and beside them what the model finds in an image.
 
@@ -39,14 +41,16 @@ def show_training(
         model: In eval mode.
         image: uint8 (H, W, 3), RGB, shown to the model at its own size; None shows losses only.
         score_threshold: Draw instances with at least this score, in [0, 1].
+        seconds_left: How long the remaining steps will take; None where nobody knows.
     """
     figure = Figure(figsize=(10.5 if image is not None else 6.5, 3.8), layout="constrained")
     axis, *others = figure.subplots(1, 1 if image is None else 2, squeeze=False)[0]
     for column, name in enumerate(LOSSES):
         axis.plot(_smooth(losses[:, column]), label=f"{name}: {QUESTIONS[name]}", lw=1.6)
-    total = f", {losses[-SMOOTH:].sum(axis=1).mean():.2f} in all" if len(losses) else ""
+    total = f", total loss {losses[-SMOOTH:].sum(axis=1).mean():.2f}" if len(losses) else ""
+    left = f", about {_rounded(seconds_left)} left" if seconds_left else ""
     axis.set(
-        title=f"Step {len(losses)} of {steps or len(losses)}{total}",
+        title=f"Step {len(losses)} of {steps or len(losses)}{total}{left}",
         xlabel="step",
         ylabel=f"loss, mean of {SMOOTH} steps",
         xlim=(0, max(steps or len(losses), 1)),
@@ -65,6 +69,13 @@ def show_training(
         others[0].imshow(drawn)
         others[0].set_title(title, parse_math=False)
     return figure
+
+
+def _rounded(seconds: float) -> str:
+    """A duration to one or two digits, rounded up: "40 s", "3 min", "2 h"."""
+    if seconds <= 60:
+        return f"{10 * math.ceil(seconds / 10)} s"
+    return f"{math.ceil(seconds / 60)} min" if seconds <= 5400 else f"{math.ceil(seconds / 3600)} h"
 
 
 def _enlarged(image: np.ndarray, prediction: Prediction) -> tuple[np.ndarray, Prediction]:

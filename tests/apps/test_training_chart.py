@@ -14,6 +14,14 @@ from maskseg_nb.training.train import Progress
 STEPS = np.random.default_rng(0).random((57, 5)).astype(np.float32)
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that stand still unless a test moves them."""
+    now = [100.0]
+    monkeypatch.setattr("maskseg_nb.apps.training_chart.time.perf_counter", lambda: now[0])
+    return now
+
+
 def progress(step, steps=57, model=None):
     return Progress(step, steps, STEPS[:step], model)
 
@@ -25,7 +33,7 @@ def test_lines_are_means_over_the_last_twenty_steps():
         expected = [STEPS[max(0, n - 19) : n + 1, column].mean() for n in range(57)]
         assert line.get_ydata() == pytest.approx(expected, rel=1e-5)
         assert line.get_label().startswith(f"{LOSSES[column]}: ")
-    assert axis.get_title() == f"Step 57 of 100, {STEPS[-20:].sum(axis=1).mean():.2f} in all"
+    assert axis.get_title() == f"Step 57 of 100, total loss {STEPS[-20:].sum(axis=1).mean():.2f}"
     assert axis.get_xlim() == (0, 100) and axis.get_ylim()[0] == 0
 
 
@@ -53,9 +61,7 @@ def test_the_picture_shows_what_the_model_says_now(street):
     assert show_training(STEPS, image=image).axes[1].get_title() == "Not tried yet"
 
 
-def test_a_chart_is_drawn_seldom_and_at_the_end(monkeypatch):
-    clock = [100.0]
-    monkeypatch.setattr("maskseg_nb.apps.training_chart.time.perf_counter", lambda: clock[0])
+def test_a_chart_is_drawn_seldom_and_at_the_end(clock):
     chart = TrainingChart()
     empty = chart.value
     chart.update(progress(1))
@@ -72,14 +78,11 @@ def test_a_chart_is_drawn_seldom_and_at_the_end(monkeypatch):
     assert "57 of 57" in chart.figure.axes[0].get_title()
 
 
-def test_drawing_takes_a_tenth_of_the_time_at_most(monkeypatch):
-    clock = [100.0]
-
+def test_drawing_takes_a_tenth_of_the_time_at_most(monkeypatch, clock):
     def slowly(*arguments, **options):
         clock[0] += 3.0
         return show_training(*arguments, **options)
 
-    monkeypatch.setattr("maskseg_nb.apps.training_chart.time.perf_counter", lambda: clock[0])
     chart = TrainingChart()
     monkeypatch.setattr("maskseg_nb.apps.training_chart.show_training", slowly)
     chart.update(progress(1))
@@ -90,6 +93,65 @@ def test_drawing_takes_a_tenth_of_the_time_at_most(monkeypatch):
     clock[0] += 2.0
     chart.update(progress(3))
     assert chart.value != before
+
+
+@pytest.fixture
+def chart(monkeypatch):
+    """One whose figures are made, and not drawn: a hundred drawings take a minute."""
+    monkeypatch.setattr("maskseg_nb.apps.training_chart.figure_png", lambda figure: b"")
+    return TrainingChart()
+
+
+def said(chart, clock, seconds, step, steps=57):
+    """What the title says after the total loss, `seconds` after the step before."""
+    clock[0] += seconds
+    chart.update(progress(step, steps))
+    return chart.figure.axes[0].get_title().partition("total loss ")[2].partition(", ")[2]
+
+
+def test_the_remaining_time_follows_from_the_measured_steps_and_is_not_guessed_before_there_are_five(
+    chart, clock
+):
+    assert [said(chart, clock, 9, step) for step in range(1, 6)] == [""] * 5  # four between five ends
+    assert said(chart, clock, 9, 6) == "about 8 min left"  # 51 steps of 9 s are 459 s
+    assert said(chart, clock, 33, 7) == "about 11 min left"  # 50 steps of (5 * 9 + 33) / 6 s are 650 s
+    for step in range(8, 57):
+        said(chart, clock, 9, step)
+    assert said(chart, clock, 9, 57) == ""  # done
+
+
+def test_only_the_last_fifty_steps_count(chart, clock):
+    for step in range(1, 8):
+        said(chart, clock, 60, step)
+    for step in range(8, 57):
+        said(chart, clock, 3, step)
+    assert said(chart, clock, 3, 57, steps=67) == "about 30 s left"
+
+
+def test_a_training_that_resumes_is_measured_from_scratch(chart, clock):
+    for step in range(1, 21):
+        said(chart, clock, 9, step)
+    # Interrupted; minutes later it resumes from a checkpoint, on a busier machine.
+    assert [said(chart, clock, wait, step) for wait, step in ((300, 11), (90, 12), (90, 13))] == [""] * 3
+    assert [said(chart, clock, 90, step) for step in (14, 15, 16)][-1] == "about 62 min left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "10 s"),
+        (31, "40 s"),
+        (60, "60 s"),
+        (61, "2 min"),
+        (5400, "90 min"),
+        (5401, "2 h"),
+        (40000, "12 h"),
+    ],
+)
+def test_a_remaining_time_is_rounded_up(seconds, text):
+    assert (
+        show_training(STEPS, 100, seconds_left=seconds).axes[0].get_title().endswith(f", about {text} left")
+    )
 
 
 def test_a_threshold_out_of_range_is_a_value_error():

@@ -1,12 +1,14 @@
-import math
+import inspect
+import re
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
-from maskseg_nb.lessons import check, describe
+from maskseg_nb.lessons import answer, check, describe, solutions
+from maskseg_nb.lessons.answers import ANSWERS
 from maskseg_nb.lessons.checking import EXERCISES
+from maskseg_nb.lessons.solutions import decode, iou, judge, label_map, nms, overlay
 
 
 def test_describe_prints_name_shape_dtype_and_range(capsys):
@@ -19,55 +21,7 @@ def test_describe_prints_name_shape_dtype_and_range(capsys):
     assert lines[2] == ["none", "(0,", "2)", "float64", "empty"]
 
 
-# Answers as a learner would write them, right ones and the usual mistakes.
-
-
-def overlay(image, masks, alpha):
-    white = np.zeros_like(image)
-    for mask in masks:
-        white[mask > 0.5] = 255
-    return cv2.addWeighted(image, 1 - alpha, white, alpha, 0)
-
-
-def iou(a, b):
-    width = max(0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0, min(a[3], b[3]) - max(a[1], b[1]))
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return width * height / (areas - width * height)
-
-
-def nms(boxes, scores, nms_threshold):
-    kept = []
-    for row in np.argsort(-scores):
-        if all(iou(boxes[row], boxes[other]) <= nms_threshold for other in kept):
-            kept.append(row)
-    return kept
-
-
-def decode(anchor, deltas):
-    width, height = anchor[2] - anchor[0], anchor[3] - anchor[1]
-    x = anchor[0] + width / 2 + deltas[0] * width
-    y = anchor[1] + height / 2 + deltas[1] * height
-    width, height = width * np.exp(deltas[2]), height * np.exp(deltas[3])
-    return [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
-
-
-def paste(probs, box, height, width):
-    left, top, right, bottom = box
-    pasted = np.zeros((height, width))
-    pasted[top:bottom, left:right] = cv2.resize(probs, (right - left, bottom - top))
-    return pasted
-
-
-def judge(ious, iou):
-    free, right = np.ones(ious.shape[1], bool), []
-    for row in ious:
-        left = np.where(free, row, -1.0)
-        best = int(left.argmax()) if len(left) else -1
-        right.append(best >= 0 and left[best] >= iou)
-        if right[-1]:
-            free[best] = False
-    return right
+# Wrong answers, by the usual mistakes.
 
 
 def judge_by_best_pair(ious, iou):
@@ -82,38 +36,6 @@ def average_precision(right, objects):
 
 def average_precision_without_envelope(right, objects):
     return sum(sum(right[:k]) / k for k in range(1, len(right) + 1) if right[k - 1]) / objects
-
-
-def label_map(masks):
-    painted = np.zeros(masks.shape[1:], np.uint8)
-    for index in reversed(range(len(masks))):
-        painted[masks[index]] = index + 1
-    return painted
-
-
-def polygon_area(corners):
-    x, y = corners.T
-    return abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2
-
-
-RIGHT = {
-    "label_map": label_map,
-    "polygon_area": polygon_area,
-    "machines_for": lambda pictures, rate, hours: -(-pictures // (rate * hours * 3600)),
-    "to_rgb": lambda bgr: bgr[:, :, ::-1],
-    "keep": lambda scores, threshold: np.where(scores >= threshold)[0],
-    "overlay": overlay,
-    "iou": iou,
-    "nms": nms,
-    "decode": decode,
-    "paste": paste,
-    "mask_iou": lambda a, b: (a & b).sum() / (a | b).sum(),
-    "judge": judge,
-    "average_precision": average_precision,
-    "rate": lambda step, steps, warm_up: (
-        min(1, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
-    ),
-}
 
 
 def iou_without_floor(a, b):
@@ -169,13 +91,14 @@ WRONG = [
 ]
 
 
-def test_every_exercise_has_a_right_and_a_wrong_answer_here():
-    assert set(RIGHT) == set(EXERCISES) == {name for name, *_ in WRONG}
+def test_every_exercise_has_a_solution_and_a_wrong_answer_here():
+    written = {name for name, value in vars(solutions).items() if inspect.isfunction(value)}
+    assert written == set(EXERCISES) == {name for name, *_ in WRONG}
 
 
 @pytest.mark.parametrize("name", EXERCISES)
-def test_a_right_answer_is_called_right(name, capsys):
-    check(name, RIGHT[name])
+def test_a_solution_is_called_right(name, capsys):
+    check(name, getattr(solutions, name))
     count = len(list(EXERCISES[name].cases()))
     assert capsys.readouterr().out == f"{name}: right, in all {count} cases\n"
 
@@ -201,3 +124,21 @@ def test_an_unknown_exercise_and_what_is_no_function_are_refused():
         check("iuo", iou)
     with pytest.raises(TypeError, match="function must be a function, got int"):
         check("iou", 7)
+    with pytest.raises(ValueError, match=r"exercise must be one of to_rgb, .*, 00\.1, .*, got '09\.1'"):
+        answer("09.1")
+
+
+def test_answer_prints_a_solution_as_it_stands_in_its_file(capsys):
+    answer("keep")
+    printed = capsys.readouterr().out
+    assert printed == "def keep(scores, threshold):\n    return np.flatnonzero(scores >= threshold)\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_is_a_few_lines_of_text_with_its_numbers_filled_in(name, capsys):
+    answer(name)
+    printed = capsys.readouterr().out
+    assert 100 < len(printed) < 1500
+    assert max(map(len, printed.splitlines())) <= 100
+    assert not re.search(r"\bnan\b|np\.(float|int)|\{\w", printed)

@@ -190,6 +190,18 @@ def test_processes_give_the_same_bytes(photos, whole, model_file, tmp_path):
     assert tree(tmp_path / "out") == tree(whole.out)
 
 
+@pytest.mark.slow
+def test_a_worker_process_ends_without_one_more_look_through_all_of_pytorch(photos, tmp_path):
+    """What is frozen, the collection at the end passes over; Dask kills a worker that takes four seconds."""
+    one = pictures_in(photos)[:1]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        segment_pictures(one, tmp_path / "process", "street", executor=executor, progress=False)
+        assert executor.submit(gc.get_freeze_count).result() > 100_000
+    with ThreadPoolExecutor(1) as executor:
+        segment_pictures(one, tmp_path / "thread", "street", executor=executor, progress=False)
+    assert gc.get_freeze_count() == 0  # the user's own process goes on and collects its garbage
+
+
 @pytest.fixture(scope="module")
 def dask():
     from distributed import Client, LocalCluster
