@@ -1,8 +1,9 @@
-"""`python -m maskseg_nb.training street --data FOLDER --out FOLDER`: train the shipped model from scratch."""
+"""`python -m maskseg_nb.training street|small --data FOLDER --out FOLDER`: train a shipped model."""
 
 import sys
 
-from .street_recipe import main
+from . import small_recipe, street_recipe
 
 if __name__ == "__main__":
-    sys.exit(main())
+    recipe = small_recipe if sys.argv[1:2] == ["small"] else street_recipe
+    sys.exit(recipe.main())

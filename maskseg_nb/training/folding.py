@@ -1,0 +1,125 @@
+"""A network made to tell fewer categories than it has learned, with scores that can be believed.
+
+Learned beside the categories that are wanted, others give everything else something to be: a table that is a
+table is no car. Without their rows in the classifier their probability would go to the rows that are left, so
+it has to go to the background: p(background) + the p of all others. The logit of that sum is the logsumexp of
+their logits, which is no linear function of the features. So the rows that remain are fitted to say it as
+nearly as a linear classifier can, and the result is a Mask R-CNN as any other.
+"""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+
+from ..data.images import preprocess
+from ..models.zoo import categories_of
+from .fine_tuning import with_categories
+
+FIT_STEPS = 200  # of L-BFGS, at most
+
+
+def fold(model: MaskRCNN, categories: tuple[str, ...], images: Iterable[np.ndarray]) -> MaskRCNN:
+    """A copy of a model that tells only some of its categories; the others are background to it.
+
+    Their rows in box regression and mask head are cut. The classifier's rows are fitted to the whole
+    classifier's probabilities of every proposal in the images: softmax regression, which is convex.
+
+    Args:
+        model: A torchvision MaskRCNN in eval mode.
+        categories: Some of the model's, indexed by label, [0] the background.
+        images: uint8 (H, W, 3), RGB, as many and as various as can be had; they need no labels.
+
+    Raises:
+        ValueError: The model does not know a category, or there is no image.
+    """
+    known = categories_of(model)
+    if unknown := [name for name in categories if name not in known]:
+        raise ValueError(f"categories must be the model's, got {unknown[0]!r}")
+    features = [_features(model, image) for image in images]
+    if not features:
+        raise ValueError("images must be one or more, got none")
+    read, kept = torch.cat(features), [known.index(name) for name in categories[1:]]
+    with torch.no_grad():
+        wanted = F.softmax(model.roi_heads.box_predictor.cls_score(read), dim=1)[:, kept]
+    target = torch.cat([1 - wanted.sum(dim=1, keepdim=True), wanted], dim=1).clamp(min=0)
+    folded = with_categories(model, categories)
+    layer = folded.roi_heads.box_predictor.cls_score.requires_grad_(True)
+    _minimise([*layer.parameters()], lambda: F.cross_entropy(layer(read), target))
+    return folded
+
+
+@torch.no_grad()
+def _features(model: MaskRCNN, image: np.ndarray) -> Tensor:
+    """What the classifier reads of each proposal in an image: float32 (P, features)."""
+    heads, device = model.roi_heads, next(model.parameters()).device
+    tensor, _ = preprocess(image, size=image.shape[:2])
+    inputs, _ = model.transform([tensor[0].to(device)])
+    maps = model.backbone(inputs.tensors)
+    proposals, _ = model.rpn(inputs, maps)
+    read: Tensor = heads.box_head(heads.box_roi_pool(maps, proposals, inputs.image_sizes))
+    return read
+
+
+def calibration(scores: np.ndarray, right: np.ndarray, least: float = 0.75) -> tuple[float, float]:
+    """The temperature and the bias of the background that make scores of a validation set credible.
+
+    Platt scaling: the logistic regression of right and wrong on the logit of the score; a few instances move
+    it but little. Where too few of the instances with 0.5 or more would be right, the bias is raised until
+    enough are.
+
+    Args:
+        scores: float (K,), (0, 1), of the instances found in a validation set.
+        right: bool (K,), the true positives among them.
+        least: The share of the instances with a calibrated score of 0.5 or more that must be right, [0, 1].
+
+    Returns:
+        T above 0 and b: divide all logits by T, after b was added to the background's.
+
+    Raises:
+        ValueError: There are none, or higher scores are not more often right.
+    """
+    if not len(scores):
+        raise ValueError("scores must be one or more, got none: there is nothing to calibrate")
+    falling = torch.from_numpy(np.argsort(-scores, kind="stable"))
+    logits = torch.from_numpy(scores)[falling].double().logit(eps=1e-6)
+    true = torch.from_numpy(right)[falling].double()
+    as_it_is = torch.tensor([1.0, 0.0], dtype=torch.float64)  # slope and offset
+    line = as_it_is.clone().requires_grad_(True)
+
+    def error() -> Tensor:
+        wrong = F.binary_cross_entropy_with_logits(line[0] * logits + line[1], true, reduction="sum")
+        return wrong + (line - as_it_is).square().sum()
+
+    _minimise([line], error)
+    slope, offset = line.tolist()
+    if slope <= 0:
+        raise ValueError("higher scores must be right more often: these cannot be calibrated")
+    enough = torch.where(true.cumsum(0) / torch.arange(1, len(true) + 1) >= least)[0]
+    lowest = float(logits[enough[-1]] if len(enough) else logits[0])  # down to there enough are right
+    return 1 / slope, max(-offset / slope, lowest)
+
+
+def calibrate(model: MaskRCNN, temperature: float, bias: float) -> None:
+    """Add a bias to the background's logit and divide all logits by a temperature, in place."""
+    layer = model.roi_heads.box_predictor.cls_score
+    with torch.no_grad():
+        layer.bias[0] += bias
+        layer.weight /= temperature
+        layer.bias /= temperature
+
+
+def _minimise(parameters: list[Tensor], loss: Callable[[], Tensor]) -> None:
+    """Find the minimum of a convex function of few parameters, in place, by L-BFGS."""
+    optimizer = torch.optim.LBFGS(parameters, max_iter=FIT_STEPS, line_search_fn="strong_wolfe")
+
+    def measured() -> Tensor:
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    optimizer.step(measured)
