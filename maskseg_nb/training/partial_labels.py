@@ -13,6 +13,8 @@ From these follow a picture's *doubts*: boxes in which an object of certain cate
 outline. Where nobody looked for a category, it is the whole picture. Where a model did, it is the box of each
 of its guesses, right or wrong, and for objects too small for that model the whole picture. `partial_losses`
 keeps the network from learning "background" where there is a doubt.
+
+    train(model, PartialCoco("photos", "instances.json"), "trained")
 """
 
 import json

@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         held_out = numbered(dataset, options.held_out) if options.held_out else []
         learned = Part(dataset, sorted({*range(len(dataset))} - {*held_out}))
         pictures = CheckedDataset.of(learned)
-        model = load_model(options.begin)
+        model = load_model(options.begin, device=options.device)
         for phase, (settings, count) in enumerate(zip(PHASES, options.steps, strict=True), 1):
             model = train(
                 model.to(options.device),

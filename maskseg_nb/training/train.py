@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Subset
 from torchvision.models.detection import MaskRCNN
 from tqdm.auto import tqdm
@@ -261,5 +262,12 @@ def _batches(
         weights,
     )
     left = Subset(pictures, range(state.step * size, settings.steps * size))
-    ahead = 4 if workers else None
-    return DataLoader(left, size, num_workers=workers, collate_fn=list, prefetch_factor=ahead)
+    ahead, begin = 4 if workers else None, _hand_over_names if workers > 1 else None
+    return DataLoader(
+        left, size, num_workers=workers, collate_fn=list, prefetch_factor=ahead, worker_init_fn=begin
+    )
+
+
+def _hand_over_names(worker: int) -> None:
+    """Let a worker hand its tensors over by name: by open file, a few workers would have too many open."""
+    torch.multiprocessing.set_sharing_strategy("file_system")

@@ -268,6 +268,18 @@ def test_workers_change_nothing(street, tmp_path, whole):
     assert np.array_equal(run(street, tmp_path, workers=1).losses, whole.losses)
 
 
+def test_workers_need_few_open_files(street, tmp_path):
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as lowest_free:
+        allowed = lowest_free.fileno() + 60
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    try:
+        assert len(run(street, tmp_path, workers=2, batch_size=6, steps=4).losses) == 4
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 # Interrupted and resumed
 
 
