@@ -1,10 +1,10 @@
-"""A network made to tell fewer categories than it has learned, with scores that can be believed.
+"""A network that reports fewer categories than it has learned, with scores that can be believed.
 
-Learned beside the categories that are wanted, others give everything else something to be: a table that is a
-table is no car. Without their rows in the classifier their probability would go to the rows that are left, so
-it has to go to the background: p(background) + the p of all others. The logit of that sum is the logsumexp of
-their logits, which is no linear function of the features. So the rows that remain are fitted to say it as
-nearly as a linear classifier can, and the result is a Mask R-CNN as any other.
+Learned beside the wanted categories, others give every object something to be: a table that is a table is no
+car. If their rows were cut from the classifier, their probability would go to the rows that remain; it should
+go to the background, as p(background) + the p of all others. The logit of that sum, the logsumexp of theirs,
+is not linear in the features. So the remaining rows are fitted to it as closely as a linear classifier can
+be, and the result is a Mask R-CNN like any other, for torchvision too.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,15 +23,15 @@ FIT_STEPS = 200  # of L-BFGS, at most
 
 
 def fold(model: MaskRCNN, categories: tuple[str, ...], images: Iterable[np.ndarray]) -> MaskRCNN:
-    """A copy of a model that tells only some of its categories; the others are background to it.
+    """A copy of a model that reports only some of its categories; the others are background to it.
 
-    Their rows in box regression and mask head are cut. The classifier's rows are fitted to the whole
-    classifier's probabilities of every proposal in the images: softmax regression, which is convex.
+    Box regression and mask head keep these categories' rows as they are. The classifier's are fitted to the
+    whole classifier's probabilities of every proposal in the images: softmax regression, which is convex.
 
     Args:
         model: A torchvision MaskRCNN in eval mode.
         categories: Some of the model's, indexed by label, [0] the background.
-        images: uint8 (H, W, 3), RGB, as many and as various as can be had; they need no labels.
+        images: uint8 (H, W, 3), RGB, a few hundred of all kinds; they need no labels.
 
     Raises:
         ValueError: The model does not know a category, or there is no image.
@@ -65,19 +65,19 @@ def _features(model: MaskRCNN, image: np.ndarray) -> Tensor:
 
 
 def calibration(scores: np.ndarray, right: np.ndarray, least: float = 0.75) -> tuple[float, float]:
-    """The temperature and the bias of the background that make scores of a validation set credible.
+    """The temperature and the background's bias that make a score the probability of being right.
 
-    Platt scaling: the logistic regression of right and wrong on the logit of the score; a few instances move
-    it but little. Where too few of the instances with 0.5 or more would be right, the bias is raised until
+    Platt scaling: logistic regression of right and wrong on the logit of the score, drawn a little towards
+    scores as they are. If too few of the instances with 0.5 or more are right then, the bias is raised until
     enough are.
 
     Args:
-        scores: float (K,), (0, 1), of the instances found in a validation set.
+        scores: float (K,), (0, 1), of the instances found in the validation set.
         right: bool (K,), the true positives among them.
         least: The share of the instances with a calibrated score of 0.5 or more that must be right, [0, 1].
 
     Returns:
-        T above 0 and b: divide all logits by T, after b was added to the background's.
+        T above 0 and b, as `calibrate` takes them.
 
     Raises:
         ValueError: There are none, or higher scores are not more often right.
@@ -104,7 +104,7 @@ def calibration(scores: np.ndarray, right: np.ndarray, least: float = 0.75) -> t
 
 
 def calibrate(model: MaskRCNN, temperature: float, bias: float) -> None:
-    """Add a bias to the background's logit and divide all logits by a temperature, in place."""
+    """Add a bias to the background's logit, then divide all logits by a temperature, in place."""
     layer = model.roi_heads.box_predictor.cls_score
     with torch.no_grad():
         layer.bias[0] += bias
@@ -113,7 +113,7 @@ def calibrate(model: MaskRCNN, temperature: float, bias: float) -> None:
 
 
 def _minimise(parameters: list[Tensor], loss: Callable[[], Tensor]) -> None:
-    """Find the minimum of a convex function of few parameters, in place, by L-BFGS."""
+    """Minimise a convex function of its parameters, in place, by L-BFGS."""
     optimizer = torch.optim.LBFGS(parameters, max_iter=FIT_STEPS, line_search_fn="strong_wolfe")
 
     def measured() -> Tensor:

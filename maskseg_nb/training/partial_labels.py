@@ -86,8 +86,8 @@ class PartialTruth(Truth):
 class PartialCoco:
     """A folder of pictures and a JSON file in COCO's format that says how far each image's labels go.
 
-    A dataset as `train` takes it. Without this module's fields, guesses and groups it is what `CocoDataset`
-    reads.
+    A dataset as `train` takes it; without this module's fields, guesses and groups, what `CocoDataset` reads.
+    Judge a model on it by `validate`: to `evaluate`, what is not outlined would be a false positive.
 
     Args:
         images: The folder with the pictures.

@@ -28,7 +28,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import clip_boxes_to_image
 
 PART = 0.25  # of a candidate that lies in a doubt
-MASKS_PADDED_TO = 64  # on a GPU
+MASKS_PADDED_TO = 64  # boxes, on a GPU
 
 Target = dict[str, Tensor]
 
@@ -122,7 +122,7 @@ class PartialRoIHeads(RoIHeads):
 
     def _mask_logits(self, pooled: Tensor) -> Tensor:
         """(N, C, M, M), of N pooled boxes."""
-        # cuDNN plans anew for every number of boxes that it has not seen: rounded up, they are few.
+        # cuDNN plans for every number of boxes that it has not seen; rounded up, there are few.
         spare = -len(pooled) % MASKS_PADDED_TO if pooled.is_cuda else 0
         padded = F.pad(pooled, (0, 0, 0, 0, 0, 0, 0, spare))
         logits: Tensor = self.mask_predictor(self.mask_head(padded))

@@ -1,19 +1,20 @@
-"""How the model `small` is trained: from other weights, on a folder that is labelled in part.
+"""How the model `small` is trained: from `street`'s weights, on a folder that is labelled in part.
 
-The network learns more categories than it will tell: those with too few objects in groups ("other animal",
-"other food"), by COCO's supercategories. At the end it is folded onto the categories that it finds well, and
-calibrated, see `folding`.
+The network learns more categories than it will report. Those with too few objects are grouped by COCO's
+supercategories ("other animal", "other food"). At the end it is folded onto the categories that it finds
+well, and calibrated: see `folding`.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torchvision.models.detection import MaskRCNN
 
 from ..data.checked_dataset import CheckedDataset
 from ..data.coco_json import read_json
@@ -28,13 +29,13 @@ from .settings import TrainingSettings
 from .train import OutOfTime, train
 from .validation import table, validate
 
-ALWAYS = ("person", "bicycle", "car", "motorcycle", "cat", "dog")  # are told in any case
-LEAST_AP50 = 0.30  # on the validation set, of the other categories that are told
-# Categories that keep their name: these, and all others with a hundred objects or more.
+ALWAYS = ("person", "bicycle", "car", "motorcycle", "cat", "dog")  # reported in any case
+LEAST_AP50 = 0.30  # on the validation set, of every other category that is reported
+# Categories that are not grouped: these, and all others with about a hundred objects or more.
 OWN = (*ALWAYS, "elephant", "bear", "bottle", "cup", "chair", "bowl", "dining table", "book", "handbag")
 FOLDED_ON = 300  # pictures
-# The new categories first, on small pictures with many objects in them. A GPU plans for seconds whenever a
-# size is new, so there are few.
+# The new categories first, on small pictures, many of them mosaics full of objects. The sizes are few: cuDNN
+# plans for seconds whenever one is new.
 FIRST = TrainingSettings(
     steps=1850,
     batch_size=12,
@@ -48,7 +49,7 @@ FIRST = TrainingSettings(
     save_every=200,
     augmentation=Augmentation(mosaic=0.5, paste=0.6),
 )
-# Then larger ones, about as large as the model will see them.
+# Then larger ones, up to the size at which the model will see them.
 SECOND = replace(
     FIRST,
     steps=2260,
@@ -56,7 +57,7 @@ SECOND = replace(
     sizes=((448, 448), (480, 640), (576, 576)),
     augmentation=Augmentation(mosaic=0.4, paste=0.5),
 )
-# Then pictures more as they are.
+# Then pictures more as they are, and no small ones.
 THIRD = replace(
     SECOND,
     steps=1030,
@@ -64,7 +65,7 @@ THIRD = replace(
     sizes=((480, 640), (576, 576), (576, 768)),
     augmentation=Augmentation(area=(0.35, 1.0), mosaic=0.15, paste=0.3),
 )
-# And in the end mostly what is outlined completely, and vehicles, which are found worst: see `shares`.
+# In the end mostly pictures that are outlined completely, and vehicles, which are found worst: see `shares`.
 FOURTH = replace(
     THIRD,
     steps=1500,
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train the model `small`, or resume a training that was interrupted.
 
     Returns:
-        The exit status: 0, also where the minutes are over, or 1 where data, weights, folder or a number is
+        The exit status: 0, also when the minutes are over, or 1 where data, weights, folder or a number is
         not as it should be.
     """
     parser = argparse.ArgumentParser("python -m maskseg_nb.training", description=main.__doc__)
@@ -117,23 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 weights=shares(dataset, learned, pictures) if settings is FOURTH else None,
                 minutes=(end - time.monotonic()) / 60,
             ).model
-        judged = validate(model, dataset, held_out, OWN)
-        well = {name for name, one in judged.items() if one.AP50 >= LEAST_AP50}
-        names = [name for name in OWN if name in dataset.categories and (name in ALWAYS or name in well)]
         some = np.random.default_rng(0).permutation(len(pictures))[:FOLDED_ON]
-        model = fold(model, ("__background__", *names), (pictures[index][0] for index in some))
-        path = save_weights(model, options.out)
-        if found := validate(model, dataset, held_out).values():
-            calibrate(
-                model,
-                *calibration(
-                    np.concatenate([one.scores for one in found]),
-                    np.concatenate([one.right for one in found]),
-                ),
-            )
-            save_weights(model, options.out)
+        model = finished(model, dataset, held_out, (pictures[index][0] for index in some))
+        if held_out:
             print(table(validate(model, dataset, held_out)))
-        print(f"The weights are in {path}")
+        print(f"The weights are in {save_weights(model, options.out)}")
     except OutOfTime as over:
         print(over)
     except (MasksegError, ValueError) as error:
@@ -148,7 +137,7 @@ def opened(folder: Path, guesses: Path | None) -> PartialCoco:
     Categories that are not in `OWN` and state their supercategory are grouped by it.
 
     Raises:
-        DatasetError: As `PartialCoco`; or it has none of the categories that are told in any case.
+        DatasetError: As `PartialCoco`; or it has none of the categories that are always reported.
     """
     file = folder / "instances.json"
     lists = read_json(file, quoted(file.name))
@@ -164,6 +153,28 @@ def opened(folder: Path, guesses: Path | None) -> PartialCoco:
     if not {*ALWAYS} & {*dataset.categories}:
         raise DatasetError(f"{quoted(file.name)} has none of {', '.join(ALWAYS)}; give a folder that has")
     return dataset
+
+
+def finished(
+    model: MaskRCNN, dataset: PartialCoco, held_out: Sequence[int], images: Iterable[np.ndarray]
+) -> MaskRCNN:
+    """The model as it is shipped: folded onto the categories that it finds well, and calibrated.
+
+    Args:
+        model: A torchvision MaskRCNN in eval mode, with the dataset's categories; it stays as it is.
+        dataset: All pictures.
+        held_out: Those of the validation set; without any, only `ALWAYS` are reported, scores as they are.
+        images: Of the training set, uint8 (H, W, 3), RGB: the classifier is fitted on them.
+    """
+    judged = validate(model, dataset, held_out, OWN)
+    well = {name for name, one in judged.items() if one.AP50 >= LEAST_AP50}
+    names = [name for name in OWN if name in dataset.categories and (name in ALWAYS or name in well)]
+    folded = fold(model, ("__background__", *names), images)
+    if found := validate(folded, dataset, held_out).values():
+        scores = np.concatenate([one.scores for one in found])
+        right = np.concatenate([one.right for one in found])
+        calibrate(folded, *calibration(scores, right))
+    return folded
 
 
 def numbered(dataset: PartialCoco, file: Path) -> list[int]:
@@ -186,8 +197,8 @@ def numbered(dataset: PartialCoco, file: Path) -> list[int]:
 def shares(dataset: PartialCoco, learned: Part, pictures: CheckedDataset) -> np.ndarray:
     """How often each picture is drawn in the last phase, relative to the others: float64 (N,).
 
-    Three times where everything is outlined, 2.5 times where cars are, once where people are, 0.6 times else;
-    1.6 times as often with a bicycle or motorcycle in it, 1.3 times with a car.
+    3 where people and everything else are outlined completely, 2.5 where people and cars are, 1 where people
+    are, else 0.6; times 1.6 with a bicycle or motorcycle in it, else times 1.3 with a car.
 
     Args:
         dataset: All pictures.
