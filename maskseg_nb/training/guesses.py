@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 from torchvision.ops import box_iou, nms
 
 from ..data.coco import CocoDataset
+from ..data.findings import Fault
 from ..data.outlines import Outline, read_outline
 from ..data.rle import decode_masks
 from ..data.truth import Truth
@@ -92,9 +93,14 @@ class Guesses:
         Raises:
             DatasetError: A mask does not fit the picture.
         """
-        guesses = [guess for guess in self._by_image.get(truth.image_id, ()) if wanted[guess.label]]
-        outlines = [read_outline(guess.segmentation, truth.image_size) for guess in guesses]
-        rles = [one.rle(truth.image_size) if isinstance(one, Outline) else None for one in outlines]
+        size, guesses, rles = truth.image_size, [], []
+        for guess in self._by_image.get(truth.image_id, ()):
+            outline = read_outline(guess.segmentation, size)
+            if (
+                wanted[guess.label] and outline is not Fault.NO_AREA
+            ):  # a box in which no pixel was sure enough
+                guesses.append(guess)
+                rles.append(outline.rle(size) if isinstance(outline, Outline) else None)
         if None in rles:
             raise DatasetError(
                 f"{self.name}: a mask does not fit image {truth.image_id}; let the model guess again"
@@ -111,5 +117,5 @@ class Guesses:
             scores[new],
             boxes[new],
             sure,
-            decode_masks([rles[row] for row in new[sure]], truth.image_size),
+            decode_masks([rles[row] for row in new[sure]], size),
         )

@@ -113,6 +113,7 @@ def test_only_guesses_of_what_is_not_known_count_each_object_once(written):
         guess(DOG, (1, 2, 11, 21), 0.9),  # the cat's outline is there
         guess(DOG, (20, 30, 25, 35), 0.1),  # hardly ever right
         guess(DOG, free, 0.9, image=6),  # no picture of this dataset
+        guess(DOG, (0, 0, 0, 0), 0.9),  # a box in which no pixel was sure enough
     ]
     truth = written(*guesses, annotated=["cat"]).truth(0)
     assert doubts(truth) == [([30, 5, 50, 25], {"car"}, np.inf), (WHOLE, {"dog", "car"}, 40)]
