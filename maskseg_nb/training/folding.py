@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
 from ..data.images import preprocess
+from ..errors import quoted
 from ..models.zoo import categories_of
 from .fine_tuning import with_categories
 
@@ -38,7 +39,7 @@ def fold(model: MaskRCNN, categories: tuple[str, ...], images: Iterable[np.ndarr
     """
     known = categories_of(model)
     if unknown := [name for name in categories if name not in known]:
-        raise ValueError(f"categories must be the model's, got {unknown[0]!r}")
+        raise ValueError(f"categories must be the model's, got {quoted(unknown[0])}")
     features = [_features(model, image) for image in images]
     if not features:
         raise ValueError("images must be one or more, got none")

@@ -1,6 +1,8 @@
 """The recipe of `small`, a few steps of it, on a folder of shapes that is labelled in part."""
 
 import json
+import runpy
+import sys
 
 import numpy as np
 import pytest
@@ -165,6 +167,17 @@ def test_pictures_are_chosen_by_their_image_ids_in_the_order_of_the_file(folder,
     dataset = PartialCoco(folder / "images", folder / "instances.json")
     (tmp_path / "ids.txt").write_text(f"{dataset.image_ids[3]}\n{dataset.image_ids[1]}\n")
     assert numbered(dataset, tmp_path / "ids.txt") == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [([], "usage: .* street|small --data FOLDER"), (["large"], "usage: "), (["small", "--help"], "0")],
+)
+def test_the_command_knows_both_recipes(monkeypatch, capsys, words, said):
+    monkeypatch.setattr(sys, "argv", ["training", *words])
+    with pytest.raises(SystemExit, match=said):
+        runpy.run_module("maskseg_nb.training", run_name="__main__")
+    assert not words[1:] or "--guesses" in capsys.readouterr().out
 
 
 def test_every_phase_learns_at_the_same_input_size():
