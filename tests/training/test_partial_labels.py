@@ -196,7 +196,7 @@ def test_files_of_guesses_that_hold_none_are_one_clear_error(written, tmp_path, 
         PartialCoco(tmp_path, tmp_path / "a.json", guesses=path)
 
 
-@pytest.mark.parametrize("segmentation", [None, {"size": [40, 60], "counts": "0"}, [[1, 2]]])
+@pytest.mark.parametrize("segmentation", [None, {"size": [40, 60], "counts": "013"}, [[1, 2]]])
 def test_a_guess_that_does_not_fit_its_picture_is_one_clear_error(written, segmentation):
     dataset = written(guess(DOG, (3, 5, 9, 9), 0.9) | {"segmentation": segmentation}, annotated=["cat"])
     with pytest.raises(DatasetError, match="'guesses.json': a mask does not fit image 5"):
