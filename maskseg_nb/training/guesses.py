@@ -1,4 +1,4 @@
-"""What another model found in partly labelled pictures, where nobody has outlined anything.
+"""What another model found in partially labelled pictures, where nobody has outlined anything.
 
 The limits were measured with a small COCO model on 589 photographs that have all 80 categories outlined. Of
 its guesses with a score of 0.9 or more 90 % are right, of those from 0.8 to 0.9 52 %, and of those below 0.2
