@@ -5,6 +5,7 @@ as in Simple Copy-Paste (Ghiasi et al., arXiv:2012.07177).
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torchvision.transforms import v2
 
 from ..data.datasets import Dataset
 from ..data.truth import Truth
+from .partial_labels import PartialTruth
 from .sampling import seeded
 
 LEAST_BOX_SIDE = 3  # pixels, of a box that is worth learning from
@@ -24,6 +26,25 @@ LARGEST_PASTED = 0.35  # of the picture
 GREY = 128  # paints over a crowd, which must be learned neither as an object nor as background
 
 Example = tuple[Tensor, dict[str, Tensor]]
+
+
+class Scene(NamedTuple):
+    """A picture in the making, with its instances and its doubts; see `PartialTruth` for the last four.
+
+    uint8 (3, H, W); uint8 (N, H, W), int64 (N,), float32 (N,); float32 (D, 4), bool (D, C), float32 (D,).
+    """
+
+    picture: Tensor
+    masks: Tensor
+    labels: Tensor
+    trust: Tensor
+    doubts: Tensor
+    doubted: Tensor
+    limits: Tensor
+
+    def instances(self, rows: Tensor) -> "Scene":
+        """Only these of its instances: bool (N,), or their numbers."""
+        return self._replace(masks=self.masks[rows], labels=self.labels[rows], trust=self.trust[rows])
 
 
 @dataclass(frozen=True)
@@ -86,44 +107,69 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         """A picture, float32 (3, H, W) in [0, 1], and its target as torchvision's MaskRCNN trains on it.
 
-        The target: boxes float32 (N, 4), labels int64 (N,), masks uint8 (N, H, W); N may be 0.
+        The target: boxes float32 (N, 4), labels int64 (N,), masks uint8 (N, H, W); N may be 0. For
+        `partial_losses` also trust float32 (N,), doubts float32 (D, 4), doubted bool (D, C) and limits
+        float32 (D,).
         """
         with seeded(self.seed, 0, index // self.batch_size):
             size = self.sizes[int(torch.randint(len(self.sizes), ()))]
         with seeded(self.seed, 1, index):
-            picture, masks, labels = self._scene(size)
-            paste = self.augmentation.paste
-            if torch.rand(()) < (max(paste, 0.9) if paste and not len(labels) else paste):
-                picture, masks, labels = _pasted((picture, masks, labels), self._scene(size))
-            picture = self.light(picture)
-        boxes = masks_to_boxes(masks)
+            scene, paste = self._scene(size), self.augmentation.paste
+            if torch.rand(()) < (max(paste, 0.9) if paste and not len(scene.labels) else paste):
+                scene = _pasted(scene, self._scene(size))
+            picture = self.light(scene.picture)
+        boxes = masks_to_boxes(scene.masks)
         boxes[:, 2:] += 1  # the last pixel is inside
         large = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_BOX_SIDE).all(dim=1)
-        large &= _pixels(masks) >= self.augmentation.least_pixels
-        return picture.float() / 255, {"boxes": boxes[large], "labels": labels[large], "masks": masks[large]}
+        large &= _pixels(scene.masks) >= self.augmentation.least_pixels
+        target = scene.instances(large)._asdict() | {"boxes": boxes[large]}
+        del target["picture"]
+        return picture.float() / 255, target
 
-    def _scene(self, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """One crop, or a mosaic of four: uint8 (3, H, W), uint8 (N, H, W), int64 (N,)."""
+    def _scene(self, size: tuple[int, int]) -> Scene:
+        """One crop, or a mosaic of four."""
         if torch.rand(()) >= self.augmentation.mosaic:
             return self._crop(size)
         height, width = size[0] // 2, size[1] // 2
-        pictures, masks, labels = zip(*(self._crop((height, width)) for _ in range(4)), strict=True)
-        rows = [torch.cat(pictures[n : n + 2], dim=2) for n in (0, 2)]
-        around = [(0, width, 0, height), (width, 0, 0, height), (0, width, height, 0), (width, 0, height, 0)]
-        spread = [F.pad(own, sides) for own, sides in zip(masks, around, strict=True)]
-        return torch.cat(rows, dim=1), torch.cat(spread), torch.cat(labels)
+        quarters = [self._crop((height, width)) for _ in range(4)]
+        rows = [torch.cat([quarters[n].picture, quarters[n + 1].picture], dim=2) for n in (0, 2)]
+        for number, quarter in enumerate(quarters):
+            top, left = number // 2 * height, number % 2 * width
+            quarters[number] = quarter._replace(
+                masks=F.pad(quarter.masks, (left, width - left, top, height - top)),
+                doubts=quarter.doubts + torch.tensor([left, top, left, top]),
+            )
+        parts = [torch.cat(of_four) for of_four in list(zip(*quarters, strict=True))[1:]]
+        return Scene(torch.cat(rows, dim=1), *parts)
 
-    def _crop(self, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    def _crop(self, size: tuple[int, int]) -> Scene:
         """Part of a picture that is drawn at random, resized, perhaps mirrored."""
-        image, truth = self.dataset[int(torch.multinomial(self.weights, 1))]
+        image, drawn = self.dataset[int(torch.multinomial(self.weights, 1))]
+        truth, single = PartialTruth.of(drawn), ~drawn.crowd
         picture = tv_tensors.Image(torch.from_numpy(without_crowds(image, truth)).permute(2, 0, 1))
-        masks = tv_tensors.Mask(torch.from_numpy(truth.masks[~truth.crowd]).byte())
-        labels = torch.from_numpy(truth.labels[~truth.crowd])
+        masks = tv_tensors.Mask(torch.from_numpy(truth.masks[single]).byte())
+        doubts = torch.from_numpy(truth.doubts).float()
+        corners = tv_tensors.BoundingBoxes(doubts, format="XYXY", canvas_size=truth.image_size)
         area, aspect = self.augmentation.area, self.augmentation.aspect
         cut = v2.Resize(size) if area == (1.0, 1.0) else v2.RandomResizedCrop(size, area, aspect)
-        picture, masks = v2.RandomHorizontalFlip(self.augmentation.flip)(*cut(picture, masks))
-        seen = _pixels(masks) > 0
-        return picture.as_subclass(Tensor), masks.as_subclass(Tensor)[seen], labels[seen]
+        part = cut.make_params([picture])
+        height, width = part.get("height", image.shape[0]), part.get("width", image.shape[1])
+        picture, masks, corners = v2.RandomHorizontalFlip(self.augmentation.flip)(
+            *(cut.transform(value, part) for value in (picture, masks, corners))
+        )
+        doubts = corners.as_subclass(Tensor)
+        left = (doubts[:, 2:] > doubts[:, :2]).all(dim=1)  # the crop has not cut it off
+        limits = torch.from_numpy(truth.limits).float() * (size[0] * size[1] / (height * width)) ** 0.5
+        scene = Scene(
+            picture.as_subclass(Tensor),
+            masks.as_subclass(Tensor),
+            torch.from_numpy(truth.labels[single]),
+            torch.from_numpy(truth.trust[single]).float(),
+            doubts[left],
+            torch.from_numpy(truth.doubted)[left],
+            limits[left],
+        )
+        return scene.instances(_pixels(scene.masks) > 0)
 
 
 def _pixels(masks: Tensor) -> Tensor:
@@ -139,20 +185,24 @@ def without_crowds(image: np.ndarray, truth: Truth) -> np.ndarray:
     return np.where(hidden[..., None], np.uint8(GREY), image)
 
 
-def _pasted(
-    scene: tuple[Tensor, Tensor, Tensor], donor: tuple[Tensor, Tensor, Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Up to three of the donor's instances laid over a scene, with soft edges; masks lose what they cover."""
-    (picture, masks, labels), (other, other_masks, other_labels) = scene, donor
-    chosen = torch.randperm(len(other_labels))[: int(torch.randint(1, 4, ()))]
-    chosen = chosen[other_masks[chosen].float().mean(dim=(1, 2)) < LARGEST_PASTED]
+def _pasted(scene: Scene, donor: Scene) -> Scene:
+    """Up to three of the donor's instances laid over a scene, with soft edges; masks lose what they cover.
+
+    Guesses are not pasted: with a guessed edge goes some of what is around the object.
+    """
+    chosen = torch.randperm(len(donor.labels))[: int(torch.randint(1, 4, ()))]
+    chosen = chosen[donor.trust[chosen] == 1]
+    chosen = chosen[donor.masks[chosen].float().mean(dim=(1, 2)) < LARGEST_PASTED]
     if not len(chosen):
         return scene
-    pasted = other_masks[chosen]
-    over = pasted.amax(dim=0)
+    pasted = donor.instances(chosen)
+    over = pasted.masks.amax(dim=0)
     soft = v2.functional.gaussian_blur(over[None].float(), [5, 5], [0.8, 0.8])
-    picture = (picture * (1 - soft) + other * soft).round().byte()
-    before = _pixels(masks)
-    masks = masks * (1 - over)
-    seen = _pixels(masks) > LEAST_SEEN * before
-    return picture, torch.cat([masks[seen], pasted]), torch.cat([labels[seen], other_labels[chosen]])
+    masks = scene.masks * (1 - over)
+    below = scene._replace(masks=masks).instances(_pixels(masks) > LEAST_SEEN * _pixels(scene.masks))
+    return scene._replace(
+        picture=(scene.picture * (1 - soft) + donor.picture * soft).round().byte(),
+        masks=torch.cat([below.masks, pasted.masks]),
+        labels=torch.cat([below.labels, pasted.labels]),
+        trust=torch.cat([below.trust, pasted.trust]),
+    )

@@ -14,6 +14,7 @@ from ..models.bfloat16 import has_native_bfloat16, outputs_to_float32
 from ..models.zoo import prime_roi_pools
 from .augmentation import Example
 from .fine_tuning import learning_parts
+from .partial_losses import respect_doubts
 from .sampling import seeded
 from .settings import TrainingSettings
 
@@ -39,6 +40,7 @@ class TrainingState:
         for module in learner.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()  # a few pictures are too few for statistics
+        respect_doubts(learner, settings.mask_rois)
         prime_roi_pools(learner)
         for part in (learner.backbone, learner.rpn.head):
             # Anchors, proposals and targets take these dtypes: in bfloat16 a box would be pixels off.
@@ -52,7 +54,11 @@ class TrainingState:
         self.averaged = AveragedModel(learner, avg_fn=self._average)
         self.averaged.eval()
         self.losses: list[np.ndarray] = []
-        self.identity = {"settings": asdict(settings), "pictures": pictures, "categories": learner.categories}
+        # Settings that earlier versions did not have are named where they are used: old checkpoints resume.
+        said = {
+            name: value for name, value in asdict(settings).items() if (name, value) != ("mask_rois", None)
+        }
+        self.identity = {"settings": said, "pictures": pictures, "categories": learner.categories}
 
     @property
     def step(self) -> int:

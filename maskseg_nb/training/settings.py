@@ -27,6 +27,7 @@ class TrainingSettings:
             pixels; None: as the model that it began from.
         sizes: (height, width) in pixels of the pictures that are learned from; None: around the input size.
         rois: Boxes per picture that the two heads learn from, at most.
+        mask_rois: Of these, boxes that the mask head, the slower one, learns from, at most; None: no limit.
         rare: A category in a smaller share of the pictures than this is shown more often, (0, 1].
         seed: Of all random numbers.
         save_every: Steps between two checkpoints.
@@ -48,15 +49,17 @@ class TrainingSettings:
     input_size: tuple[int, int] | None = None
     sizes: tuple[tuple[int, int], ...] | None = None
     rois: int = 64
+    mask_rois: int | None = None
     rare: float = 0.5
     seed: int = 0
     save_every: int = 100
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "warm_up", "rois", "save_every"):
+        for name in ("steps", "batch_size", "warm_up", "rois", "mask_rois", "save_every"):
             value, least = getattr(self, name), 0 if name == "warm_up" else 1
-            if not isinstance(value, int) or value < least:
+            unlimited = name == "mask_rois" and value is None
+            if not unlimited and (not isinstance(value, int) or value < least):
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
         for name in ("learning_rate", "clip", "rare"):
             if not 0 < getattr(self, name) < float("inf"):

@@ -20,6 +20,7 @@ from ..models.checkpoints import read_state
 from ..models.street import EfficientNetLite2, NormedConv2d, street
 from ..models.zoo import MODELS
 from .augmentation import Augmentation
+from .folding import calibrate
 from .sampling import seeded
 from .saving import save_weights
 from .settings import TrainingSettings
@@ -93,8 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
                 f"{IMAGENET.replace('_', '-')} (Apache-2.0).",
             )
             model = trained.model
-        with torch.no_grad():
-            model.roi_heads.box_predictor.cls_score.bias[0] += math.log(TOO_SURE)
+        calibrate(model, temperature=1.0, bias=math.log(TOO_SURE))
         path = save_weights(model, options.out)
         if len(held_out):
             print(evaluate(model, held_out))

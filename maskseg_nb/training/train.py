@@ -1,11 +1,15 @@
 """`train`: torchvision's own losses, minimised step by step on augmented images of a dataset."""
 
+import hashlib
+import math
 import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Subset
 from torchvision.models.detection import MaskRCNN
 from tqdm.auto import tqdm
@@ -52,6 +56,10 @@ class Progress:
 Watch = Callable[[Progress], None]
 
 
+class OutOfTime(TrainingError):
+    """The minutes of a training are over; a checkpoint is saved, and the same call resumes from it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
     """What `train` returns.
@@ -84,6 +92,8 @@ def train(
     watch: Watch | None = None,
     workers: int = 0,
     notes: str = "",
+    weights: np.ndarray | None = None,
+    minutes: float = math.inf,
 ) -> Trained:
     """Fine-tune a model on a dataset.
 
@@ -92,7 +102,8 @@ def train(
 
     Args:
         model: A torchvision MaskRCNN; it stays as it is.
-        dataset: Pictures with ground truth. Crowds are painted grey, instances of a few pixels left out.
+        dataset: Pictures with ground truth, complete or a `PartialTruth`. Crowds are painted grey, instances
+            of a few pixels left out.
         folder: For checkpoints, weights and model card; made if it is missing.
         settings: How to train; None takes the defaults.
         held_out: The validation set, of pictures that are not learned from: at the end the model is evaluated
@@ -101,6 +112,9 @@ def train(
         watch: Called after every step; None shows a progress bar.
         workers: Processes that prepare pictures; 0 prepares them in this one.
         notes: Markdown for the model card, such as where the pictures came from.
+        weights: float (len(dataset),), how often each picture is drawn, relative to the others; None: rare
+            categories more often, see `repeat_factors`.
+        minutes: When they are over, save a checkpoint and end; the same call resumes.
 
     Returns:
         The trained model, where it is stored, its losses and its evaluation.
@@ -112,19 +126,26 @@ def train(
         TrainingError: A loss is not finite, the folder cannot be written, or another training is writing into
             it; or, before the first step: the folder's checkpoint is another training's, or `load_model`
             could not read the result. The last checkpoint stays as it is.
+        OutOfTime: The minutes are over.
     """
+    end = time.monotonic() + 60 * minutes
     model = check_model(model)
     settings, target = settings or TrainingSettings(), Path(folder)
     pictures = CheckedDataset.of(dataset)
     labels = _labels(pictures, settings.augmentation.least_pixels)
+    drawn = (
+        repeat_factors(labels, settings.rare) if weights is None else _of_pictures(weights, dataset, pictures)
+    )
     validation = to_judge(held_out, pictures.categories)[1] if held_out else None
 
     def prepare_loop_finish() -> Trained:
         state = _prepare(model, pictures, settings)
+        if weights is not None:
+            state.identity["weights"] = hashlib.sha256(drawn.tobytes()).hexdigest()[:8]
         checkpoint = Checkpoint(target, state.identity)
         if resume:
             checkpoint.restore(state)
-        _loop(state, checkpoint, _batches(pictures, labels, state, workers), watch)
+        _loop(state, checkpoint, _batches(pictures, drawn, state, workers), watch, end)
         return _finish(state, target, labels, validation, notes, progress=not watch)
 
     with locked(target, "training", TrainingError):
@@ -152,9 +173,16 @@ def _prepare(model: MaskRCNN, dataset: CheckedDataset, settings: TrainingSetting
 
 
 def _loop(
-    state: TrainingState, checkpoint: Checkpoint, batches: Iterable[list[Example]], watch: Watch | None
+    state: TrainingState,
+    checkpoint: Checkpoint,
+    batches: Iterable[list[Example]],
+    watch: Watch | None,
+    end: float,
 ) -> None:
-    """Learn from batch after batch; save a checkpoint every so many steps, and after the last one."""
+    """Learn from batch after batch; save a checkpoint every so many steps, after the last one and at the end.
+
+    `end` is a time of `time.monotonic()`, in seconds.
+    """
     steps, every = state.settings.steps, state.settings.save_every
     bar = tqdm(total=steps, initial=state.step, desc="Training", unit="step", disable=watch is not None)
     try:
@@ -167,6 +195,12 @@ def _loop(
                 bar.update()
                 if watch:
                     watch(Progress(state.step, steps, np.array(state.losses), state.model))
+                if time.monotonic() >= end and state.step < steps:
+                    checkpoint.save(state)
+                    raise OutOfTime(
+                        f"the time is over after step {state.step} of {steps}; the checkpoint is saved: the "
+                        "same call resumes"
+                    )
     except KeyboardInterrupt:
         print(f"Stopped after step {state.step}; the same call resumes after step {checkpoint.step}.")
         raise
@@ -209,8 +243,20 @@ def _sizes_around(short: int) -> tuple[tuple[int, int], ...]:
     return tuple((max(2, round(high / 32)) * 32, max(2, round(wide / 32)) * 32) for high, wide in sides)
 
 
+def _of_pictures(weights: np.ndarray, dataset: Dataset, pictures: CheckedDataset) -> np.ndarray:
+    """The weights of a dataset's pictures that can be used, checked."""
+    weights = np.asarray(weights, np.float64)
+    if (
+        weights.shape != (len(dataset),)
+        or not (np.isfinite(weights) & (weights >= 0)).all()
+        or not weights.any()
+    ):
+        raise ValueError(f"weights must be {len(dataset)} numbers from 0 on, not all of them 0")
+    return weights if pictures is dataset else weights[[seen.index for seen in pictures.seen]]
+
+
 def _batches(
-    dataset: CheckedDataset, labels: list[np.ndarray], state: TrainingState, workers: int
+    dataset: CheckedDataset, weights: np.ndarray, state: TrainingState, workers: int
 ) -> Iterable[list[Example]]:
     """The batches of the remaining steps."""
     settings, size = state.settings, state.settings.batch_size
@@ -220,8 +266,15 @@ def _batches(
         settings.augmentation,
         size,
         settings.seed,
-        repeat_factors(labels, settings.rare),
+        weights,
     )
     left = Subset(pictures, range(state.step * size, settings.steps * size))
-    ahead = 4 if workers else None
-    return DataLoader(left, size, num_workers=workers, collate_fn=list, prefetch_factor=ahead)
+    ahead, begin = 4 if workers else None, _hand_over_names if workers > 1 else None
+    return DataLoader(
+        left, size, num_workers=workers, collate_fn=list, prefetch_factor=ahead, worker_init_fn=begin
+    )
+
+
+def _hand_over_names(worker: int) -> None:
+    """Let a worker hand its tensors over by name: by open file, a few workers would have too many open."""
+    torch.multiprocessing.set_sharing_strategy("file_system")

@@ -9,8 +9,9 @@ from torchvision.ops import masks_to_boxes
 
 from maskseg_nb.data.datasets import PictureList
 from maskseg_nb.data.shapes import ShapesDataset
-from maskseg_nb.data.truth import Truth
+from maskseg_nb.data.truth import PER_INSTANCE, Truth
 from maskseg_nb.training.augmentation import GREY, Augmentation, TrainingPictures, without_crowds
+from maskseg_nb.training.partial_labels import PartialTruth
 from maskseg_nb.training.sampling import repeat_factors, seeded
 
 SIZE = (96, 128)
@@ -205,3 +206,73 @@ def test_the_generator_is_put_back_after_seeded():
         assert torch.rand(()) == inside
     with seeded(2, 1):
         assert torch.rand(()) != inside
+
+
+# Pictures that are labelled in part
+
+
+def partly_known(count=4):
+    """`painted`, with the second rectangle of each picture as a doubt, and one about the whole picture."""
+    pairs = []
+    for number, (image, truth) in enumerate(painted(count), 1):
+        doubted = np.zeros((2, len(NAMES)), bool)
+        doubted[0, number] = doubted[1, 1:] = True
+        doubts = np.array([truth.boxes[1], [0, 0, SIZE[1], SIZE[0]]])
+        rows = {name: getattr(truth, name)[[0, 2]] for name in PER_INSTANCE}
+        known = PartialTruth(
+            **rows,
+            categories=NAMES,
+            image_id=number,
+            trust=np.array([1, 0.5]),
+            doubts=doubts,
+            doubted=doubted,
+            limits=np.array([np.inf, 40.0]),
+        )
+        pairs.append((image, known))
+    return PictureList(pairs)
+
+
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_doubts_stay_on_what_they_are_about(mosaic):
+    source, seen = pictures(partly_known(), Augmentation(mosaic=mosaic, paste=0, color=0)), 0
+    for index in range(40):
+        picture, target = source[index]
+        whole = target["limits"].isfinite()
+        assert target["doubted"].shape == (len(target["doubts"]), len(NAMES))
+        assert int(whole.sum()) == (4 if mosaic else 1)  # of each part one
+        for box, row in zip(target["doubts"][~whole], target["doubted"][~whole], strict=True):
+            (label,) = torch.where(row)[0].tolist()
+            left, top, right, bottom = (box + torch.tensor([2.0, 2, -2, -2])).round().int().tolist()
+            inside = picture[:, top:bottom, left:right]  # its rectangle was all of one colour
+            assert ((inside - torch.tensor(color(label))[:, None, None] / 255).abs() < 0.05).all()
+            seen += inside.numel() > 0
+        areas = (target["doubts"][whole, 2:] - target["doubts"][whole, :2]).prod(dim=1)
+        assert areas.sum() == pytest.approx(SIZE[0] * SIZE[1], rel=1e-3)  # together the whole picture
+    assert seen > 15
+
+
+def test_how_small_an_object_may_be_is_scaled_with_the_picture():
+    doubled = (2 * SIZE[0], 2 * SIZE[1])
+    for size, expected in ((SIZE, 40), (doubled, 80)):
+        _, target = pictures(partly_known(), Augmentation.none(), sizes=(size,))[0]
+        assert target["limits"].tolist() == [np.inf, expected]
+    cut = Augmentation(area=(0.25, 0.25), aspect=(4 / 3, 4 / 3), mosaic=0, paste=0)
+    limits = [pictures(partly_known(), cut)[index][1]["limits"][-1] for index in range(10)]
+    assert limits == pytest.approx([80] * 10, rel=0.03)  # a quarter of the picture, at twice the scale
+
+
+def test_trust_stays_with_its_instance_and_only_outlines_are_pasted():
+    for paste in (0.0, 1.0):
+        source = pictures(partly_known(), Augmentation(mosaic=0, paste=paste, color=0))
+        trust = [source[index][1]["trust"] for index in range(60)]
+        assert all(len(row) == len(source[index][1]["labels"]) for index, row in enumerate(trust))
+        halves = [int((row == 0.5).sum()) for row in trust]
+        assert max(halves) == 1  # the picture's own; never one of another
+    _, target = pictures(partly_known(), Augmentation.none())[0]
+    assert target["trust"].tolist() == [1, 0.5]
+
+
+def test_ground_truth_without_doubts_gives_none():
+    _, target = pictures()[0]
+    assert target["doubts"].shape == (0, 4) and target["doubted"].shape == (0, len(NAMES))
+    assert (target["trust"] == 1).all()

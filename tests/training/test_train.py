@@ -4,7 +4,7 @@ losses, and files read back by `load_model`."""
 import errno
 import json
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,10 +28,11 @@ from maskseg_nb.models.details import metadata_of
 from maskseg_nb.training.augmentation import Augmentation, TrainingPictures
 from maskseg_nb.training.fine_tuning import with_categories
 from maskseg_nb.training.loop import LOSSES, TrainingState
+from maskseg_nb.training.partial_labels import PartialTruth
 from maskseg_nb.training.sampling import repeat_factors, seeded
 from maskseg_nb.training.saving import _half, save_weights
 from maskseg_nb.training.settings import TrainingSettings
-from maskseg_nb.training.train import Progress, Trained, train
+from maskseg_nb.training.train import OutOfTime, Progress, Trained, train
 
 DATA = ShapesDataset(12, size=(64, 96))
 slow = partial(pytest.param, marks=pytest.mark.slow)
@@ -278,6 +279,18 @@ def test_workers_change_nothing(street, tmp_path, whole):
     assert np.array_equal(run(street, tmp_path, workers=1).losses, whole.losses)
 
 
+def test_workers_need_few_open_files(street, tmp_path):
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as lowest_free:
+        allowed = lowest_free.fileno() + 60
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    try:
+        assert len(run(street, tmp_path, workers=2, batch_size=6, steps=4).losses) == 4
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 # Interrupted and resumed
 
 
@@ -364,6 +377,16 @@ def test_a_damaged_checkpoint_is_one_clear_error(street, tmp_path, damage):
     ):
         run(street, tmp_path, steps=1)
     assert len(run(street, tmp_path, steps=1, resume=False).losses) == 1
+
+
+def test_a_training_whose_minutes_are_over_saves_and_resumes_to_the_same_losses(street, tmp_path, whole):
+    for step in (1, 2, 3, 4):
+        with pytest.raises(OutOfTime, match=f"over after step {step} of 5; .* the same call resumes"):
+            run(street, tmp_path, minutes=0)
+        assert os.listdir(tmp_path) == ["checkpoint.safetensors"]
+    resumed = run(street, tmp_path, minutes=0)  # the last step is worth its seconds
+    assert np.array_equal(resumed.losses, whole.losses)
+    assert states_equal(resumed.model, whole.model)
 
 
 # What can go wrong
@@ -591,6 +614,59 @@ def test_pictures_with_nothing_in_them_are_learned_from_beside_others(street, tm
     assert np.isfinite(run(street, tmp_path, mostly_empty, augmentation=plain).losses).all()
 
 
+def partly(annotated):
+    """A picture in which the other categories may be anywhere."""
+    image, truth = DATA[0]
+    missing = [name not in annotated for name in CATEGORIES]
+    known = replace(
+        PartialTruth.of(truth),
+        doubts=np.array([[0.0, 0, 96, 64]]),
+        doubted=np.array([[False, *missing[1:]]]),
+        limits=np.array([np.inf]),
+    )
+    return image, known
+
+
+def test_partially_labelled_pictures_are_learned_from_with_their_doubts(street, tmp_path):
+    """Through all that is between a dataset and the losses: a doubted category is not learned as absent."""
+
+    def losses(name, *annotated):
+        pictures = PictureList([partly(annotated)] if annotated else [DATA[0]])
+        options = {"augmentation": Augmentation.none(), "sizes": ((64, 96),), "steps": 1, "rois": 64}
+        return dict(zip(LOSSES, run(street, tmp_path / name, pictures, **options).losses[0], strict=True))
+
+    complete, part = losses("complete"), losses("part", CATEGORIES[1])
+    assert part["loss_classifier"] < complete["loss_classifier"]
+    assert part["loss_objectness"] > 2 * complete["loss_objectness"]  # of the positive anchors alone
+    assert part["loss_box_reg"] == pytest.approx(complete["loss_box_reg"], rel=1e-3)
+
+
+def test_weights_decide_which_pictures_are_learned_from_and_belong_to_the_training(street, tmp_path):
+    one, other = PictureList([DATA[1]]), PictureList([DATA[0], DATA[1], DATA[2]])
+    options = {"steps": 1, "augmentation": Augmentation.none(), "sizes": ((64, 96),)}
+    alone = run(street, tmp_path / "one", one, **options)
+    drawn = run(street, tmp_path / "other", other, weights=np.array([0, 0.5, 0]), **options)
+    assert np.array_equal(alone.losses, drawn.losses)
+    with pytest.raises(TrainingError, match="weights .* instead of .*; give another folder"):
+        run(street, tmp_path / "other", other, weights=np.array([0, 0.5, 1]), **options)
+
+
+@pytest.mark.parametrize("weights", [[1, 2], [[1] * 12], [0] * 12, [-1] + [1] * 11, [np.nan] + [1] * 11])
+def test_weights_out_of_range_are_a_value_error(street, tmp_path, weights):
+    with pytest.raises(ValueError, match="weights must be 12 numbers from 0 on, not all of them 0"):
+        run(street, tmp_path / "out", weights=np.array(weights))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_limit_for_the_mask_head_belongs_to_the_training(street, tmp_path, whole):
+    limited = run(street, tmp_path, steps=1, mask_rois=1)
+    assert "| mask_rois | 1 |" in (tmp_path / "model.md").read_text()
+    assert "mask_rois" not in (whole.path.parent / "model.md").read_text()
+    assert limited.losses[0, 2] == pytest.approx(whole.losses[0, 2], rel=1e-2)
+    with pytest.raises(TrainingError, match="mask_rois 1 instead of None"):
+        run(street, tmp_path, steps=1)
+
+
 def test_categories_without_instances_are_no_trouble(street, tmp_path):
     image, truth = DATA[0]
     gaps = ("__background__", "never", *CATEGORIES[1:], "nor this")
@@ -602,7 +678,8 @@ def test_categories_without_instances_are_no_trouble(street, tmp_path):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"steps": 0}, {"steps": 2.5}, {"batch_size": 0}, {"rois": -1}, {"save_every": 0}, {"warm_up": -1},
+        {"steps": 0}, {"steps": 2.5}, {"batch_size": 0}, {"rois": -1}, {"mask_rois": 0}, {"save_every": 0},
+        {"warm_up": -1},
         {"learning_rate": 0}, {"learning_rate": float("nan")}, {"clip": float("inf")}, {"rare": 0},
         {"ema": 1.0}, {"sizes": ((64, 100),)}, {"sizes": ((32, 64),)}, {"input_size": (160, 96)},
         {"input_size": (1, 96)},
