@@ -12,7 +12,7 @@ export default {
       el.append(made);
       return made;
     };
-    const fold = button("Controls", "Show or hide the controls that are not sliders", () => toggle("maskseg-folded"));
+    const fold = button("Controls", "Fold the controls that are not sliders, or unfold them", () => toggle("maskseg-folded"));
     const present = button("Present", "The picture and its sliders, as large as the screen (Escape ends it)", () =>
       document.fullscreenElement ? document.exitFullscreen() : app().requestFullscreen().catch(() => toggle("maskseg-presenting")));
     const lost = Object.assign(document.createElement("span"), { className: "maskseg-error", hidden: true });

@@ -4,7 +4,7 @@ import time
 
 from .settings import Settings
 
-PAUSE = 1.0  # seconds: changes of one setting that follow each other faster are one, as a dragged slider's
+PAUSE = 1.0  # seconds: changes of one number that follow each other faster are one, as a dragged slider's
 MOST = 100
 
 
@@ -32,7 +32,8 @@ class History:
         changed = {name for name, value in values.items() if value != self._now.get(name)}
         if not changed or not self._now:
             return
-        if changed != self._changed or now - self._when > PAUSE:
+        dragged = all(type(values[name]) in (int, float) for name in changed)
+        if not dragged or changed != self._changed or now - self._when > PAUSE:
             self._past = [*self._past, self._now][-MOST:]
         self._now, self._changed, self._when = values, changed, now
 

@@ -61,6 +61,15 @@ def test_a_dragged_sliders_changes_are_one(settings, history, monkeypatch):
     assert settings.score == 0.5
 
 
+def test_every_choice_is_one_change_however_fast(settings, history, monkeypatch):
+    clock = itertools.count(1000.0, 0.03)
+    monkeypatch.setattr("maskseg_nb.apps.history.time.monotonic", lambda: next(clock))
+    for style in ("bold", "light"):
+        change(settings, history, style=style)
+    history.undo()
+    assert settings.style == "bold"
+
+
 def test_reset_is_one_change(settings, history):
     change(settings, history, score=0.7, style="bold")
     settings.reset()

@@ -45,7 +45,8 @@ ASTRONAUT, RESTAURANT = sample_photo("astronaut"), sample_photo("restaurant")
 
 @lru_cache
 def predicted(photo: Path | bytes) -> tuple[np.ndarray, Prediction]:
-    tensor, image = preprocess(photo)
+    size = None if isinstance(photo, bytes) else (800, 800)  # an upload keeps its proportions
+    tensor, image = preprocess(photo, size=size)
     return image, predict(street(), tensor)
 
 
@@ -248,9 +249,8 @@ def test_every_control_is_reached_with_the_tab_key_and_has_a_name(app: App):
     knobs = ["Score threshold", "Mask threshold", "Blend alpha"]
     wanted = ["Picture", "Refresh", "Upload", "Model", "Input size", "Style"]
     wanted += ["Labels", "Undo", "Reset", "Show code", "Save ..."]
-    wanted += [
-        chip.split(":")[0] for chip in app.root.get_by_title("Show or hide", exact=False).all_inner_texts()
-    ]
+    chips = app.root.get_by_title("Show or hide").all_inner_texts()
+    wanted += [chip.split(":")[0] for chip in chips]
     wanted += [name for knob in knobs for name in (knob, f"{knob}, as a number")]
     wanted += ["Controls", "Present", "\u2212", "+", "\u2922", "Pin", "Compare"]
     app.choice("Picture").focus()
