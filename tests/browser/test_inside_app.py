@@ -67,10 +67,12 @@ def state(tmp_path) -> InsideState:
 def app(page: Page, state: InsideState, complaints: list[str]) -> Iterator[App]:
     """The app in that state; its console must stay silent."""
     app = App(page)
-    app.choice("Picture").select_option("cat (sample)")  # so that no followed box stays
     app.choice("Picture").select_option(RESTAURANT)
     app.show_stage("Detections")
     app.button("Reset").click()
+    first = next(iter(state.offered()))
+    expect(app.choice("Follow").locator("option", has_text=first)).to_have_count(1)
+    app.choice("Follow").select_option(first)
     app.must_show(state)
     yield app
     said = complaints.copy()
