@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torchvision.models.detection import MaskRCNN
 
-from .._shared.checks import THINNEST, check_fraction, check_limit, is_strip
+from .._shared.checks import THINNEST, check_fraction, check_limit, is_strip, is_whole
 from .._shared.memory import is_out_of_memory, is_shortage
 from ..data.images import load_image
 from ..errors import MAX_MESSAGE, ImageError, MasksegError, cannot_write, quoted, shortened
@@ -128,7 +128,7 @@ def _files_of_instances(record: Record, formats: Collection[str]) -> set[str]:
     """How the names end of the files that these formats gave each instance of a record."""
     kinds = [kind for format, kind in (("masks", "mask"), ("cut_outs", "cut-out")) if format in formats]
     numbers = [row.get("instance", index) for index, row in enumerate(record.rows)]  # once they had none
-    return {instance_file(kind, number) for kind in kinds for number in numbers}
+    return {instance_file(kind, number) for kind in kinds for number in numbers if is_whole(number)}
 
 
 def _remove(endings: Iterable[str], folder: Path, stem: str) -> None:
