@@ -66,10 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
         for record in result.records():
             print(f"{_printable(record.file)}: {_outcome(record)}")
     for name, reason in result.failures.items():
-        is_named = quoted(name)[1:-1] in reason  # many errors name the file themselves
+        is_named = quoted(name)[1:] in reason  # many errors name the file themselves, or its path
         print(f"error: {reason}" if is_named else f"error: {_printable(name)}: {reason}", file=sys.stderr)
     if is_new and result.failures and len(result.pictures) == 1:
-        shutil.rmtree(options.out)  # nothing is in it that was not just said
+        shutil.rmtree(options.out, ignore_errors=True)  # nothing is in it that was not just said
     elif not options.quiet:
         print(f"{result}; the files are in {_printable(str(result.out))}")
     return 1 if result.failures else 0

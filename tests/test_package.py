@@ -196,7 +196,8 @@ def inner_imports():
             if isinstance(node, ast.ImportFrom) and node.level:
                 above = package[: len(package) - node.level + 1]
                 for alias in node.names:
-                    yield path, (*above, *(node.module or "").split("."), alias.name)[0] or alias.name
+                    room = (*above, *(node.module or "").split("."), alias.name)[0] or alias.name
+                    yield path, "__init__" if room == "__version__" else room
 
 
 # Who may import whom: each room only from those above it.

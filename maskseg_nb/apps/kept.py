@@ -1,9 +1,8 @@
 """What a cell keeps that runs again: the settings and the uploads of the app that it showed."""
 
+import sys
 from collections.abc import Hashable
 from typing import Any
-
-from IPython import get_ipython
 
 from ..errors import MasksegError
 from .settings import Settings
@@ -15,7 +14,8 @@ _kept: dict[
 
 def cell_id() -> str | None:
     """The id of the notebook cell that is running, where the front end tells it, as JupyterLab does."""
-    kernel = getattr(get_ipython(), "kernel", None)
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    kernel = getattr(shell, "kernel", None)
     parent: Any = kernel.get_parent("shell") if kernel else None
     return parent.get("metadata", {}).get("cellId") if isinstance(parent, dict) else None
 

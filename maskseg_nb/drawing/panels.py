@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
-from ..mask_rcnn.outcomes import KEPT, LOW_SCORE, OVER_LIMIT, SUPPRESSED, TOO_SMALL
+from ..mask_rcnn.outcomes import KEPT, LOW_SCORE, OUTCOMES, OVER_LIMIT, SUPPRESSED, TOO_SMALL
+from .boxes import draw_boxes, line_width
 from .colors import Color
 
 FOLLOWED: Color = (255, 60, 200)
@@ -87,3 +89,23 @@ class StagePicture:
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     names: tuple[tuple[int, int], ...] = ()
     texts: tuple[str, ...] = ()
+
+
+def draw_outcomes(image: np.ndarray, boxes: np.ndarray, outcomes: list[int]) -> np.ndarray:
+    """Boxes before a decision, dashed, in the colours of what becomes of them; the lost ones crossed."""
+    colors = [OUTCOME_COLORS[outcome] for outcome in outcomes]
+    drawn = draw_boxes(image, boxes, colors, dashed=True)
+    width = line_width(image)
+    corners = boxes[:, :2].round().astype(int).tolist()
+    for corner, color, outcome in zip(corners, colors, outcomes, strict=True):
+        if outcome != KEPT:
+            cv2.drawMarker(drawn, corner, color, cv2.MARKER_TILTED_CROSS, 4 * width + 1, width, cv2.LINE_AA)
+    return drawn
+
+
+def outcome_legend(outcomes: list[int]) -> tuple[tuple[Color, str], ...]:
+    """The colours of `draw_outcomes`, and that of the followed box."""
+    present = [outcome for outcome in OUTCOME_COLORS if outcome in outcomes]
+    names = [OUTCOMES[outcome] + ("" if outcome == KEPT else " (crossed)") for outcome in present]
+    colors = [OUTCOME_COLORS[outcome] for outcome in present]
+    return (*zip(colors, names, strict=True), (FOLLOWED, "followed"))

@@ -5,7 +5,6 @@ Dashed boxes are before a decision, solid ones after it. The box that is followe
 
 from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 from torch import Tensor
 
@@ -20,7 +19,16 @@ from .colors import Color, instance_colors, level_color
 from .crop import Crop, fitted
 from .heatmaps import false_colors, heat_map, mask_over_crop, mosaic
 from .overlay import draw_instances, draw_tags
-from .panels import CAPTIONS, FOLLOWED, OUTCOME_COLORS, RIVAL, StagePicture, View
+from .panels import (
+    CAPTIONS,
+    FOLLOWED,
+    OUTCOME_COLORS,
+    RIVAL,
+    StagePicture,
+    View,
+    draw_outcomes,
+    outcome_legend,
+)
 from .tags import tag_boxes
 
 STRONGEST = 16  # channels shown where none is chosen
@@ -93,7 +101,7 @@ def _proposals(trace: Trace, image: np.ndarray, journey: Journey, view: View) ->
     best = proposals.candidate_scores.topk(min(view.shown, len(proposals.candidates))).indices
     outcomes = proposals.outcomes[best].tolist()
     before = trace.on_image(proposals.candidate_boxes[best])
-    left = _draw_outcomes(image, before, outcomes)
+    left = draw_outcomes(image, before, outcomes)
     after = trace.on_image(proposals.boxes[: view.shown])
     right = draw_boxes(image, after, [OUTCOME_COLORS[KEPT]] * len(after))
     left, right = _follow_on(left, right, journey.proposal)
@@ -110,7 +118,7 @@ def _proposals(trace: Trace, image: np.ndarray, journey: Journey, view: View) ->
     scores = proposals.candidate_scores[best].tolist()
     texts = [f"candidate, objectness {s:.3f}: {OUTCOMES[o]}" for s, o in zip(scores, outcomes, strict=True)]
     texts += [f"proposal #{row}" for row in range(len(after))]
-    return StagePicture(left, right, titles, caption, _outcome_legend(outcomes), boxes, names, tuple(texts))
+    return StagePicture(left, right, titles, caption, outcome_legend(outcomes), boxes, names, tuple(texts))
 
 
 def _box_scores(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -139,7 +147,7 @@ def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     best = scores.topk(min(view.shown, above)).indices
     outcomes = found.outcomes[best].tolist()
     refined = trace.on_image(trace.box_scores.boxes[:, 1:].reshape(-1, 4)[best])
-    left = _draw_outcomes(image, refined, outcomes)
+    left = draw_outcomes(image, refined, outcomes)
     prediction = trace.prediction
     prediction = prediction[prediction.scores >= view.score_threshold][: view.shown]
     right = draw_boxes(image, prediction.boxes, [OUTCOME_COLORS[KEPT]] * len(prediction))
@@ -163,7 +171,7 @@ def _detections(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     texts = [f"{tag}: kept" for _, tag, _ in _tags(prediction, len(prediction))]
     ends = zip(labels.tolist(), scores[best].tolist(), outcomes, strict=True)
     texts += [f"{prediction.categories[label]} {s:.2f}: {OUTCOMES[o]}" for label, s, o in ends]
-    return StagePicture(left, right, titles, caption, _outcome_legend(outcomes), boxes, names, tuple(texts))
+    return StagePicture(left, right, titles, caption, outcome_legend(outcomes), boxes, names, tuple(texts))
 
 
 def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> StagePicture:
@@ -271,28 +279,8 @@ def _follow_on(
     return left, tag_boxes(right, tags) if tags else right
 
 
-def _draw_outcomes(image: np.ndarray, boxes: np.ndarray, outcomes: list[int]) -> np.ndarray:
-    """Boxes before a decision, dashed, in the colours of what becomes of them; the lost ones crossed."""
-    colors = [OUTCOME_COLORS[outcome] for outcome in outcomes]
-    drawn = draw_boxes(image, boxes, colors, dashed=True)
-    width = line_width(image)
-    for (x1, y1, _, _), color, outcome in zip(
-        boxes.round().astype(int).tolist(), colors, outcomes, strict=True
-    ):
-        if outcome != KEPT:
-            cv2.drawMarker(drawn, (x1, y1), color, cv2.MARKER_TILTED_CROSS, 4 * width + 1, width, cv2.LINE_AA)
-    return drawn
-
-
 def _counted(outcomes: Tensor) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in count_outcomes(outcomes).items() if count)
-
-
-def _outcome_legend(outcomes: list[int]) -> tuple[tuple[Color, str], ...]:
-    present = [outcome for outcome in OUTCOME_COLORS if outcome in outcomes]
-    names = [OUTCOMES[outcome] + ("" if outcome == KEPT else " (crossed)") for outcome in present]
-    colors = [OUTCOME_COLORS[outcome] for outcome in present]
-    return (*zip(colors, names, strict=True), (FOLLOWED, "followed"))
 
 
 def _size(shape: tuple[int, ...]) -> str:

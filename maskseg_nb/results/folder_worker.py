@@ -3,7 +3,7 @@
 import copy
 import gc
 import multiprocessing
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from torchvision.models.detection import MaskRCNN
 
-from .._shared.checks import THINNEST, check_fraction, check_limit, is_strip
+from .._shared.checks import THINNEST, check_fraction, check_limit, is_strip, is_whole
 from .._shared.memory import is_out_of_memory, is_shortage
 from ..data.images import load_image
-from ..errors import MAX_MESSAGE, ImageError, MasksegError, quoted, shortened
+from ..errors import MAX_MESSAGE, ImageError, MasksegError, cannot_write, quoted, shortened
 from ..mask_rcnn.instances import Instances
 from ..mask_rcnn.predict import predict_at_own_size
 from ..models.loading import load_model
 from .coco import coco_entries
 from .export import contents, write_files
 from .folder_names import Named
-from .folder_records import RECORDS, Record, stamp
-from .formats import Files
+from .folder_records import RECORDS, Record, Records, stamp
+from .formats import Files, instance_file
 from .label_maps import check_overlap
 from .measures import measure
 
@@ -114,13 +114,31 @@ def segment_one(picture: Named, job: Job) -> None:
     network = _loaded(model, options.detections_per_img) if isinstance(model, str) else model
     torch.set_num_threads(1)  # of this thread; and of later ones, until `segment_pictures` sets it back
     files, record = _result(picture, network, options, job.settings)
+    earlier = Records(job.out).read(picture)
     try:
         write_files(files, job.out, picture.stem, overwrite=True)
+        if earlier and not record.error:
+            _remove(_files_of_instances(earlier, options.formats) - files.keys(), job.out, picture.stem)
     except MasksegError as error:
         if is_shortage(error):  # the folder's, and so every picture's
             raise
         record = _failure(picture, record.stamp, job.settings, str(error), retry=True)
     write_files({".json": record.json()}, job.out / RECORDS, picture.stem, overwrite=True)
+
+
+def _files_of_instances(record: Record, formats: Collection[str]) -> set[str]:
+    """How the names end of the files that these formats gave each instance of a record."""
+    kinds = [kind for format, kind in (("masks", "mask"), ("cut_outs", "cut-out")) if format in formats]
+    numbers = [row.get("instance", index) for index, row in enumerate(record.rows)]  # once they had none
+    return {instance_file(kind, number) for kind in kinds for number in numbers if is_whole(number)}
+
+
+def _remove(endings: Iterable[str], folder: Path, stem: str) -> None:
+    for ending in endings:
+        try:
+            (folder / f"{stem}{ending}").unlink(missing_ok=True)
+        except OSError as error:
+            raise MasksegError(cannot_write(folder, error)) from None
 
 
 def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) -> tuple[Files, Record]:

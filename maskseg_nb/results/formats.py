@@ -104,12 +104,17 @@ def _map_and_legend(kind: str, pixels: np.ndarray, values: list[dict[str, Any]],
     return {f".{kind}.png": label_map_png(pixels), f".{kind}.json": json.dumps(legend, indent=1).encode()}
 
 
+def instance_file(kind: str, number: int) -> str:
+    """How the name of an instance's own file ends: ".mask-001.png"."""
+    return f".{kind}-{number:03d}.png"
+
+
 def _masks(result: Exported) -> Files:
     files, instances = {}, result.instances
     for number, window, crop in zip(instances.numbers, instances.windows, instances.crops, strict=True):
         mask = np.zeros(instances.image_size, np.uint8)
         mask[window] = np.uint8(255) * crop
-        files[f".mask-{number:03d}.png"] = encoded(".png", mask)
+        files[instance_file("mask", number)] = encoded(".png", mask)
     return files
 
 
@@ -117,7 +122,7 @@ def _cut_outs(result: Exported) -> Files:
     files, instances = {}, result.instances
     for number, window, crop in zip(instances.numbers, instances.windows, instances.crops, strict=True):
         cut_out = np.dstack([result.image[window], np.uint8(255) * crop])  # (h, w, 4), RGBA
-        files[f".cut-out-{number:03d}.png"] = encoded(".png", cut_out)
+        files[instance_file("cut-out", number)] = encoded(".png", cut_out)
     return files
 
 

@@ -170,7 +170,7 @@ def test_a_table_holds_every_box_by_outcome_and_page_and_a_row_is_followed(app: 
     app.must_show(state)
     expect(table.locator("tr.maskseg-selected")).to_have_text(re.compile(rf"^{number}(?!\d)"))
     selected = app.choice("Follow").locator("option:checked").inner_text()
-    assert selected.startswith("lost: ") and endings[number - 1].verdict.outcome == "suppressed"
+    assert selected.startswith("lost:") and endings[number - 1].verdict.outcome == "suppressed"
     app.button("Every box").click()
     expect(table.locator("tr")).to_have_count(0)
 

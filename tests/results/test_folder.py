@@ -762,6 +762,19 @@ def test_processes_heed_the_limit_and_the_categories(small, model_file, tmp_path
     assert tree(there.out) == expected and there.at_limit == here.at_limit
 
 
+def test_a_second_run_leaves_no_mask_or_cut_out_of_what_it_did_not_find(street, tmp_path):
+    """All numbers in the folder are those of the table, as after a first run; other formats' files stay."""
+
+    def run(out, score, *formats):
+        pictures, options = [sample_photo("restaurant")], {"formats": formats, "progress": False}
+        segment_pictures(pictures, tmp_path / out, street, score_threshold=score, **options)
+        return tree(tmp_path / out)
+
+    many, few = (run("out", score, "masks", "cut_outs", "csv") for score in (0.1, 0.9))
+    assert few == run("new", 0.9, "masks", "cut_outs", "csv") and set(few) < set(many)
+    assert set(run("out", 0.95, "csv")) == set(few)
+
+
 def test_folders_of_earlier_versions_are_resumed():
     """What a record's settings stand for, letter by letter, and what a record holds."""
     options = Options(0.5, 0.5, 0.5, "surest", ("csv",))
