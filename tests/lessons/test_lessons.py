@@ -142,3 +142,13 @@ def test_an_answer_is_a_few_lines_of_text_with_its_numbers_filled_in(name, capsy
     assert 100 < len(printed) < 1500
     assert max(map(len, printed.splitlines())) <= 100
     assert not re.search(r"\bnan\b|np\.(float|int)|\{\w", printed)
+
+
+@pytest.mark.slow
+def test_an_answers_numbers_are_counted_not_typed(prediction, capsys):
+    answer("01.5")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  restaurant")]
+    assert line.split()[1:] == [str((prediction.scores >= t).sum()) for t in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    answer("00.1")
+    names = [prediction.categories[label] for label in prediction.labels[prediction.scores >= 0.95]]
+    assert f"At 0.95: {names.count('person')} person" in capsys.readouterr().out
