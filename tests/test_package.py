@@ -127,7 +127,8 @@ def test_the_wheel_holds_every_module_and_the_shipped_weights(tmp_path):
         expected = {f"maskseg_nb/{path.relative_to(PACKAGE).as_posix()}" for path in MODULES}
         expected |= {"maskseg_nb/models/weights/street.safetensors", "maskseg_nb/models/weights/street.md"}
         expected |= {"maskseg_nb/py.typed"}  # type checkers look for it
-        expected |= {"maskseg_nb/apps/style.css"}
+        browser = (path for path in (PACKAGE / "apps").iterdir() if path.suffix in (".css", ".js"))
+        expected |= {f"maskseg_nb/apps/{path.name}" for path in browser}
         assert {name for name in held if name.startswith("maskseg_nb/")} == expected
         assert any(name.endswith("/licenses/LICENSE") for name in held)
         (metadata,) = (name for name in held if name.endswith("/METADATA"))
