@@ -95,7 +95,7 @@ def _duplicates() -> dict[str, Any]:
 
 @answers("06.2")
 def _more_steps() -> dict[str, Any]:
-    """AP50 rises, and most for squares and triangles, which had the most to gain: after 150 steps they score
+    """AP50 rises from 0.73 to about 0.89, most for squares and triangles: after 150 steps they still score
     low and are taken for each other. As long as the losses still fall at the end, more steps will help, each
     less than the one before.
     """
