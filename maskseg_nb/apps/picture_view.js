@@ -4,7 +4,6 @@
 const MOUNT = "#20242b", INK = "#e8eaed";  // a dark mount: photographs stand well on it in either theme
 const GAP = 12, TITLE = 30, TAG = 18, LEAST_HEIGHT = 140, MOST_ZOOM = 40, PIXELATED = 3, PAUSE = 1000;
 const FONT = "12px system-ui, sans-serif", SMALL = "10px system-ui, sans-serif";
-const WIDGET_VIEW = "application/vnd.jupyter.widget-view+json";
 
 export default () => {
   const bitmaps = [null, null], latest = [0, 0], turns = [0, 0], watchers = new Set();
@@ -139,21 +138,6 @@ export default () => {
     return canvas.toDataURL("image/jpeg", 0.9);
   }
 
-  // A saved notebook holds no widgets, and tomorrow's page would say "model not found": so what is written of
-  // this app is the last picture. The page itself keeps the live app.
-  function keepInSavedNotebook(model) {
-    const notebook = model.widget_manager.context?.model;  // of JupyterLab and Notebook; others have none
-    if (!notebook?.toJSON) return;
-    if (!notebook.masksegPictures) {
-      const [pictures, toJSON] = [new Set(), notebook.toJSON.bind(notebook)];
-      notebook.masksegPictures = pictures;
-      notebook.toJSON = () => withPictures(toJSON(), pictures);
-    }
-    const picture = (id) => (id && id === model.get("app_id") && bitmaps[1] ? still(model) : null);
-    notebook.masksegPictures.add(picture);
-    model.on("destroy", () => notebook.masksegPictures.delete(picture));
-  }
-
   return {
     initialize({ model }) {
       const [left, right] = [() => decode(model, 0), () => decode(model, 1)];
@@ -167,7 +151,7 @@ export default () => {
       });
       left();
       right();
-      keepInSavedNotebook(model);
+      keepInSavedNotebook(model, () => (bitmaps[1] ? still(model) : null));  // saved_notebook.js
     },
 
     render({ model, el }) {
@@ -383,19 +367,6 @@ export default () => {
     },
   };
 };
-
-// A notebook's content in which each app that one of the pictures knows is replaced by it.
-function withPictures(content, pictures) {
-  for (const cell of content.cells ?? [])
-    cell.outputs = cell.outputs?.map((output) => {
-      const id = output.data?.[WIDGET_VIEW]?.model_id;
-      const address = [...pictures].map((picture) => picture(id)).find(Boolean);
-      if (!address) return output;
-      const { [WIDGET_VIEW]: view, "image/png": png, ...data } = output.data;
-      return { ...output, data: { ...data, "image/jpeg": address.split(",")[1] } };
-    });
-  return content;
-}
 
 const clamp = (value, least, most) => Math.min(Math.max(value, least), Math.max(least, most));
 const make = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);

@@ -1,7 +1,6 @@
 """Two panels side by side in the browser: zoom, pan, hover, select and compare, without asking the kernel."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -15,7 +14,7 @@ from ..drawing.colors import Color
 from ..drawing.overlay import highest_point
 from ..mask_rcnn.instances import Instances
 from .link import Link
-from .widgets import on_message, whole_number
+from .widgets import browser_code, on_message, whole_number
 
 JPEG_OPTIONS = (
     *(cv2.IMWRITE_JPEG_QUALITY, 90),
@@ -45,7 +44,7 @@ class PictureView(anywidget.AnyWidget):
         app_id: The model id of the app's outermost widget.
     """
 
-    _esm = Path(__file__).with_name("picture_view.js")
+    _esm = browser_code("saved_notebook", "picture_view")
     left, right = Bytes(b"").tag(sync=True), Bytes(b"").tag(sync=True)
     size = Tuple(Int(), Int(), default_value=(1, 1)).tag(sync=True)
     items = List(Dict()).tag(sync=True)

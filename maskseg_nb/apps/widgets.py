@@ -14,6 +14,11 @@ from .app_bar import AppBar
 STYLE_SHEET = f"<style>\n{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
 
 
+def browser_code(*names: str) -> str:
+    """The JavaScript of a view: the .js files of these names, one after the other."""
+    return "\n".join(Path(__file__).with_name(f"{name}.js").read_text("utf-8") for name in names)
+
+
 def knob(
     name: str, value: float, least: float, most: float = 1.0
 ) -> tuple[widgets.DOMWidget, widgets.DOMWidget]:

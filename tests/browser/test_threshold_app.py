@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
@@ -16,6 +17,7 @@ from lab import (
     Lab,
     choose_theme,
     contrast,
+    from_address,
     name_of_the_focused,
     too_wide,
     wait_until_idle,
@@ -131,7 +133,7 @@ def test_the_chart_moves_while_the_training_s_cell_runs(lab: Lab, page: Page, co
     wait_until_idle(page)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    chart = page.locator("img.widget-image")
+    chart = page.locator("img.maskseg-chart")
     chart.wait_for(timeout=5 * MINUTE)
     running = page.locator(".jp-CodeCell .jp-InputPrompt", has_text="[*]")
     sources = {chart.get_attribute("src")}
@@ -142,4 +144,9 @@ def test_the_chart_moves_while_the_training_s_cell_runs(lab: Lab, page: Page, co
     wait_until_idle(page)
     assert (load_image(chart.screenshot()).std(axis=2) > 20).mean() > 0.05  # coloured lines, and the picture
     page.screenshot(path=BUILD / "training.png")
+    expect(chart).to_have_attribute("alt", re.compile("total loss"))
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    (output,) = nbformat.read(lab.folder / "training.ipynb", 4).cells[0].outputs
+    assert set(output.data) == {"image/png", "text/plain"}  # tomorrow there is no widget, but the last chart
+    assert (from_address(f"data:,{output.data['image/png']}").std(axis=2) > 20).mean() > 0.01
     assert complaints == []
