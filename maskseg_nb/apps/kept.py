@@ -33,8 +33,18 @@ class Kept:
         self._cell, self._call = cell_id(), call
         self._settings, self._pictures = settings, pictures
 
-    def take_over(self) -> None:
-        """Set what the app that the cell showed before was set to, as far as it still can be had."""
+    def begin(self, text: str, keep: bool) -> None:
+        """Begin as the cell's app before this one, where that is wanted, then with the settings of a text.
+
+        Raises:
+            ValueError, TypeError: It is no such text.
+        """
+        if keep:
+            self._take_over()
+        self._settings.take(text)
+
+    def _take_over(self) -> None:
+        """Set what the former app was set to, as far as it still can be had."""
         call, text, uploads = _kept.get(self._cell or "", (None, "", {}))
         if call != self._call:
             return

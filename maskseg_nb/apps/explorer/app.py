@@ -64,9 +64,7 @@ class Explorer(App):
         pictures = PictureSources(folder)
         state = ExplorerState(pictures, as_model(model))
         self._kept = Kept(("Explorer", str(folder), state.model_name), state, pictures)
-        if keep:
-            self._kept.take_over()
-        state.take(settings)
+        self._kept.begin(settings, keep)
         # The network before the first widget: the app then comes to the page whole, in one go.
         wrong = state.runner.begin()
         super().__init__(state)

@@ -59,9 +59,7 @@ class Inside(App):
         pictures = PictureSources(folder)
         state = InsideState(pictures, as_model(model))
         self._kept = Kept(("Inside", str(folder), state.model_name), state, pictures)
-        if keep:
-            self._kept.take_over()
-        state.take(settings)
+        self._kept.begin(settings, keep)
         wrong = state.runner.begin()
         super().__init__(state)
         self.chooser = PictureChooser(state.runner, self.binding, self.say)

@@ -81,9 +81,7 @@ class ThresholdExplorer(App):
         if not len(state.dataset) or not state.judged:
             raise DatasetError("the dataset has no picture, or no category that the model knows")
         self._kept = Kept(("ThresholdExplorer", len(state.dataset)), state)
-        if keep:
-            self._kept.take_over()
-        state.take(settings)
+        self._kept.begin(settings, keep)
         state.update()
         super().__init__(state)
         self.controls = ThresholdControls(state, self.binding)
