@@ -107,9 +107,9 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         """A picture, float32 (3, H, W) in [0, 1], and its target as torchvision's MaskRCNN trains on it.
 
-        The target: boxes float32 (N, 4), labels int64 (N,), masks uint8 (N, H, W); N may be 0. For
-        `partial_losses` also trust float32 (N,), doubts float32 (D, 4), doubted bool (D, C) and limits
-        float32 (D,).
+        The target: boxes float32 (N, 4), labels int64 (N,), masks uint8 (N, H, W); N may be 0. Where the
+        picture is not outlined completely, for `partial_losses` also trust float32 (N,), doubts
+        float32 (D, 4), doubted bool (D, C) and limits float32 (D,).
         """
         with seeded(self.seed, 0, index // self.batch_size):
             size = self.sizes[int(torch.randint(len(self.sizes), ()))]
@@ -122,8 +122,10 @@ class TrainingPictures(torch.utils.data.Dataset[Example]):
         boxes[:, 2:] += 1  # the last pixel is inside
         large = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_BOX_SIDE).all(dim=1)
         large &= _pixels(scene.masks) >= self.augmentation.least_pixels
-        target = scene.instances(large)._asdict() | {"boxes": boxes[large]}
-        del target["picture"]
+        scene = scene.instances(large)
+        target = {"boxes": boxes[large], "labels": scene.labels, "masks": scene.masks}
+        if len(scene.doubts) or (scene.trust != 1).any():
+            target |= {name: getattr(scene, name) for name in ("trust", "doubts", "doubted", "limits")}
         return picture.float() / 255, target
 
     def _scene(self, size: tuple[int, int]) -> Scene:

@@ -295,5 +295,6 @@ def test_an_unknown_sample_is_a_value_error_that_lists_the_known():
 
 def test_a_sample_that_its_package_lacks_is_an_image_error(monkeypatch):
     monkeypatch.setitem(samples._SAMPLES, "cat", ("skimage", "data/no-such-file.png"))
+    monkeypatch.setattr(samples, "_photo", samples._photo.__wrapped__)  # not from its cache
     with pytest.raises(ImageError, match="the installed skimage lacks data/no-such-file.png"):
         sample_photo("cat")

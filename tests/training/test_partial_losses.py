@@ -163,7 +163,9 @@ def test_negative_anchors_outside_of_doubts_and_positive_ones_inside_are_learned
 def test_trust_scales_what_an_instance_teaches(partial, batch):
     images, targets = [batch[0][0]], batch[1][:1]
     whole = losses_of(partial, images, targets)
-    half = losses_of(partial, images, [{**targets[0], "trust": targets[0]["trust"] * 0.5}])
+    none = target(categories=len(CATEGORIES))  # no doubts
+    trust = torch.full((len(targets[0]["labels"]),), 0.5)
+    half = losses_of(partial, images, [{**none, **targets[0], "trust": trust}])
     for name in ("loss_box_reg", "loss_mask"):
         assert half[name] == pytest.approx(0.5 * whole[name], rel=1e-5)
     assert half["loss_classifier"] < whole["loss_classifier"]
