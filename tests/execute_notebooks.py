@@ -41,8 +41,12 @@ def execute(path: Path) -> None:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             data.pop(WIDGET_VIEW, None)
-            if data.get("text/plain", "").startswith("<Figure"):
-                data["image/jpeg"] = as_jpeg(data.pop("image/png"))
+            if (
+                "image/png" in data
+                and len(smaller := as_jpeg(data["image/png"])) < len(data["image/png"]) / 2
+            ):
+                del data["image/png"]
+                data["image/jpeg"] = smaller
             output.get("metadata", {}).clear()
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
