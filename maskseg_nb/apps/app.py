@@ -54,7 +54,7 @@ class App:
         self.line = widgets.HBox([self.message, self.status])
         self.binding = Binding(state, self.act)
         self.history = History(state)
-        self._acting: int | None = None  # the thread in which a person's action runs
+        self._acting = threading.local()  # `person`: whether this thread does what a person wants
         self._threads: list[threading.Thread] = []  # which run the network, or wait to do so
         self.binding.undo.on_click(lambda _: self.act(self.history.undo))
 
@@ -113,11 +113,11 @@ class App:
 
     def act(self, action: Callable[..., object], *arguments: object) -> None:
         """Do what a person wants, from a control's callback: errors are said, and the kernel stays free."""
-        outer, self._acting = self._acting, threading.get_ident()
+        outer, self._acting.person = self._is_person, True
         try:
             self.guarded(action, *arguments)
         finally:
-            self._acting = outer
+            self._acting.person = outer
 
     def render(self) -> None:
         """Bring state and page up to date; what was said before is of the past."""
@@ -141,11 +141,15 @@ class App:
             self.history.keep()
             self.binding.sync()
 
+    @property
+    def _is_person(self) -> bool:
+        return getattr(self._acting, "person", False)
+
     def _changed(self, change: object) -> None:
         """Follow a setting: at once, unless a person would wait for it, and for what waits already."""
         if self.state.assigning:
             return
-        if self._acting != threading.get_ident() or not (self._threads or self.state.needs_network):
+        if not self._is_person or not (self._threads or self.state.needs_network):
             self.guarded(self.render)
             return
         self.state.cancel(newer=True)

@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torchvision.models.detection import MaskRCNN
 
 from ..data.images import preprocess
@@ -81,6 +82,7 @@ class Runner:
         self._models, self._network = {name: model}, network
         self._last = Link(self._run)
         self.running: Callable[[str], None] = lambda stage: None
+        self._running: tuple[str, ...] = ()  # the choice that the network runs for, or ran for last
         self._stop: Cancelled | None = None
 
     @property
@@ -147,45 +149,45 @@ class Runner:
     def size_name(self, picture: str, input_size: str) -> str:
         """The name in `INPUT_SIZES` that a choice comes to."""
         documented, kept = INPUT_SIZES
-        return (
-            input_size
-            if input_size != AUTOMATIC
-            else documented
-            if self.pictures.is_sample(picture)
-            else kept
-        )
+        if input_size == AUTOMATIC:
+            return documented if self.pictures.is_sample(picture) else kept
+        return input_size
 
     def cancel(self, newer: bool = False) -> None:
-        """Let the `run` that is under way, in another thread, end with `Cancelled`."""
-        self._stop = Cancelled(newer)
+        """Let the `run` that is under way, in another thread, end with `Cancelled`.
+
+        Args:
+            newer: Only if something else has been chosen since it began.
+        """
+        if not newer or self._running != self.choice:
+            self._stop = Cancelled(newer)
 
     @contextmanager
     def _watched(self, model: MaskRCNN) -> Iterator[None]:
-        """Tell of the stages that run in this thread, and end them where that is wanted."""
+        """Tell of the stages that run in this thread, and end them where that is wanted.
+
+        By torch's hook for all modules: one of the model's own would say that it casts (`check_model`).
+        """
+        parts = [(module, name) for name, module in model.named_modules()]
+        stages = {m: stage for m, name in parts for part, stage in _STAGE_OF.items() if name.startswith(part)}
         this, told = threading.get_ident(), ""
 
-        def enter(stage: str) -> None:
+        def enter(module: nn.Module, inputs: Any) -> None:
             nonlocal told
-            if threading.get_ident() != this:
-                return  # a cell's own run of the same model
+            stage = stages.get(module)
+            if stage is None or threading.get_ident() != this:  # or a cell's own run of the same model
+                return
             if self._stop:
                 raise self._stop
             if stage != told:
                 told = stage
                 self.running(STAGES[stage].title)
 
-        def hook(stage: str) -> Callable[[nn.Module, Any], None]:
-            return lambda module, inputs: enter(stage)
-
-        with ExitStack() as hooks:
-            for name, module in model.named_modules():
-                for part, stage in _STAGE_OF.items():
-                    if name.startswith(part):
-                        hooks.enter_context(module.register_forward_pre_hook(hook(stage)))
+        with register_module_forward_pre_hook(enter):
             yield
 
     def _run(self, picture: str, model_name: str, input_size: str) -> tuple[MaskRCNN, np.ndarray, Any]:
-        self._stop = None
+        self._running, self._stop = (picture, model_name, input_size), None
         if model_name not in self._models:
             self._models[model_name] = self.load_model(model_name)
         photo, model = self.pictures.image(picture), self._models[model_name]

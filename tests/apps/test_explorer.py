@@ -5,6 +5,7 @@ import datetime
 import io
 import json
 import os
+import threading
 from functools import partial
 
 import cv2
@@ -184,8 +185,60 @@ def test_the_controls_are_locked_while_the_network_runs(explorer):
     explorer.chooser.picture.value = "cat (sample)"
     explorer.wait()
     hook.remove()
-    assert seen == [(True, "Running the network")]
+    assert seen == [(True, "Running the network: Features")]
     assert not explorer.controls.alpha.disabled and explorer.canvas.busy == ""
+
+
+def hold_up(model):
+    """Let the model's next run wait in its pyramid: (has come there, may go on, the hook)."""
+    reached, opened = threading.Event(), threading.Event()
+    hook = model.backbone.fpn.register_forward_pre_hook(
+        lambda *_: (reached.set(), opened.wait(300))[:0] or None
+    )
+    return reached, opened, hook
+
+
+def test_what_is_no_other_choice_does_not_cancel_the_one_that_runs(explorer):
+    reached, opened, hook = hold_up(explorer.model)
+    explorer.chooser.picture.value = "cat (sample)"
+    assert reached.wait(300)
+    explorer.act(setattr, explorer.state, "hidden_categories", ("car",))  # as a chip does, which stays open
+    opened.set()
+    explorer.wait()
+    hook.remove()
+    assert explorer.state.picture == explorer.chooser.picture.value == "cat (sample)"
+    assert explorer.state.runner.ran[0] == "cat (sample)" and explorer.state.hidden_categories == ("car",)
+
+
+def test_cancel_goes_back_to_the_picture_on_screen_and_says_so(explorer):
+    before, (reached, opened, hook) = sent(explorer), hold_up(explorer.model)
+    explorer.chooser.picture.value = "cat (sample)"
+    assert reached.wait(300)
+    explorer.state.cancel()
+    opened.set()
+    explorer.wait()
+    hook.remove()
+    assert "Cancelled" in explorer.message.value and explorer.canvas.busy == ""
+    assert explorer.state.picture == explorer.chooser.picture.value == "restaurant (sample)"
+    assert (sent(explorer) == before).all()
+
+
+def test_a_person_in_one_thread_makes_nobody_of_another(explorer):
+    """A choice in code is on screen at once, whatever a control's callback did meanwhile elsewhere."""
+    inside, leave = threading.Event(), threading.Event()
+    callback = threading.Thread(target=explorer.act, args=(lambda: (inside.set(), leave.wait(300)),))
+    explorer.act(lambda: (callback.start(), inside.wait(300)))  # begins earlier, and ends earlier
+    leave.set()
+    callback.join()
+    explorer.state.picture = "gray.png"
+    assert explorer.image.shape == (40, 60, 3)  # no wait()
+
+
+def test_a_model_of_another_dtype_is_refused_while_it_is_watched(tmp_path):
+    explorer = Explorer(tmp_path, load_model("street"))
+    explorer.model.half()
+    explorer.state.picture = "cat (sample)"
+    assert "model must have float32 weights" in explorer.message.value
 
 
 def test_refresh_finds_a_new_picture_and_survives_a_lost_one(explorer, tmp_path):

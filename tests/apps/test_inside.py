@@ -478,7 +478,7 @@ def test_the_controls_say_so_while_the_network_runs(app):
     app.chooser.picture.value = "cat (sample)"
     app.wait()
     hook.remove()
-    assert seen == [(True, "Running the network")]
+    assert seen == [(True, "Running the network: Features")]
     assert not app.binding.ties["shown"].controls[0].disabled
     assert app.status.value.startswith("<b>all stages</b> ran in ")
 
