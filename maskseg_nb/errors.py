@@ -6,7 +6,7 @@ child of MasksegError.
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 MAX_MESSAGE = 300
@@ -48,14 +48,16 @@ def quoted(name: object, limit: int = 80) -> str:
     return shortened(ascii(str(name)), limit)
 
 
-def did_you_mean(name: object, known: Mapping[str, str]) -> str:
+def did_you_mean(name: object, known: Iterable[str], aliases: Mapping[str, str] | None = None) -> str:
     """The end of a message about an unknown name: "; did you mean 'street'?", or nothing.
 
     Args:
         name: What was given; upper and lower case do not matter.
-        known: Each name that somebody may have meant -> the right one.
+        known: The right names.
+        aliases: Other names that somebody may have meant -> the right one.
     """
-    folded = {text.casefold(): meant for text, meant in known.items()}
+    meant_by = {text: text for text in known} | dict(aliases or {})
+    folded = {text.casefold(): meant for text, meant in meant_by.items()}
     like = get_close_matches(str(name)[:100].casefold(), folded, 1)
     return f"; did you mean {quoted(folded[like[0]])}?" if like else ""
 

@@ -43,8 +43,7 @@ export default {
         const handle = slider.querySelector(".noUi-handle"), name = slider.querySelector("label")?.textContent;
         if (!handle) continue;
         set(handle, "aria-label", name);
-        const value = Number(handle.getAttribute("aria-valuenow") ?? NaN), text = handle.getAttribute("aria-valuetext");
-        const said = Number(text);
+        const text = handle.getAttribute("aria-valuetext"), said = Number(text);
         if (text && !Number.isInteger(said)) set(handle, "aria-valuetext", String(Math.round(said * 100) / 100));
       }
       for (const field of root.querySelectorAll(".widget-text")) {

@@ -7,9 +7,8 @@ from typing import Any
 from ..errors import MasksegError
 from .settings import Settings
 
-_kept: dict[
-    str, tuple[Hashable, str, dict[str, tuple[str, bytes]]]
-] = {}  # a cell's id -> what was shown there
+Uploads = dict[str, tuple[str, bytes]]  # as `PictureSources.uploads`
+_kept: dict[str, tuple[Hashable, str, Uploads]] = {}  # a cell's id -> what its app was
 
 
 def cell_id() -> str | None:

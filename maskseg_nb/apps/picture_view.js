@@ -397,10 +397,8 @@ function wrapped(context, text, width) {
 
 // How high the part of the page is in which the app can be seen without scrolling.
 function screenHeight(el) {
-  if (document.fullscreenElement) return document.fullscreenElement.clientHeight - 8;
-  const notebook = el.closest(".jp-WindowedPanel-outer");  // JupyterLab's; elsewhere the window itself scrolls
-  if (notebook) return notebook.clientHeight - 8;
-  return innerHeight - 8;
+  const notebook = ".jp-WindowedPanel-outer";  // JupyterLab's; elsewhere the window itself scrolls
+  return ((document.fullscreenElement ?? el.closest(notebook))?.clientHeight ?? innerHeight) - 8;
 }
 
 function download(name, buffer) {

@@ -14,7 +14,7 @@ from ..drawing.colors import Color
 from ..drawing.overlay import highest_point
 from ..mask_rcnn.instances import Instances
 from .link import Link
-from .widgets import browser_code, on_message, whole_number
+from .widgets import browser_code, css_color, on_message, whole_number
 
 JPEG_OPTIONS = (
     *(cv2.IMWRITE_JPEG_QUALITY, 90),
@@ -119,7 +119,7 @@ def item(
         "box": [x1, y1, x2, y2],
         "text": visible(text),
         "label": visible(label),
-        "color": "rgb({}, {}, {})".format(*color),
+        "color": css_color(color),
         "outline": [ring.ravel().tolist() for ring in outline],
         "at": [(x1 + x2) / 2, y1] if at is None else list(map(float, at)),
     }

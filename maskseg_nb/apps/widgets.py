@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from .._shared.text import visible
+from ..drawing.colors import Color
 from ..errors import shortened
 from .app_bar import AppBar
 
@@ -78,10 +79,14 @@ def wrapping_row(*cells: widgets.Widget) -> widgets.HBox:
     return widgets.HBox(cells, layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
 
 
-def swatch(color: tuple[int, int, int]) -> str:
+def css_color(color: Color) -> str:
+    """An RGB colour as CSS writes it."""
+    return "rgb({}, {}, {})".format(*color)
+
+
+def swatch(color: Color) -> str:
     """A small square of an RGB colour, as HTML."""
-    red, green, blue = color
-    return f'<span class="maskseg-swatch" style="background: rgb({red}, {green}, {blue})"></span>'
+    return f'<span class="maskseg-swatch" style="background: {css_color(color)}"></span>'
 
 
 def error_line(text: str) -> str:

@@ -36,7 +36,7 @@ def sample_photo(name: str) -> Path:
         ImageError: Its file is missing from the installed package.
     """
     if name not in _SAMPLES:
-        meant = did_you_mean(name, {known: known for known in SAMPLES})
+        meant = did_you_mean(name, SAMPLES)
         raise ValueError(f"name must be one of {', '.join(SAMPLES)}, got {quoted(name)}{meant}")
     photo = _photo(name)
     if not photo.is_file():

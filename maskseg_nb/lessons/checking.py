@@ -73,7 +73,7 @@ def check(name: str, function: Callable[..., Any]) -> None:
         TypeError: `function` cannot be called.
     """
     if name not in EXERCISES:
-        meant = did_you_mean(name, {known: known for known in EXERCISES})
+        meant = did_you_mean(name, EXERCISES)
         raise ValueError(f"exercise must be one of {', '.join(EXERCISES)}, got {name!r}{meant}")
     if not callable(function):
         raise TypeError(f"function must be a function, got {type(function).__name__}")

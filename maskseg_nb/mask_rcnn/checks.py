@@ -40,7 +40,7 @@ def check_tensor(tensor: Tensor) -> None:
 
 def check_known(names: Iterable[str], categories: tuple[str, ...]) -> None:
     """Raise ValueError unless a model with these categories, [0] the background, knows all names."""
-    known = {name: name for name in categories[1:] if name != "N/A"}
+    known = [name for name in categories[1:] if name != "N/A"]
     for name in names:
         if name not in categories[1:]:
             listed, meant = shortened(", ".join(known), 150), did_you_mean(name, known)

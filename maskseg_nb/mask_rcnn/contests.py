@@ -12,7 +12,7 @@ from .outcomes import KEPT, OUTCOMES, OVER_LIMIT, SUPPRESSED, TOO_SMALL
 from .stages import pair_numbers, split_pairs
 from .trace import Trace
 
-STAGES = ("proposals", "detections")
+CONTESTS = ("proposals", "detections")  # the stages that compare
 
 
 class Ending(NamedTuple):
@@ -137,8 +137,8 @@ def endings(trace: Trace, stage: str) -> list[Ending]:
     Raises:
         ValueError: The stage is neither.
     """
-    if stage not in STAGES:
-        raise ValueError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
+    if stage not in CONTESTS:
+        raise ValueError(f"stage must be one of {', '.join(CONTESTS)}, got {stage!r}")
     contest = Contest.of_proposals(trace) if stage == "proposals" else Contest.of_detections(trace)
     rows = contest.scores.argsort(descending=True, stable=True)
     if stage == "proposals":

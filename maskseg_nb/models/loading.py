@@ -126,7 +126,7 @@ def _named_or_own(name: str | os.PathLike[str] | None, told: Details, notes: lis
         return _named(name, told)
     path = Path(name)
     if isinstance(name, str) and path.suffix == "" and not os.path.exists(path):
-        meant = did_you_mean(name, {known: known for known in MODELS} | TORCHVISION_NAMES)
+        meant = did_you_mean(name, MODELS, TORCHVISION_NAMES)
         listed = ", ".join(MODELS)
         raise ModelError(f"no model {quoted(name)}; give one of {listed}, or a checkpoint's path{meant}")
     model, assumed = own_model(path, told)

@@ -167,5 +167,5 @@ def check_formats(formats: Collection[str]) -> None:
     if isinstance(formats, str):
         raise TypeError(f"formats must be a collection of names, such as [{formats!r}], got a string")
     if unknown := [format for format in formats if format not in FORMATS]:
-        listed, meant = ", ".join(FORMATS), did_you_mean(unknown[0], {name: name for name in FORMATS})
+        listed, meant = ", ".join(FORMATS), did_you_mean(unknown[0], FORMATS)
         raise ValueError(f"formats must be among {listed}, got {quoted(unknown[0])}{meant}")

@@ -17,6 +17,7 @@ from torchvision.models.detection import MaskRCNN
 from traitlets import link
 
 from ..._shared.text import as_html, visible
+from ...drawing.colors import Color
 from ...drawing.figures import show_side_by_side
 from ...errors import quoted
 from ...mask_rcnn.instances import Instances
@@ -25,11 +26,12 @@ from ...models.loading import as_model
 from ...results.export import check_formats, export_free, make_folder, save_png
 from ..app import App
 from ..kept import Kept
+from ..link import Link
 from ..picture_chooser import PictureChooser
 from ..picture_sources import PictureSources
 from ..picture_view import instance_items
 from ..table_view import TableView
-from ..widgets import page
+from ..widgets import css_color, page
 from .controls import ExplorerControls
 from .save_panel import PICTURE
 from .state import ExplorerState
@@ -74,6 +76,7 @@ class Explorer(App):
         self.controls.save.on_click(lambda _: self.act(self._save))
         self.controls.save_panel.download.on_click(lambda _: self.act(self._download))
         self.code_shown, self.table = widgets.HTML(), TableView(columns=COLUMNS, can_hide=True)
+        self._items, self._rows = Link(instance_items), Link(_rows)
         self.canvas.on_hide(lambda number: self.act(self._hide, number))
         self.table.on_hide(lambda number: self.act(self._hide, number))
         link((self.canvas, "selected"), (self.table, "selected"))
@@ -185,12 +188,11 @@ class Explorer(App):
 
     def draw(self, started: float) -> None:
         state, runner = self.state, self.state.runner
-        colors = state.colors(state.instances)
         self.canvas.show(
             state.image,
             state.drawn,
             ("Original", "Segmented"),
-            items=instance_items(state.instances, colors),
+            items=self._items(state.instances, state.colors(state.instances)),
             labels=state.labels and state.has_labels,
             note=visible(state.note()),
             caption=state.caption(),
@@ -203,25 +205,23 @@ class Explorer(App):
             f'<span class="maskseg-muted">&nbsp; {as_html(runner.ran[1])} on {device} &nbsp; '
             f"network {runner.milliseconds:.0f} ms &nbsp; redraw {redraw_ms:.0f} ms</span>"
         )
-        self.table.rows = self._rows()
+        self.table.rows = self._rows(state.kept, state.colors(state.kept), state.hidden_instances)
         self._show_code()
         self._kept.keep()
 
-    def _rows(self) -> list[dict[str, Any]]:
-        state = self.state
-        rows = []
-        numbers, colors = state.kept.numbers.tolist(), state.colors(state.kept)
-        for number, color, row in zip(numbers, colors, state.kept.table(), strict=True):
-            cells = [
-                str(number),
-                visible(row["category"]),
-                f"{row['score']:.2f}",
-                ", ".join(map(str, row["box"])),
-                f"{row['area']:,}",
-                f"{row['percent']:.1f} %",
-            ]
-            css = "rgb({}, {}, {})".format(*color)
-            rows.append(
-                {"id": number, "cells": cells, "color": css, "hidden": number in state.hidden_instances}
-            )
-        return rows
+
+def _rows(instances: Instances, colors: Sequence[Color], hidden: tuple[int, ...]) -> list[dict[str, Any]]:
+    """A row of the table for each instance, of the numbers in `hidden` too."""
+    rows = []
+    for color, row in zip(colors, instances.table(), strict=True):
+        number = row["instance"]
+        cells = [
+            str(number),
+            visible(row["category"]),
+            f"{row['score']:.2f}",
+            ", ".join(map(str, row["box"])),
+            f"{row['area']:,}",
+            f"{row['percent']:.1f} %",
+        ]
+        rows.append({"id": number, "cells": cells, "color": css_color(color), "hidden": number in hidden})
+    return rows

@@ -3,6 +3,7 @@
 import base64
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -16,8 +17,10 @@ from ...mask_rcnn.contests import Ending
 from ...mask_rcnn.journey import Journey
 from ...mask_rcnn.trace import STAGES, Trace
 from ...models.loading import as_model
+from ...models.zoo import categories_of
 from ..app import App
 from ..kept import Kept
+from ..link import Link
 from ..picture_chooser import PictureChooser
 from ..picture_sources import PictureSources
 from ..picture_view import JPEG_OPTIONS, item
@@ -67,7 +70,7 @@ class Inside(App):
         self.canvas.on_click(lambda panel, x, y: self.act(self._follow_at, panel, x, y))
         self.canvas.observe(lambda change: self.act(self._follow_item, change["new"]), "selected")
         self.caption, self.way = widgets.HTML(), widgets.HTML()
-        self.table = TableView(columns=COLUMNS)
+        self.table, self._rows = TableView(columns=COLUMNS), Link(_rows)
         self.table.observe(lambda change: self.act(self._follow_row, change["new"]), "selected")
         self.controls.every_box.observe(lambda _: self.act(self._show_table), "value")
         folding, sliders = self.controls.folding(self.chooser), self.controls.sliders()
@@ -109,19 +112,8 @@ class Inside(App):
         state = self.state
         endings = state.endings if self.controls.every_box.value else []
         names = [ending[:2] for ending in endings]
-        self.table.rows = [self._row(number, ending) for number, ending in enumerate(endings, 1)]
+        self.table.rows = self._rows(state.trace, endings)
         self.table.selected = names.index(state.following) + 1 if state.following in names else 0
-
-    def _row(self, number: int, ending: Ending) -> dict[str, Any]:
-        anchor, label, score, verdict = ending
-        trace, rival = self.state.trace, verdict.rival
-        level = trace.features.names[int(trace.anchors.levels[anchor])]
-        name = trace.prediction.categories[label] if label else f"anchor {anchor} on {level}"
-        by = "" if not rival else "one over the limit" if rival.number is None else f"#{rival.number}"
-        place = "" if verdict.row is None else f"#{verdict.row}"
-        iou = f"{rival.iou:.2f}" if rival else ""
-        cells = [str(number), name, f"{score:.3f}", verdict.outcome, place, by, iou]
-        return {"id": number, "cells": list(map(visible, cells)), "group": verdict.outcome}
 
     def draw(self, started: float) -> None:
         state, pair = self.state, self.state.pair
@@ -153,6 +145,21 @@ class Inside(App):
         self.way.value = _way(state)
         self._show_table()
         self._kept.keep()
+
+
+def _rows(trace: Trace, endings: Sequence[Ending]) -> list[dict[str, Any]]:
+    """A row of the table for each box that came into a stage."""
+    categories, levels = categories_of(trace.model), trace.anchors.levels.tolist()
+    rows = []
+    for number, (anchor, label, score, verdict) in enumerate(endings, 1):
+        rival, level = verdict.rival, trace.features.names[levels[anchor]]
+        name = categories[label] if label else f"anchor {anchor} on {level}"
+        by = "" if not rival else "one over the limit" if rival.number is None else f"#{rival.number}"
+        place = "" if verdict.row is None else f"#{verdict.row}"
+        iou = f"{rival.iou:.2f}" if rival else ""
+        cells = [str(number), name, f"{score:.3f}", verdict.outcome, place, by, iou]
+        rows.append({"id": number, "cells": list(map(visible, cells)), "group": verdict.outcome})
+    return rows
 
 
 def _way(state: InsideState) -> str:

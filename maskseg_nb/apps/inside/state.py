@@ -12,8 +12,7 @@ from ...drawing.film_strip import Frame, film
 from ...drawing.panels import StagePicture, View
 from ...drawing.stage_pictures import stage_picture
 from ...errors import MAX_MESSAGE, quoted, shortened
-from ...mask_rcnn.contests import STAGES as CONTESTS
-from ...mask_rcnn.contests import Ending, endings
+from ...mask_rcnn.contests import CONTESTS, Ending, endings
 from ...mask_rcnn.follow import anchor_at, follow, lost
 from ...mask_rcnn.journey import Journey
 from ...mask_rcnn.knobs import Knobs
