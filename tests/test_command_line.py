@@ -60,6 +60,7 @@ def test_without_pictures_two_samples_are_segmented(street, folder, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_files_and_folders_are_taken_together(folder, capsys):
     (folder / "some").mkdir()
     shutil.copy(sample_photo("cat"), folder / "some")
@@ -79,6 +80,7 @@ def test_files_and_folders_are_taken_together(folder, capsys):
     assert "2 pictures, 0 done before" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_options_reach_the_result():
     photo = str(sample_photo("astronaut"))
     pictures = []
@@ -95,6 +97,7 @@ def test_the_options_reach_the_result():
     assert len(Path("masks/instances.csv").read_text().splitlines()) == 1  # no probability is greater than 1
 
 
+@pytest.mark.slow
 def test_only_the_named_categories_are_kept_and_spaces_around_them_are_nothing():
     photo = str(sample_photo("restaurant"))
     assert main([photo, "--categories", "car, person", "--out", "some", "--quiet"]) == 0
@@ -103,6 +106,7 @@ def test_only_the_named_categories_are_kept_and_spaces_around_them_are_nothing()
     assert {line.split(",")[2] for line in some} == {"person"} and none == []
 
 
+@pytest.mark.slow
 def test_the_limit_of_detections_is_named_with_its_knob(folder, capsys):
     photo = str(sample_photo("restaurant"))
     with warnings.catch_warnings():
@@ -220,6 +224,7 @@ def test_make_demo_takes_a_photo_of_any_name_and_runs_nothing_of_it(folder, give
     assert not (folder / "X").exists()
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing_and_still_says_errors(folder, capsys):
     assert main([str(sample_photo("cat")), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
@@ -403,6 +408,7 @@ def test_it_is_installed_as_maskseg_nb():
     assert script.load() is main
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_what_a_checkpoint_does_not_say_can_be_said(folder, capsys):
     torch.save(load_model("street").state_dict(), "streets.pth")

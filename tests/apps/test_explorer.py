@@ -55,6 +55,7 @@ def sent(explorer):
     return cv2.imdecode(np.frombuffer(explorer.canvas.right, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
+@pytest.mark.slow
 def test_a_control_moves_the_state_its_twin_and_the_picture(explorer):
     controls, before = explorer.controls, sent(explorer)
     for control, twin, setting, value in (
@@ -127,7 +128,7 @@ slow = partial(pytest.param, marks=pytest.mark.slow)
 @pytest.mark.parametrize(
     ("picture", "input_size", "style"),
     [
-        *(("restaurant (sample)", SQUASHED, style) for style in STYLES),
+        *(slow("restaurant (sample)", SQUASHED, style) for style in STYLES),
         ("gray.png", SQUASHED, "semantic map"),
         slow("restaurant (sample)", PROPORTIONS_KEPT, "colour and outline"),
         slow("gray.png", PROPORTIONS_KEPT, "white, as documented"),
@@ -146,7 +147,8 @@ def test_the_code_shown_gives_exactly_the_picture_on_screen(explorer, picture, i
     np.testing.assert_array_equal(namespace["blended"], explorer.blended)
 
 
-@pytest.mark.parametrize("input_size", [slow(SQUASHED), PROPORTIONS_KEPT])
+@pytest.mark.slow
+@pytest.mark.parametrize("input_size", INPUT_SIZES)
 def test_the_code_for_an_upload_starts_from_the_explorers_image(explorer, input_size):
     upload(explorer, "mine.png", sample_photo("restaurant").read_bytes())
     explorer.state.input_size = input_size
@@ -156,6 +158,7 @@ def test_the_code_for_an_upload_starts_from_the_explorers_image(explorer, input_
     np.testing.assert_array_equal(namespace["blended"], explorer.blended)
 
 
+@pytest.mark.slow
 def test_the_code_for_a_model_of_ones_own_starts_from_the_explorers_model(tmp_path):
     model = load_model("street")
     del model.name
@@ -177,6 +180,7 @@ def test_a_fault_of_our_own_is_said_and_the_controls_come_back(explorer, monkeyp
     assert explorer.chooser.picture.value == "restaurant (sample)"
 
 
+@pytest.mark.slow
 def test_the_controls_are_locked_while_the_network_runs(explorer):
     seen = []
     hook = explorer.model.backbone.register_forward_pre_hook(
@@ -241,6 +245,7 @@ def test_a_model_of_another_dtype_is_refused_while_it_is_watched(tmp_path):
     assert "model must have float32 weights" in explorer.message.value
 
 
+@pytest.mark.slow
 def test_refresh_finds_a_new_picture_and_survives_a_lost_one(explorer, tmp_path):
     (tmp_path / "gray.png").rename(tmp_path / "new.png")
     explorer.chooser.refresh.click()
@@ -301,7 +306,8 @@ def test_the_picture_is_saved_in_the_style_on_screen(explorer, tmp_path, style):
     path.unlink()
 
 
-@pytest.mark.parametrize("input_size", [SQUASHED, slow(PROPORTIONS_KEPT)])
+@pytest.mark.slow
+@pytest.mark.parametrize("input_size", INPUT_SIZES)
 def test_every_file_lies_on_the_photograph_turned_as_its_exif_says(tmp_path, street, input_size):
     """A phone's photograph, stored lying down: 371 wide and 250 high on the disk, upright 250 x 371."""
     upright = Image.open(sample_photo("motorcycle")).convert("RGB").resize((250, 371))
@@ -368,6 +374,7 @@ def test_masks_saved_of_a_sample_squashed_are_those_on_screen(explorer, tmp_path
         np.testing.assert_allclose((x, y, x + width, y + height), box, atol=0.5)
 
 
+@pytest.mark.slow
 def test_an_upload_is_saved_under_its_own_name(explorer, tmp_path):
     long = f"{'holiday ' * 9}.jpg"  # longer than a label
     for _ in range(2):
@@ -441,6 +448,7 @@ def test_a_folder_begins_with_its_own_first_picture(tmp_path, street):
     assert Explorer(tmp_path, street).state.picture == "a.png"
 
 
+@pytest.mark.slow
 def test_it_shows_itself_with_a_picture_for_places_without_widgets(explorer):
     bundle = explorer._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.widget.model_id

@@ -62,6 +62,7 @@ def test_a_choice_runs_the_network_once(state, setting, value):
     assert len(state.runs) == 1
 
 
+@pytest.mark.slow
 def test_another_model_is_loaded_once_and_kept(state):
     loaded = []
     state.runner.load_model = lambda name: loaded.append(name) or load_model("street")

@@ -345,6 +345,7 @@ def test_what_is_followed_and_not_offered_is_added_to_the_dropdown(app):
     assert not any(name.startswith("anchor") for name, _ in app.controls.follow.options)
 
 
+@pytest.mark.slow
 def test_the_followed_box_is_the_same_one_after_a_knob_lets_it_through(app):
     app.controls.follow.index = len(app.trace.prediction)
     anchor = app.journey.anchor.row
@@ -513,6 +514,7 @@ def test_an_app_of_no_folder_says_so(tmp_path, street):
         Inside(tmp_path / "missing", street)
 
 
+@pytest.mark.slow
 def test_it_shows_itself_with_a_picture_for_places_without_widgets(app):
     bundle = app._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == app.widget.model_id

@@ -368,6 +368,7 @@ def one_map():
     return model
 
 
+@pytest.mark.slow
 def test_a_model_with_one_map_is_shown_at_its_nearest_level_and_channel(state, one_map):
     state.runner.load_model = lambda name: one_map
     state.level, state.channel = 4, 90
@@ -386,6 +387,7 @@ def test_a_model_with_one_map_is_shown_at_its_nearest_level_and_channel(state, o
     assert (state.view.level, state.view.channel) == (4, 90)
 
 
+@pytest.mark.slow
 def test_knobs_are_asked_of_the_model_behind_the_picture(state, one_map):
     state.runner.load_model = lambda name: one_map
     state.model_name = "coco"
@@ -394,6 +396,7 @@ def test_knobs_are_asked_of_the_model_behind_the_picture(state, one_map):
     assert state.with_knob("rpn_pre_nms_top_n", 400) == {"rpn_pre_nms_top_n": 400}
 
 
+@pytest.mark.slow
 def test_a_backbone_with_two_maps_has_two_levels(one_map):
     class TwoMaps(torch.nn.Module):
         out_channels = 8
@@ -480,6 +483,7 @@ def test_a_picture_that_cannot_be_read_leaves_everything_as_it_was(state, wrong)
     assert state.trace is run and shown(state) == on_screen
 
 
+@pytest.mark.slow
 def test_a_knob_moved_while_the_network_is_busy_counts_for_the_new_picture(state):
     busy, go_on = threading.Event(), threading.Event()
 

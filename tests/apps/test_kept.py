@@ -33,6 +33,7 @@ def test_settings_and_uploads_survive_in_their_own_cell_alone(cell, tmp_path, st
     assert Explorer(tmp_path, street).state.alpha == 0.5
 
 
+@pytest.mark.slow
 def test_what_the_cell_asks_for_goes_before_what_it_kept(cell, tmp_path, street):
     cell("first")
     Explorer(tmp_path, street).settings = '{"alpha": 0.8, "mask_threshold": 0.7}'
@@ -43,6 +44,7 @@ def test_what_the_cell_asks_for_goes_before_what_it_kept(cell, tmp_path, street)
     assert ThresholdExplorer(street).state.score_threshold == 0.5
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_any_more_is_left(cell, tmp_path, street):
     cell("first")
     (tmp_path / "a.jpg").write_bytes(PART)

@@ -51,7 +51,14 @@ def numbers(app):
 
 
 @pytest.mark.parametrize(
-    "score, iou", [(0.5, 0.5), (0.05, 0.5), (0.8, 0.5), (0.5, 0.75), (0.99, 0.3), (1.0, 0.5)]
+    "score, iou",
+    [
+        *((0.5, 0.5), (0.5, 0.75)),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in ((0.05, 0.5), (0.8, 0.5), (0.99, 0.3), (1.0, 0.5))
+        ),
+    ],
 )
 def test_it_shows_what_matching_by_hand_gives(app, street, by_hand, score, iou):
     app.state.score_threshold, app.state.iou = score, iou
@@ -126,6 +133,7 @@ def test_controls_and_state_move_each_other_and_reset_sets_back(app):
     assert app.controls.iou.value == 0.5
 
 
+@pytest.mark.slow
 def test_another_picture_is_read_and_its_network_runs_once(street, monkeypatch):
     app = ThresholdExplorer(street, two_pictures())
     first = app.state.drawn.copy()

@@ -109,6 +109,7 @@ def said(chart, clock, seconds, step, steps=57):
     return chart.figure.axes[0].get_title().partition("total loss ")[2].partition(", ")[2]
 
 
+@pytest.mark.slow
 def test_the_remaining_time_follows_from_the_measured_steps_and_is_not_guessed_before_there_are_five(
     chart, clock
 ):

@@ -367,6 +367,7 @@ def test_a_category_may_be_called_by_a_number(opened):
     assert opened(content, strict=True).categories == ("__background__", "7", "8.5")
 
 
+@pytest.mark.slow
 def test_a_model_is_evaluated_on_a_dataset_with_a_root_of_the_same_name(opened, street):
     """Roboflow, where the project has the name of its class."""
     content = plain()

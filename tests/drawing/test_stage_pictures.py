@@ -211,7 +211,7 @@ def test_an_outcome_that_nothing_met_is_not_listed(street_trace, image):
     assert "too small" not in picture(street_trace, image, "proposals").caption
 
 
-@pytest.mark.parametrize("shown", [1, 15, 400])
+@pytest.mark.parametrize("shown", [1, 15, pytest.param(400, marks=pytest.mark.slow)])
 def test_the_best_candidates_and_proposals_are_drawn_and_nothing_else(strict, image, shown):
     journey = follow(strict, detection=0)
     panels = picture(strict, image, "proposals", journey, shown=shown)
@@ -303,6 +303,7 @@ def test_every_outcome_of_the_pairs_is_counted(strict, image):
     assert numbers(caption)[-3:] == [min(15, int((scores >= 0.1).sum())), 0.1, min(15, kept)]
 
 
+@pytest.mark.slow
 def test_every_tag_of_a_detection_can_be_read_whole(street_trace, image):
     panels = picture(
         street_trace, image, "detections", follow(street_trace, detection=0), score_threshold=0.05

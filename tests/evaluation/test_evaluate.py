@@ -167,7 +167,8 @@ def test_the_twelve_metrics_on_photographs_are_those_of_the_plain_script(evaluat
     assert_same_as_the_plain_script(evaluation, photographs, tmp_path / "coco")
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
 def test_the_twelve_metrics_with_crowds_and_every_size_are_those_of_the_plain_script(
     guesser, shape_model, tmp_path, seed
 ):
@@ -274,6 +275,7 @@ def test_its_text_has_the_twelve_metrics_and_every_category_that_occurs(evaluati
 # Kept results
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_resumes_where_it_stopped(guesser, shape_model, tmp_path, monkeypatch):
     dataset = shapes()
     answers = nearly_right(dataset)
@@ -336,6 +338,7 @@ def test_a_changed_picture_is_looked_at_again(guesser, shape_model, tmp_path):
     assert asked == [picture_key(dataset[1][0])]
 
 
+@pytest.mark.slow
 def test_what_is_not_a_line_of_the_cache_is_passed_over_and_kept(guesser, shape_model, tmp_path):
     dataset = shapes(4)
     asked = guesser(nearly_right(dataset))

@@ -71,6 +71,7 @@ def test_a_backbone_of_one_map_runs_too_and_equals_torchvision(single):
     torch.testing.assert_close(torch.from_numpy(run.prediction.masks()), expected["masks"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_backbone_of_one_map_runs_in_bfloat16_too(single):
     exact = trace(single, torch.full((1, 3, 128, 128), 0.5)).features.maps["0"]
     half = trace(to_bfloat16(single), torch.full((1, 3, 128, 128), 0.5)).features.maps["0"]
@@ -78,6 +79,7 @@ def test_a_backbone_of_one_map_runs_in_bfloat16_too(single):
     torch.testing.assert_close(half, exact, rtol=0.05, atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["backbone", "backbone.fpn"])
 def test_a_hook_on_the_backbone_or_its_pyramid_is_called_as_by_torchvision(street, part, restaurant):
     expected, heard = trace(street, restaurant[0]).features, []

@@ -266,6 +266,7 @@ def test_every_candidate_of_the_region_proposals_gets_its_true_outcome(strict):
     assert by_the_lost > 10
 
 
+@pytest.mark.slow
 def test_an_anchor_that_is_not_a_candidate_gets_its_rank(strict):
     run, reference = strict
     random = np.random.default_rng(0)
@@ -283,6 +284,7 @@ def test_an_anchor_that_is_not_a_candidate_gets_its_rank(strict):
         assert journey.detection is None and journey.mask is None
 
 
+@pytest.mark.slow
 def test_every_pair_of_proposal_and_category_gets_its_true_outcome(strict, monkeypatch):
     run, reference = strict
     # Only boxes without any area are too small for torchvision; here more of them are.

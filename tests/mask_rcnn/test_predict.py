@@ -20,7 +20,7 @@ def expected(street, restaurant):
     return torchvision_says(street, restaurant[0])
 
 
-@pytest.mark.parametrize("threshold", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("threshold", [pytest.param(0.05, marks=pytest.mark.slow), 0.5, 0.9])
 def test_segment_image_returns_torchvisions_masks_at_or_above_the_threshold(
     street, restaurant, expected, threshold
 ):
@@ -30,6 +30,7 @@ def test_segment_image_returns_torchvisions_masks_at_or_above_the_threshold(
     np.testing.assert_allclose(masks, expected["masks"][expected["scores"] >= threshold], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_segment_image_returns_an_empty_stack_where_nothing_is_found(street, nothing):
     assert len(torchvision_says(street, nothing[0])["scores"]) == 0
     assert segment_image(street, nothing[0]).shape == (0, 1, 800, 800)
@@ -41,7 +42,7 @@ def test_segment_image_keeps_a_score_equal_to_the_threshold(street, restaurant, 
 
 @pytest.mark.parametrize(
     "size",
-    [(800, 800), (333, 517), *(pytest.param(size, marks=pytest.mark.slow) for size in ((64, 900), None))],
+    [(333, 517), *(pytest.param(size, marks=pytest.mark.slow) for size in ((800, 800), (64, 900), None))],
 )
 def test_predict_equals_torchvisions_forward_to_the_bit(street, size):
     tensor, _ = preprocess(sample_photo("motorcycle"), size)

@@ -71,7 +71,7 @@ def test_a_full_size_resnet_equals_torchvision_to_the_bit(build, restaurant):
 
 
 @pytest.mark.parametrize(
-    "count", [1, 33, pytest.param(26, marks=pytest.mark.slow), pytest.param(47, marks=pytest.mark.slow)]
+    "count", [1, *(pytest.param(count, marks=pytest.mark.slow) for count in (26, 33, 47))]
 )
 def test_any_number_of_masks_equals_torchvision_with_one_thread_too(street, restaurant, count):
     threads = torch.get_num_threads()

@@ -63,6 +63,7 @@ def overlaps(expected, got):
     return np.where(expected.labels[:, None] == got.labels, overlap, 0)[expected.scores >= 0.5]
 
 
+@pytest.mark.slow
 def test_bfloat16_finds_the_same_objects_a_little_elsewhere(fast, street, restaurant):
     """Before NMS. After it, rounding decides which of two rivals with nearly equal scores is left."""
     expected, found = predict(street, restaurant[0]), predict(fast, restaurant[0])
@@ -87,6 +88,7 @@ def test_torchvisions_own_forward_runs_in_bfloat16_too(fast, restaurant):
     np.testing.assert_array_equal(predict(fast, restaurant[0]).scores, theirs["scores"].numpy())
 
 
+@pytest.mark.slow
 def test_a_model_in_bfloat16_can_be_copied_and_sent_to_another_process(fast, restaurant):
     expected = predict(fast, restaurant[0])
     for twin in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):

@@ -392,6 +392,7 @@ def bare_street():
     return model
 
 
+@pytest.mark.slow
 def test_without_priming_a_strip_would_change_every_later_result():
     fresh, spoilt = bare_street(), bare_street()
     with torch.no_grad():

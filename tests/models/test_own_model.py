@@ -117,6 +117,7 @@ def test_names_that_cannot_be_are_refused(names, error, match, tuned, tmp_path):
 # Wrappers and bundles
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's own, of wrappers on a CPU
 @pytest.mark.parametrize(
     "wrap",
@@ -200,6 +201,7 @@ def test_a_training_loops_bundle(key, legacy, tuned, tmp_path):
     assert set(torch.serialization.get_safe_globals()) == set(allowed)  # nothing was added for good
 
 
+@pytest.mark.slow
 def test_a_bundle_in_a_bundle_with_a_prefix(tuned, tmp_path):
     state = {f"model.module.{key}": weight for key, weight in tuned.state_dict().items()}
     torch.save({"checkpoint": {"state_dict": state, "n": 3}}, tmp_path / "w.ckpt")
@@ -359,6 +361,7 @@ def test_what_is_said_of_input_size_and_anchors_gives_what_the_trained_model_giv
     assert np.array_equal(found.scores, theirs["scores"].numpy())
 
 
+@pytest.mark.slow
 def test_as_many_anchors_as_the_weights_have_must_be_said(tmp_path):
     torch.save(frozen_resnet(rpn_anchor_generator=MANY).state_dict(), tmp_path / "w.pth")
     with pytest.raises(ModelError, match=r"with 4 anchors per cell, not 3; give .*anchors"):
@@ -386,6 +389,7 @@ def test_anchors_that_cannot_be_are_refused(anchors, error, match, tuned, tmp_pa
 # Metadata: what our own files say
 
 
+@pytest.mark.slow
 def test_a_file_that_says_everything_needs_no_telling(tmp_path):
     original = frozen_resnet(1e-5, min_size=96, max_size=128, rpn_anchor_generator=MANY)
     original.categories = ("__background__", "cell")

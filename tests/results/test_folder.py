@@ -175,6 +175,7 @@ def test_it_reports_what_it_did(whole):
 # The same bytes whoever does the work
 
 
+@pytest.mark.slow
 def test_threads_give_the_same_bytes_with_a_loaded_model(photos, whole, small, tmp_path):
     with ThreadPoolExecutor(3) as executor:
         segment_folder(photos, tmp_path / "out", small, formats=FORMATS, executor=executor, progress=False)
@@ -290,6 +291,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(photos, small, tmp_pat
     assert (held[1] - held[0]) / 30 < 20_000  # bytes per picture; the picture has 252,000
 
 
+@pytest.mark.slow
 def test_only_a_few_pictures_are_in_flight(photos, small, tmp_path, monkeypatch):
     monkeypatch.setattr(folder_worker, "IN_FLIGHT", 3)
     waiting = []
@@ -387,6 +389,7 @@ def test_what_is_done_is_not_done_again_until_something_changes(few, small, tmp_
 # What can go wrong
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_is_not_a_picture_s_failure(photos, small, tmp_path, monkeypatch):
     written = []
 
@@ -405,6 +408,7 @@ def test_a_full_disk_stops_the_run_and_is_not_a_picture_s_failure(photos, small,
     assert list(result.failures) == [BAD]
 
 
+@pytest.mark.slow
 def test_no_memory_for_a_picture_is_a_row_of_failures(photos, small, tmp_path, monkeypatch):
     def fail(model, image):
         if image.shape[1] == 500:
@@ -669,6 +673,7 @@ def test_a_folder_of_nothing_but_other_files_says_which(tmp_path):
 # Categories, and the limit of detections
 
 
+@pytest.mark.slow
 def test_only_the_categories_that_are_named_are_kept(photos, whole, small, tmp_path):
     def rows(out):
         return list(csv.DictReader(io.StringIO((out / "instances.csv").read_text())))
@@ -718,6 +723,7 @@ def crowded(small, tmp_path, **options):
     )
 
 
+@pytest.mark.slow
 def test_the_limit_of_detections_is_reported_where_it_may_have_cut_off_something(small, tmp_path):
     own = small.roi_heads.detections_per_img
     found = len((crowded(small, tmp_path).out / "instances.csv").read_text().splitlines()) - 1
@@ -762,6 +768,7 @@ def test_processes_heed_the_limit_and_the_categories(small, model_file, tmp_path
     assert tree(there.out) == expected and there.at_limit == here.at_limit
 
 
+@pytest.mark.slow
 def test_a_second_run_leaves_no_mask_or_cut_out_of_what_it_did_not_find(street, tmp_path):
     """All numbers in the folder are those of the table, as after a first run; other formats' files stay."""
 

@@ -357,6 +357,7 @@ def test_it_comes_back_as_a_dataset_of_this_package_and_of_supervision(found, tm
     assert [other.classes[label] for label in detections.class_id] == list(instances.names)
 
 
+@pytest.mark.slow
 def test_a_model_evaluated_on_its_own_export_has_an_average_precision_of_one(found, tmp_path):
     """Its own detections as the ground truth: all of them are right."""
     image, _ = found

@@ -88,6 +88,7 @@ def test_any_mask_gives_valid_polygons_that_are_the_mask_exactly(mask):
     must_be(mask)
 
 
+@pytest.mark.slow
 @settings(every, max_examples=100)
 @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.2, 0.95))
 def test_larger_masks_full_of_touching_corners_and_holes_do_too(seed, share):

@@ -28,6 +28,7 @@ def rows(result):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_bars_count_instances_the_most_frequent_first(result, rows):
     axis = show_folder(result).axes[0]
     counts = Counter(row["category"] for row in rows)

@@ -124,6 +124,7 @@ def test_light_changes_pixels_and_not_masks():
         assert torch.equal(target["masks"], other["masks"])
 
 
+@pytest.mark.slow
 def test_the_same_index_is_the_same_picture_and_another_is_another():
     first, again = pictures(ShapesDataset(20)), pictures(ShapesDataset(20))
     other = pictures(ShapesDataset(20), seed=1)
@@ -261,6 +262,7 @@ def test_how_small_an_object_may_be_is_scaled_with_the_picture():
     assert limits == pytest.approx([80] * 10, rel=0.03)  # a quarter of the picture, at twice the scale
 
 
+@pytest.mark.slow
 def test_trust_stays_with_its_instance_and_only_outlines_are_pasted():
     for paste in (0.0, 1.0):
         source = pictures(partly_known(), Augmentation(mosaic=0, paste=paste, color=0))

@@ -113,6 +113,7 @@ def test_shared_categories_keep_their_rows_and_new_ones_are_new(street):
     assert torch.equal(model.backbone.body.stem.weight, street.backbone.body.stem.weight)
 
 
+@pytest.mark.slow
 def test_more_categories_than_before(resnet):
     names = ("__background__", *(f"thing {n}" for n in range(20)))
     model = with_categories(resnet, names)

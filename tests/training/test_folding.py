@@ -34,6 +34,7 @@ def test_what_is_not_told_becomes_background(street):
     torch.testing.assert_close(deltas.view(-1, 3, 4), before.view(-1, 5, 4)[:, [0, 1, 4]])
 
 
+@pytest.mark.slow
 def test_all_categories_told_in_another_order_are_the_same_model(street):
     names = ("__background__", "car", "motorcycle", "bicycle", "person")
     folded = fold(street, names, IMAGES[:1])

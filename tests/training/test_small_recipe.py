@@ -59,6 +59,7 @@ def arguments(folder, tmp_path, monkeypatch):
     return ["small", "--data", str(folder), "--out", str(tmp_path / "out"), *held_out, "--device", "cpu"]
 
 
+@pytest.mark.slow
 def test_it_trains_in_phases_folds_calibrates_and_says_how_good_it_is(arguments, tmp_path, capsys):
     assert main([*arguments, *STEPS]) == 0
     out = capsys.readouterr().out
@@ -74,6 +75,7 @@ def test_it_trains_in_phases_folds_calibrates_and_says_how_good_it_is(arguments,
         assert "4 pictures" in card and f"Phase {number} of 4, begun from street." in card
 
 
+@pytest.mark.slow
 def test_when_its_minutes_are_over_it_ends_and_resumes_to_the_same_weights(arguments, tmp_path, capsys):
     assert main([*arguments, *STEPS]) == 0
     whole = (tmp_path / "out" / "model.safetensors").read_bytes()

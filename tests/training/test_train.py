@@ -83,6 +83,7 @@ def test_a_training_and_its_progress_are_shown_in_a_line(street):
     assert repr(Progress(2, 40, losses, street)) == "Progress(step 2 of 40)"
 
 
+@pytest.mark.slow
 def test_the_result_is_what_its_file_holds(whole):
     again = load_model(whole.path)
     assert states_equal(again, whole.model)
@@ -225,6 +226,7 @@ def test_nothing_else_is_left_in_the_folder(whole):
     ]
 
 
+@pytest.mark.slow
 def test_watchers_see_every_step(street, tmp_path):
     seen = []
     trained = run(street, tmp_path, watch=seen.append)
@@ -239,6 +241,7 @@ def test_without_a_watcher_there_is_a_bar(street, tmp_path, capfd):
     assert "Training: 100%" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_equal_trainings_give_equal_files_to_the_byte(street, tmp_path, whole):
     """With a validation set or without, and resumed: all but the model card says the same."""
 
@@ -279,6 +282,7 @@ def test_workers_change_nothing(street, tmp_path, whole):
     assert np.array_equal(run(street, tmp_path, workers=1).losses, whole.losses)
 
 
+@pytest.mark.slow
 def test_workers_need_few_open_files(street, tmp_path):
     resource = pytest.importorskip("resource", reason="Windows has no such limit")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -379,6 +383,7 @@ def test_a_damaged_checkpoint_is_one_clear_error(street, tmp_path, damage):
     assert len(run(street, tmp_path, steps=1, resume=False).losses) == 1
 
 
+@pytest.mark.slow
 def test_a_training_whose_minutes_are_over_saves_and_resumes_to_the_same_losses(street, tmp_path, whole):
     for step in (1, 2, 3, 4):
         with pytest.raises(OutOfTime, match=f"over after step {step} of 5; .* the same call resumes"):
@@ -392,6 +397,7 @@ def test_a_training_whose_minutes_are_over_saves_and_resumes_to_the_same_losses(
 # What can go wrong
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_checkpoint_before(street, tmp_path, monkeypatch, whole):
     def full(path, whole_file=files.whole_file):
         written.append(path.name)
@@ -592,7 +598,8 @@ def test_grey_and_transparent_pictures_are_learned_from_as_rgb(street, tmp_path)
     assert np.array_equal(losses("rgba", *(np.stack([g, g, g, opaque], axis=-1) for g in grey)), expected)
 
 
-@pytest.mark.parametrize("workers", [0, slow(1)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
 def test_a_second_training_in_the_folder_is_one_clear_error_and_harms_nothing(
     street, tmp_path, whole, workers
 ):
@@ -627,6 +634,7 @@ def partly(annotated):
     return image, known
 
 
+@pytest.mark.slow
 def test_partially_labelled_pictures_are_learned_from_with_their_doubts(street, tmp_path):
     """Through all that is between a dataset and the losses: a doubted category is not learned as absent."""
 
@@ -641,6 +649,7 @@ def test_partially_labelled_pictures_are_learned_from_with_their_doubts(street, 
     assert part["loss_box_reg"] == pytest.approx(complete["loss_box_reg"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_weights_decide_which_pictures_are_learned_from_and_belong_to_the_training(street, tmp_path):
     one, other = PictureList([DATA[1]]), PictureList([DATA[0], DATA[1], DATA[2]])
     options = {"steps": 1, "augmentation": Augmentation.none(), "sizes": ((64, 96),)}
@@ -667,6 +676,7 @@ def test_a_limit_for_the_mask_head_belongs_to_the_training(street, tmp_path, who
         run(street, tmp_path, steps=1)
 
 
+@pytest.mark.slow
 def test_categories_without_instances_are_no_trouble(street, tmp_path):
     image, truth = DATA[0]
     gaps = ("__background__", "never", *CATEGORIES[1:], "nor this")
