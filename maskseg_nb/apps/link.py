@@ -12,10 +12,16 @@ class Link(Generic[Result]):
     """A function that remembers its last call: the same arguments, the same result, nothing computed.
 
     Arrays are the same where they are one object, all else where it is equal. A failed call changes nothing.
+
+    Args:
+        function: What it calls.
+        key: What of the arguments the result depends on; without it, on all of them.
     """
 
-    def __init__(self, function: Callable[..., Result]) -> None:
-        self._function = function
+    def __init__(
+        self, function: Callable[..., Result], key: Callable[..., tuple[object, ...]] | None = None
+    ) -> None:
+        self._function, self._key = function, key
         self._last: tuple[tuple[object, ...], Result] | None = None
 
     def __call__(self, *arguments: object) -> Result:
@@ -32,7 +38,9 @@ class Link(Generic[Result]):
         """Whether a call with these arguments computes nothing."""
         if self._last is None or len(self._last[0]) != len(arguments):
             return False
-        return all(map(_same, self._last[0], arguments))
+        if self._key is None:
+            return all(map(_same, self._last[0], arguments))
+        return all(map(_same, self._key(*self._last[0]), self._key(*arguments)))
 
 
 def _same(one: object, other: object) -> bool:

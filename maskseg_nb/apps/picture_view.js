@@ -6,7 +6,7 @@ const GAP = 12, TITLE = 30, TAG = 18, LEAST_HEIGHT = 140, MOST_ZOOM = 40, PIXELA
 const FONT = "12px system-ui, sans-serif", SMALL = "10px system-ui, sans-serif";
 
 export default () => {
-  const bitmaps = [null, null], latest = [0, 0], turns = [0, 0], watchers = new Set();
+  const bitmaps = [null, null], latest = [0, 0], turns = [0, 0, 0], watchers = new Set();  // the third: items
   let outlines = new Map();
   // What "Compare" shows: what was pinned, else the picture before the last change or row of changes.
   let pinned = null, before = null, shown = { bitmap: null, caption: "", since: 0 };
@@ -142,6 +142,7 @@ export default () => {
     initialize({ model }) {
       const [left, right] = [() => decode(model, 0), () => decode(model, 1)];
       const others = () => { outlines = new Map(); watchers.forEach((watcher) => watcher()); };
+      model.on("change:items", () => { turns[2] += 1; });
       model.on("change:left", left);
       model.on("change:right", right);
       for (const name of ["items", "titles", "size", "selected", "note", "labels", "mapped"])

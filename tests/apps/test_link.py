@@ -70,3 +70,9 @@ def test_a_call_that_fails_leaves_the_one_before_it_remembered():
     assert link.arguments == (6, 3) and link.remembers(6, 3) and not link.remembers(6, 0)
     with pytest.raises(ZeroDivisionError):
         link(6, 0)
+
+
+def test_with_a_key_what_it_leaves_out_computes_nothing():
+    link = Link(lambda x, y: x + y, lambda x, y: (x,))
+    assert link(1, 10) == link(1, 20) == 11  # by what the caller said, nothing depends on the second
+    assert link(2, 20) == 22

@@ -189,3 +189,13 @@ def test_no_common_category_and_no_picture_are_clear_errors(street):
 def test_another_class_of_model_is_a_type_error():
     with pytest.raises(TypeError, match="MaskRCNN"):
         ThresholdExplorer(3)
+
+
+def test_an_iou_that_changes_no_outcome_paints_and_measures_nothing_again(app):
+    state = app.state
+    drawn, curve, shown = state.drawn, state.curve, app.canvas.right
+    state.iou = 0.501
+    assert state.match.least_iou == 0.501
+    assert state.drawn is drawn and state.curve is curve and app.canvas.right is shown
+    state.iou = 1.0  # nothing is found
+    assert state.drawn is not drawn and state.curve is not curve and app.canvas.right != shown

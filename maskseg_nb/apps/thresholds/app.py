@@ -85,7 +85,7 @@ class ThresholdExplorer(App):
         state.update()
         super().__init__(state)
         self.controls = ThresholdControls(state, self.binding)
-        self._axes, self._plot = Link(CurveAxes), Link(CurveAxes.draw)
+        self._axes, self._plot, self._dotted = Link(CurveAxes), Link(CurveAxes.draw), Link(_with_dot)
         folding, sliders = self.controls.folding(), self.controls.sliders()
         self.widget = page(folding, sliders, self.line, self.canvas)
         self.open()
@@ -104,12 +104,9 @@ class ThresholdExplorer(App):
     def plot_with_dot(self) -> np.ndarray:
         """The curve, with a dot where the score threshold stands on it."""
         (plot, place), match = self.plot(), self.state.match
-        plot = plot.copy()
-        if not np.isnan([match.precision, match.recall]).any():
-            x, y = (place @ [match.recall, match.precision, 1]).round().astype(int).tolist()
-            for radius, color in ((15, DOT_EDGE), (12, DOT)):
-                cv2.circle(plot, (x, y), radius, color, cv2.FILLED, cv2.LINE_AA)
-        return plot
+        if np.isnan([match.precision, match.recall]).any():
+            return plot
+        return self._dotted(plot, *(place @ [match.recall, match.precision, 1]).round().astype(int).tolist())
 
     def draw(self, started: float) -> None:
         state = self.state
@@ -139,3 +136,10 @@ class ThresholdExplorer(App):
 def _share(part: int, whole: int) -> str:
     """As "5 / 7 = 0.71"."""
     return f"{part} / {whole} = <b>{part / whole:.2f}</b>" if whole else "<b>-</b> (nothing to divide by)"
+
+
+def _with_dot(plot: np.ndarray, x: int, y: int) -> np.ndarray:
+    plot = plot.copy()
+    for radius, color in ((15, DOT_EDGE), (12, DOT)):
+        cv2.circle(plot, (x, y), radius, color, cv2.FILLED, cv2.LINE_AA)
+    return plot

@@ -56,17 +56,19 @@ class ThresholdState(Settings):
         self.model, self.dataset = model, dataset
         self.judged = common_categories(dataset.categories, categories_of(model))
         self._found: dict[int, EncodedDetections] = {}
-        self.read, self.match_all = Link(self._read), Link(self._match_all)
-        self.judge = Link(self._judge)
+        self.read, self.match_all = Link(self._read), Link(match)
+        # Another IoU threshold seldom changes what becomes of an instance.
+        self.measure, self.paint = Link(curve_of, _outcomes), Link(_paint, _outcomes)
 
     def update(self) -> None:
         """Bring everything up to date: the network runs once a picture, never for a threshold."""
         with self.lock:
             self.image, self.truth, found = self.read(self.index)
-            matched, self.curve = self.match_all(found, self.truth, self.iou)
-            self.instances, self.match, self.drawn = self.judge(
-                self.image, found, self.truth, matched, self.score_threshold
-            )
+            matched = self.match_all(found, self.truth, self.iou)
+            self.curve = self.measure(found.scores, matched)
+            kept = int((found.scores >= self.score_threshold).sum())
+            self.instances, self.match = found.first(kept), matched.first(kept)
+            self.drawn = self.paint(self.image, found, self.truth, kept, matched)
 
     def _read(self, index: int) -> tuple[np.ndarray, Truth, Instances]:
         """A picture, its truth, and all that the model finds in it."""
@@ -75,18 +77,6 @@ class ThresholdState(Settings):
             self._found[index] = EncodedDetections.predict(self.model, image, self.dataset.categories, 0.5)
         found = self._found[index].instances(self.dataset.categories, truth.image_size)
         return image, truth.only(self.judged), found
-
-    def _match_all(self, found: Instances, truth: Truth, iou: float) -> tuple[Match, Curve]:
-        """What becomes of every detection, whatever its score: a score threshold keeps the first of them."""
-        matched = match(found, truth, iou)
-        return matched, curve_of(found.scores, matched)
-
-    def _judge(
-        self, image: np.ndarray, found: Instances, truth: Truth, matched: Match, score: float
-    ) -> tuple[Instances, Match, np.ndarray]:
-        kept = int((found.scores >= score).sum())
-        instances, first = found.first(kept), matched.first(kept)
-        return instances, first, draw_match(image, instances, truth, first, tags=False)
 
     def items(self) -> list[Item]:
         """The judged instances, with what the model said and the verdict; then the missed objects."""
@@ -113,3 +103,13 @@ class ThresholdState(Settings):
         if proposal["value"] < LEAST_IOU:
             raise ValueError(f"iou must be {LEAST_IOU} to 1, got {proposal['value']}")
         return proposal["value"]
+
+
+def _paint(image: np.ndarray, found: Instances, truth: Truth, kept: int, matched: Match) -> np.ndarray:
+    return draw_match(image, found.first(kept), truth, matched.first(kept), tags=False)
+
+
+def _outcomes(*arguments: Any) -> tuple[object, ...]:
+    """The arguments, but of the match, the last of them, only what became of each instance."""
+    *others, matched = arguments
+    return *others, matched.outcomes, matched.truth_index.tobytes()
