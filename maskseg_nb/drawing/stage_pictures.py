@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ..mask_rcnn.follow import anchor_at
-from ..mask_rcnn.journey import AnchorStep, DetectionStep, Journey, ProposalStep
+from ..mask_rcnn.journey import AnchorStep, DetectionStep, Journey, ProposalStep, numbered
 from ..mask_rcnn.outcomes import KEPT, LOW_SCORE, OUTCOMES, count_outcomes
 from ..mask_rcnn.prediction import Prediction
 from ..mask_rcnn.stages import split_pairs
@@ -117,7 +117,7 @@ def _proposals(trace: Trace, image: np.ndarray, journey: Journey, view: View) ->
     boxes = np.concatenate([before, after])
     scores = proposals.candidate_scores[best].tolist()
     texts = [f"candidate, objectness {s:.3f}: {OUTCOMES[o]}" for s, o in zip(scores, outcomes, strict=True)]
-    texts += [f"proposal #{row}" for row in range(len(after))]
+    texts += [f"proposal {numbered(row)}" for row in range(len(after))]
     return StagePicture(left, right, titles, caption, outcome_legend(outcomes), boxes, names, tuple(texts))
 
 
@@ -136,7 +136,9 @@ def _box_scores(trace: Trace, image: np.ndarray, journey: Journey, view: View) -
     legend = [(level_color(n), f"read from {trace.features.names[n]}") for n in sorted(set(levels))]
     titles = ("Proposals, by the level they are read from", "One proposal refined")
     names = tuple((row, 0) for row in trace.proposals.anchors[: view.shown].tolist())
-    texts = tuple(f"proposal #{row}, read from {trace.features.names[n]}" for row, n in enumerate(levels))
+    texts = tuple(
+        f"proposal {numbered(row)}, read from {trace.features.names[n]}" for row, n in enumerate(levels)
+    )
     return StagePicture(left, right, titles, caption, (*legend, (FOLLOWED, "followed")), boxes, names, texts)
 
 
@@ -182,11 +184,11 @@ def _masks(trace: Trace, image: np.ndarray, journey: Journey, view: View) -> Sta
     right = draw_instances(image, instances, 0.5, outline=True, labels=False)
     draw_tags(right, instances, [texts[row] for row in instances.indices], instance_colors(instances))
     left, title = image, "No mask: this box was dropped"
-    if journey.mask and journey.detection:
+    if journey.mask and journey.detection and journey.detection.verdict.row is not None:
         box = journey.detection.box
         crop = Crop.around(image, box, image.shape[:2], margin=0.05)
         left = mask_over_crop(crop, box, journey.mask.probs, view.mask_threshold)
-        title = f"The mask of #{journey.detection.verdict.row} in its box"
+        title = f"The mask of {numbered(journey.detection.verdict.row)} in its box"
     caption = CAPTIONS["masks"].format(
         count=len(trace.masks.probs),
         side=trace.masks.probs.shape[-1],
@@ -245,7 +247,7 @@ def _tags(prediction: Prediction, count: int = TAGGED) -> list[tuple[np.ndarray,
     """Box, text and colour of each of the first detections, for `tag_boxes`."""
     rows = zip(prediction.boxes, prediction.labels, prediction.scores, strict=True)
     return [
-        (box, f"#{row} {prediction.categories[label]} {score:.2f}", OUTCOME_COLORS[KEPT])
+        (box, f"{numbered(row)} {prediction.categories[label]} {score:.2f}", OUTCOME_COLORS[KEPT])
         for row, (box, label, score) in enumerate(rows)
     ][:count]
 
@@ -274,7 +276,7 @@ def _follow_on(
         )
     if step and (rival := step.verdict.rival):
         right = draw_boxes(right, rival.box[None], [RIVAL], thickness=thick)
-        name = f"#{rival.number}, " if rival.number is not None else ""
+        name = f"{numbered(rival.row)}, " if rival.row is not None else ""
         tags = [(rival.box, f"{name}IoU {rival.iou:.2f}", RIVAL), *tags]
     return left, tag_boxes(right, tags) if tags else right
 

@@ -189,7 +189,7 @@ def _remember() -> dict[str, Any]:
 
 @answers("02.5")
 def _fewer_proposals() -> dict[str, Any]:
-    """A detection is lost once `rpn_post_nms_top_n` is no more than its proposal's number. Proposals are
+    """A detection is lost once `rpn_post_nms_top_n` is less than its proposal's number. Proposals are
     numbered by objectness, highest first:
 
     {table}
@@ -203,7 +203,7 @@ def _fewer_proposals() -> dict[str, Any]:
     shown, lines = run.prediction.select(), []
     for row, tag in enumerate(shown.tags):
         anchor = int(run.proposals.anchors[run.detections.proposals[row]])
-        lines.append(f"  #{row} {tag:<18}{follow(run, anchor=anchor).proposal.verdict.reason}")
+        lines.append(f"  {tag:<18}{follow(run, anchor=anchor).proposal.verdict.reason}")
     first = torch.tensor(run.on_image(run.proposals.boxes[:30]))
     near = int((box_iou(first, torch.tensor(shown.boxes)).amax(dim=1) > 0.5).sum())
     return {"table": "\n".join(lines), "near": near}

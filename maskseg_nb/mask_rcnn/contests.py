@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from .journey import Rival, Verdict
+from .journey import Rival, Verdict, numbered
 from .outcomes import KEPT, OUTCOMES, OVER_LIMIT, SUPPRESSED, TOO_SMALL
 from .stages import pair_numbers, split_pairs
 from .trace import Trace
@@ -113,10 +113,12 @@ class Contest:
         ]
 
     def _reason(self, row: int, outcome: int, place: int | None, rival: Rival | None) -> str:
-        if outcome == KEPT:
-            return f"kept: {self.noun} #{place} of {len(self.kept)}"
+        if place is not None:
+            return f"kept: {self.noun} {numbered(place)} of {len(self.kept)}"
         if rival:
-            by = f"a {self.noun} over the limit" if rival.number is None else f"{self.noun} #{rival.number}"
+            by = (
+                f"a {self.noun} over the limit" if rival.row is None else f"{self.noun} {numbered(rival.row)}"
+            )
             return f"suppressed by {by}, IoU {rival.iou:.2f} > {self.nms_threshold:.2f}"
         if outcome == OVER_LIMIT:
             return f"over the limit of {self.limit} {self.noun}s"

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 
+def numbered(row: int) -> str:
+    """A row's name in pictures, tables and sentences, which count from 1 on: "#1" is row 0."""
+    return f"#{row + 1}"
+
+
 @dataclass(frozen=True, eq=False)
 class Rival:
     """The better box that suppressed another."""
 
-    number: int | None  # its row among those that were kept; None where the limit dropped it in its turn
+    row: int | None  # among those that were kept; None where the limit dropped it in its turn
     box: np.ndarray  # float32 (4,)
     iou: float  # intersection over union of the two, [0, 1]
 

@@ -292,7 +292,7 @@ def test_each_box_on_screen_says_what_it_is_and_what_became_of_it(app):
             step = journey.detection if stage == "detections" else journey.proposal
             np.testing.assert_allclose(item["box"], step.box, atol=0.051)
             ending = (
-                f"proposal #{step.verdict.row}"
+                f"proposal #{step.verdict.row + 1}"
                 if item["text"].startswith("proposal")
                 else step.verdict.outcome
             )
@@ -322,7 +322,7 @@ def test_the_dropdown_offers_detections_and_lost_ones_and_follows_what_is_chosen
     follow = app.controls.follow
     found = len(app.trace.prediction)
     names = [name for name, _ in follow.options]
-    assert len(names) == found + 20 and names[0].startswith("#0 person 0.9")
+    assert len(names) == found + 20 and names[0].startswith("#1 person 0.9")
     assert all(name.startswith("lost: ") for name in names[found:])
     before = sent(app), sent_film(app)
     follow.index = found  # the best of the lost ones
@@ -330,7 +330,7 @@ def test_the_dropdown_offers_detections_and_lost_ones_and_follows_what_is_chosen
     assert app.journey.detection.verdict.row is None and app.state.followed == follow.value
     assert (sent(app) != before[0]).any() and (sent_film(app) != before[1]).any()
     follow.index = 3
-    assert f"kept: detection #3 of {found}" in text_of(app.way)
+    assert f"kept: detection #4 of {found}" in text_of(app.way)
 
 
 def test_what_is_followed_and_not_offered_is_added_to_the_dropdown(app):
@@ -351,7 +351,7 @@ def test_the_followed_box_is_the_same_one_after_a_knob_lets_it_through(app):
     anchor = app.journey.anchor.row
     app.binding.ties["box_nms_threshold"].controls[1].value = 1.0
     assert app.journey.anchor.row == anchor and app.journey.detection.verdict.outcome == "kept"
-    assert app.controls.follow.label.startswith(f"#{app.journey.detection.verdict.row} ")
+    assert app.controls.follow.label.startswith(f"#{app.journey.detection.verdict.row + 1} ")
     app.binding.reset.click()
     assert app.journey.anchor.row == anchor and app.journey.detection.verdict.outcome == "suppressed"
     app.state.picture = "astronaut (sample)"

@@ -318,7 +318,7 @@ def test_all_detections_are_offered_and_then_the_best_of_the_lost(state):
     offered, found = list(state.offered(12).items()), state.trace.prediction
     assert len(offered) == len(found) + 12
     for row, (name, (anchor, label)) in enumerate(offered[: len(found)]):
-        assert name == f"#{row} {found.categories[found.labels[row]]} {found.scores[row]:.2f}"
+        assert name == f"#{row + 1} {found.categories[found.labels[row]]} {found.scores[row]:.2f}"
         assert follow(state.trace, anchor=anchor, label=label).detection.verdict.row == row
     scores = []
     for name, (anchor, label) in offered[len(found) :]:
@@ -326,7 +326,8 @@ def test_all_detections_are_offered_and_then_the_best_of_the_lost(state):
         score = journey.detection.scores[label]
         assert journey.detection.verdict.row is None and label == 1 + journey.detection.scores[1:].argmax()
         assert (
-            name == f"lost: {found.categories[label]} {score:.2f} (proposal #{journey.proposal.verdict.row})"
+            name
+            == f"lost: {found.categories[label]} {score:.2f} (proposal #{journey.proposal.verdict.row + 1})"
         )
         scores.append(score)
     assert scores == sorted(scores, reverse=True)

@@ -199,3 +199,9 @@ def test_an_iou_that_changes_no_outcome_paints_and_measures_nothing_again(app):
     assert state.drawn is drawn and state.curve is curve and app.canvas.right is shown
     state.iou = 1.0  # nothing is found
     assert state.drawn is not drawn and state.curve is not curve and app.canvas.right != shown
+
+
+@pytest.mark.parametrize("dataset", ["photos", ["a.jpg"], 3])
+def test_what_is_no_dataset_is_one_clear_error(street, dataset):
+    with pytest.raises(TypeError, match="dataset must have categories, len.* got (str|list|int)"):
+        ThresholdExplorer(street, dataset)

@@ -155,7 +155,7 @@ def test_a_lost_box_says_which_detection_suppressed_it(app: App, state: InsideSt
     app.must_show(state)
     rival = state.journey.detection.verdict.rival
     assert rival is not None
-    expect(app.way).to_contain_text(f"suppressed by detection #{rival.number}, IoU {rival.iou:.2f} > 0.50")
+    expect(app.way).to_contain_text(f"suppressed by detection #{rival.row + 1}, IoU {rival.iou:.2f} > 0.50")
     expect(app.way).to_contain_text("not reached")
 
 

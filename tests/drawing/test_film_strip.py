@@ -45,7 +45,7 @@ def dropped(street_trace):
     proposals = street_trace.proposals
     for anchor in proposals.candidates[proposals.outcomes == SUPPRESSED].tolist():
         journey = follow(street_trace, anchor=anchor)
-        if journey.proposal.verdict.rival.number is not None:
+        if journey.proposal.verdict.rival.row is not None:
             return journey
 
 
@@ -92,12 +92,12 @@ def test_the_lines_under_the_frames_are_the_journeys_own_numbers(image, street_t
         ),
         (
             f"objectness {start.objectness:.3f}: rank {start.rank} of {start.level_name}",
-            f"kept: proposal #{kept.proposal.verdict.row} of {PROPOSALS}",
+            f"kept: proposal #{kept.proposal.verdict.row + 1} of {PROPOSALS}",
         ),
         (f"read from {found.level_name}", "96 channels of 7 x 7, their mean strength"),
         (
             f"{names[found.label]} {score:.3f}, refined",
-            f"kept: detection #1 of {len(street_trace.prediction)}",
+            f"kept: detection #2 of {len(street_trace.prediction)}",
         ),
         (f"read from {kept.mask.level_name}", "28 x 28 probabilities"),
         ("stretched over the box", "line: probability 0.30"),

@@ -311,7 +311,7 @@ def test_every_tag_of_a_detection_can_be_read_whole(street_trace, image):
     found = street_trace.prediction
     size = max(12, round(max(image.shape) / 45))
     for row in range(TAGGED):
-        text = f"#{row} {found.categories[found.labels[row]]} {found.scores[row]:.2f}"
+        text = f"#{row + 1} {found.categories[found.labels[row]]} {found.scores[row]:.2f}"
         apart = cv2.matchTemplate(panels.right, text_tag(text, size, OUTCOME_COLORS[KEPT]), cv2.TM_SQDIFF)
         assert apart.min() < 1000, text  # a pixel that differs is 65,025
 
@@ -371,7 +371,7 @@ def test_the_pasted_masks_are_those_of_select(street_trace, image, score, mask):
     kept = street_trace.prediction.select(score_threshold=score, mask_threshold=mask)
     expected = draw_instances(image, kept, 0.5, outline=True, labels=False)
     rows = zip(kept.indices, kept.names, kept.scores, strict=True)  # as on the left: rows of the tensors
-    tags = [f"#{row} {name} {score:.2f}" for row, name, score in rows]
+    tags = [f"#{row + 1} {name} {score:.2f}" for row, name, score in rows]
     draw_tags(expected, kept, tags, instance_colors(kept))
     np.testing.assert_array_equal(shown.right, expected)
     assert numbers(shown.caption) == [len(street_trace.prediction), 28, 28, mask, len(kept), score]
@@ -381,7 +381,7 @@ def test_the_followed_mask_is_enlarged_and_its_line_moves_with_the_threshold(str
     image = np.zeros((800, 800, 3), np.uint8)  # nothing white but the line
     journey = follow(street_trace, detection=3)
     low, high = (picture(street_trace, image, "masks", journey, mask_threshold=t) for t in (0.2, 0.9))
-    assert low.titles[0] == "The mask of #3 in its box"
+    assert low.titles[0] == "The mask of #4 in its box"
     inside = []
     for shown in (low, high):
         line = np.ascontiguousarray((shown.left == 255).all(axis=-1), np.uint8)

@@ -183,7 +183,7 @@ def test_every_detection_is_what_the_heads_say_of_its_proposal(whole):
         np.testing.assert_array_equal(found.box, prediction.boxes[row])
         assert journey.mask.level_name == fpn_level(refined)
         np.testing.assert_allclose(journey.mask.probs, reference.masks[row, found.label], atol=1e-4)
-        assert journey.verdict.reason == f"kept: detection #{row} of {len(prediction)}"
+        assert journey.verdict.reason == f"kept: detection #{row + 1} of {len(prediction)}"
 
 
 # What became of the others.
@@ -247,8 +247,8 @@ def test_every_candidate_of_the_region_proposals_gets_its_true_outcome(strict):
         if outcome == "suppressed":
             assert verdict.rival.iou == pytest.approx(iou(boxes[row], boxes[blamed])[0], abs=1e-4)
             np.testing.assert_allclose(verdict.rival.box, reference.on_picture(boxes[blamed]), atol=5e-3)
-            assert verdict.rival.number == (kept.index(blamed) if blamed in kept else None)
-            by = rf"proposal #{verdict.rival.number}" if blamed in kept else "a proposal over the limit"
+            assert verdict.rival.row == (kept.index(blamed) if blamed in kept else None)
+            by = rf"proposal #{verdict.rival.row + 1}" if blamed in kept else "a proposal over the limit"
             said, threshold = number(rf"suppressed by {by}, IoU ([\d.]+) > ([\d.]+)", verdict.reason)
             assert said == pytest.approx(verdict.rival.iou, abs=0.0051) and threshold == 0.6
             by_the_lost += blamed not in kept
@@ -262,7 +262,7 @@ def test_every_candidate_of_the_region_proposals_gets_its_true_outcome(strict):
         elif outcome == "over the limit":
             assert verdict.reason == "over the limit of 120 proposals"
         else:
-            assert verdict.reason == f"kept: proposal #{verdict.row} of 120"
+            assert verdict.reason == f"kept: proposal #{verdict.row + 1} of 120"
     assert by_the_lost > 10
 
 
@@ -312,8 +312,8 @@ def test_every_pair_of_proposal_and_category_gets_its_true_outcome(strict, monke
             assert labels[blamed] == label
             assert verdict.rival.iou == pytest.approx(iou(boxes[pair], boxes[blamed])[0], abs=1e-4)
             np.testing.assert_allclose(verdict.rival.box, reference.on_picture(boxes[blamed]), atol=5e-3)
-            assert verdict.rival.number == (kept.index(blamed) if blamed in kept else None)
-            by = rf"detection #{verdict.rival.number}" if blamed in kept else "a detection over the limit"
+            assert verdict.rival.row == (kept.index(blamed) if blamed in kept else None)
+            by = rf"detection #{verdict.rival.row + 1}" if blamed in kept else "a detection over the limit"
             said, threshold = number(rf"suppressed by {by}, IoU ([\d.]+) > ([\d.]+)", verdict.reason)
             assert said == pytest.approx(verdict.rival.iou, abs=0.0051) and threshold == 0.45
         elif outcome == "too small":
@@ -326,7 +326,7 @@ def test_every_pair_of_proposal_and_category_gets_its_true_outcome(strict, monke
         elif outcome == "over the limit":
             assert verdict.reason == "over the limit of 10 detections"
         else:
-            assert verdict.reason == f"kept: detection #{verdict.row} of 10"
+            assert verdict.reason == f"kept: detection #{verdict.row + 1} of 10"
 
 
 def test_a_box_is_followed_as_its_most_probable_category_where_none_is_named(street_trace):
@@ -494,10 +494,10 @@ def test_a_kept_box_tells_its_whole_path_in_seven_lines(strict):
         f"{math.sqrt((right - left) * (bottom - top)):.0f} px, "
         f"height / width {(bottom - top) / (right - left):.1f}",
         "objectness": f"{objectness:.3f}, rank {rank} of P{level + 2}",
-        "proposal": f"kept: proposal #{proposal} of 120",
+        "proposal": f"kept: proposal #{proposal + 1} of 120",
         "RoIAlign": f"reads {fpn_level(run.proposals.boxes[proposal])}",
         "box": f"head    {run.prediction.categories[label]} {scores[label]:.3f}, background {scores[0]:.3f}",
-        "detection": "kept: detection #4 of 10",
+        "detection": "kept: detection #5 of 10",
         "mask": f"28 x 28, read from {fpn_level(run.detections.boxes[4])}",
     }
 

@@ -14,7 +14,7 @@ from ..._shared.text import as_html, visible
 from ...data.codec import encoded
 from ...drawing.figures import show_side_by_side
 from ...mask_rcnn.contests import Ending
-from ...mask_rcnn.journey import Journey
+from ...mask_rcnn.journey import Journey, numbered
 from ...mask_rcnn.trace import STAGES, Trace
 from ...models.loading import as_model
 from ...models.zoo import categories_of
@@ -154,8 +154,8 @@ def _rows(trace: Trace, endings: Sequence[Ending]) -> list[dict[str, Any]]:
     for number, (anchor, label, score, verdict) in enumerate(endings, 1):
         rival, level = verdict.rival, trace.features.names[levels[anchor]]
         name = categories[label] if label else f"anchor {anchor} on {level}"
-        by = "" if not rival else "one over the limit" if rival.number is None else f"#{rival.number}"
-        place = "" if verdict.row is None else f"#{verdict.row}"
+        by = "" if not rival else "one over the limit" if rival.row is None else numbered(rival.row)
+        place = "" if verdict.row is None else numbered(verdict.row)
         iou = f"{rival.iou:.2f}" if rival else ""
         cells = [str(number), name, f"{score:.3f}", verdict.outcome, place, by, iou]
         rows.append({"id": number, "cells": list(map(visible, cells)), "group": verdict.outcome})

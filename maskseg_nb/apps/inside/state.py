@@ -14,7 +14,7 @@ from ...drawing.stage_pictures import stage_picture
 from ...errors import MAX_MESSAGE, quoted, shortened
 from ...mask_rcnn.contests import CONTESTS, Ending, endings
 from ...mask_rcnn.follow import anchor_at, follow, lost
-from ...mask_rcnn.journey import Journey
+from ...mask_rcnn.journey import Journey, numbered
 from ...mask_rcnn.knobs import Knobs
 from ...mask_rcnn.trace import STAGES, Trace, trace
 from ..link import Link
@@ -211,12 +211,12 @@ class InsideState(Settings):
         offers = {}
         for row, (label, score) in enumerate(zip(prediction.labels, prediction.scores, strict=True)):
             anchor = int(self.trace.proposals.anchors[found.proposals[row]])
-            offers[f"#{row} {prediction.categories[label]} {score:.2f}"] = anchor, int(label)
+            offers[f"{numbered(row)} {prediction.categories[label]} {score:.2f}"] = anchor, int(label)
         scores = self.trace.box_scores.scores[:, 1:].amax(dim=1)
         rows = {int(anchor): row for row, anchor in enumerate(self.trace.proposals.anchors)}
         for anchor, label in lost(self.trace, count):
             row = rows[anchor]
-            name = f"lost: {prediction.categories[label]} {scores[row]:.2f} (proposal #{row})"
+            name = f"lost: {prediction.categories[label]} {scores[row]:.2f} (proposal {numbered(row)})"
             offers[name] = anchor, label
         return offers
 

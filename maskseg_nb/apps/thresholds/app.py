@@ -63,7 +63,7 @@ class ThresholdExplorer(App):
 
     Raises:
         DatasetError: Model and dataset have no category in common, or there is no picture.
-        TypeError: `model` has no mask head.
+        TypeError: `model` has no mask head, or `dataset` is no dataset.
         ValueError: `settings` is no such text.
     """
 

@@ -6,7 +6,7 @@ import numpy as np
 from torchvision.models.detection import MaskRCNN
 from traitlets import Int, validate
 
-from ...data.checked_dataset import checked_pair
+from ...data.checked_dataset import category_names, checked_pair
 from ...data.datasets import Dataset
 from ...data.truth import Truth
 from ...drawing.overlay import contours
@@ -54,7 +54,7 @@ class ThresholdState(Settings):
     def __init__(self, model: MaskRCNN, dataset: Dataset) -> None:
         super().__init__()
         self.model, self.dataset = model, dataset
-        self.judged = common_categories(dataset.categories, categories_of(model))
+        self.judged = common_categories(category_names(dataset), categories_of(model))
         self._found: dict[int, EncodedDetections] = {}
         self.read, self.match_all = Link(self._read), Link(match)
         # Another IoU threshold seldom changes what becomes of an instance.
