@@ -354,7 +354,12 @@ export default () => {
       observer.observe(el);
       // The rows above may grow, and are in the page only after this.
       requestAnimationFrame(() => { const app = el.closest(".maskseg"); if (app) observer.observe(app); });
-      window.addEventListener("resize", resize);
+      const gone = new AbortController();
+      window.addEventListener("resize", resize, { signal: gone.signal });
+      (function watchDensity() {  // on another screen as many CSS pixels may be more of its own
+        const now = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+        now.addEventListener("change", () => { resize(); watchDensity(); }, { once: true, signal: gone.signal });
+      })();
       Object.assign(canvas, { panels: bitmaps, frames: () => frames });  // for whoever looks on from outside
       describe();
       busy();
@@ -362,7 +367,7 @@ export default () => {
       return () => {
         watchers.delete(redraw);
         observer.disconnect();
-        window.removeEventListener("resize", resize);
+        gone.abort();
         for (const [name, listener] of Object.entries(listeners)) model.off(`change:${name}`, listener);
       };
     },

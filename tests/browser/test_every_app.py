@@ -1,5 +1,6 @@
 """What all apps have in common, each in a real JupyterLab: one screen, zoom, keyboard, names, tomorrow."""
 
+import base64
 import re
 import subprocess
 import sys
@@ -19,8 +20,14 @@ APPS = {
     "Inside": 'Inside(model="street")',
     "ThresholdExplorer": 'ThresholdExplorer("street")',
 }
-# Width and height in CSS pixels: a narrow window, a projector, the same at a zoom of 150 %, a large screen.
-WINDOWS = {"900": (900, 800), "1280": (1280, 720), "1280-at-150": (853, 480), "1920": (1920, 1080)}
+# Width and height in CSS pixels, and how many of the screen's make one: a narrow window, a projector, the
+# same at a zoom of 150 %, a large screen of double density.
+WINDOWS = {
+    "900": (900, 800, 1),
+    "1280": (1280, 720, 1),
+    "1280-at-150": (853, 480, 1.5),
+    "1920": (1920, 1080, 2),
+}
 
 
 @pytest.fixture(scope="module", params=APPS)
@@ -77,8 +84,14 @@ def on_canvas(app: AppInPage) -> np.ndarray:
 @pytest.mark.parametrize("window", WINDOWS)
 def test_picture_sliders_and_message_are_on_one_screen(app: AppInPage, window: str, theme: str):
     choose_theme(app.page, f"JupyterLab {theme}")
-    width, height = WINDOWS[window]
-    app.page.set_viewport_size({"width": width, "height": height})
+    width, height, density = WINDOWS[window]
+    screen = {"width": width, "height": height, "deviceScaleFactor": density, "mobile": False}
+    chromium = app.page.context.new_cdp_session(app.page)  # Playwright cannot change a page's density
+    chromium.send("Emulation.setDeviceMetricsOverride", screen)
+    app.page.wait_for_function(
+        "([picture, density]) => Math.abs(picture.width / picture.clientWidth - density) < 0.01",
+        arg=[app.picture.element_handle(), density],
+    )  # sharp
     if height < 620 and app.root.locator(".maskseg-folding").is_visible():  # a low window's first sight of it
         app.button("Controls").click()
     app.page.wait_for_timeout(300)
@@ -94,7 +107,8 @@ def test_picture_sliders_and_message_are_on_one_screen(app: AppInPage, window: s
     assert app.picture.bounding_box()["height"] >= 140
     BUILD.mkdir(exist_ok=True)
     name = app.page.evaluate("() => jupyterapp.shell.currentWidget.title.label").removesuffix(".ipynb")
-    app.page.screenshot(path=BUILD / f"{name}-{window}-{theme.lower()}.png")
+    shot = chromium.send("Page.captureScreenshot")["data"]
+    (BUILD / f"{name}-{window}-{theme.lower()}.png").write_bytes(base64.b64decode(shot))
     if not app.root.locator(".maskseg-folding").is_visible():
         app.button("Controls").click()
 
