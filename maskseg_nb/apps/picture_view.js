@@ -99,7 +99,7 @@ export default () => {
     });
   }
 
-  // The best ones choose their places first; the others move down from there, as far as their boxes go.
+  // The best ones choose their places first; each of the others takes the nearest free height, in its box if it can.
   function labels(context, model, frame, place) {
     context.font = frame.h < 260 ? SMALL : FONT;
     const taken = [], [most, lowest] = [frame.x + frame.w, frame.y + frame.h - TAG];
@@ -108,7 +108,12 @@ export default () => {
       if (!item.label || right < frame.x || foot < frame.y || left > most || head > lowest) continue;
       const [x, y] = place(...item.at), width = context.measureText(item.label).width + 8;
       const tag = { x: clamp(x - width / 2, frame.x, most - width), y: clamp(y - TAG, frame.y, lowest), width };
-      while (taken.some((other) => touches(tag, other)) && tag.y < Math.min(foot, lowest)) tag.y += TAG;
+      const free = (height) => !taken.some((other) => touches({ ...tag, y: height }, other));
+      const heights = [tag.y, ...taken.flatMap((other) => [other.y + TAG, other.y - TAG])];
+      const beside = (height) => (height < tag.y || height > foot ? frame.h : 0);
+      const away = (height) => Math.abs(height - tag.y) + beside(height);
+      const inside = heights.filter((height) => height >= frame.y && height <= lowest && free(height));
+      tag.y = inside.sort((one, other) => away(one) - away(other))[0] ?? tag.y;
       taken.push(tag);
       context.fillStyle = item.color;
       context.fillRect(tag.x, tag.y, width, TAG);

@@ -1,6 +1,7 @@
 """The threshold explorer, and a training chart that moves while its cell runs, in a real
 JupyterLab."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -118,6 +119,31 @@ def test_every_control_is_reached_with_the_tab_key_and_has_a_name(app: AppInPage
         reached.append(name_of_the_focused(app.page))
         app.page.keyboard.press("Tab")
     assert reached == wanted
+
+
+def test_no_label_covers_another_where_there_is_room_for_all(app: AppInPage):
+    app.page.set_viewport_size({"width": 1200, "height": 720})
+    app.number("IoU threshold").fill("0.66")  # longer labels: a verdict names the threshold that it missed
+    app.number("IoU threshold").press("Enter")
+    expect(app.root.get_by_text("IoU threshold")).to_be_visible()
+    app.page.wait_for_timeout(500)
+    app.picture.evaluate(
+        """picture => {
+            window.labels = [];
+            const context = picture.getContext("2d"), fill = context.fillRect;
+            context.fillRect = function (...rectangle) {
+                if (rectangle[0] === 0 && rectangle[1] === 0) window.labels = [];  // the next drawing begins
+                if (rectangle[3] === 18) window.labels.push(rectangle);
+                return fill.apply(this, rectangle);
+            };
+        }"""
+    )
+    app.picture.press("0")
+    app.page.wait_for_function("window.labels.length")
+    labels = app.page.evaluate("window.labels")
+    assert len(labels) >= 7
+    for (x, y, w, h), (left, top, width, height) in itertools.combinations(labels, 2):
+        assert x + w <= left or left + width <= x or y + h <= top or top + height <= y
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
