@@ -109,6 +109,21 @@ class Evaluation:
         Raises:
             ValueError: The category was not judged.
         """
+        return curve(*self.judgements(category))
+
+    def judgements(self, category: str | None = None) -> tuple[np.ndarray, np.ndarray, int]:
+        """The masks of all pictures that count, judged at IoU 0.5.
+
+        Args:
+            category: One of `judged`; None pools all of them.
+
+        Returns:
+            Their scores, float64 (K,), [0, 1]; which are true positives, bool (K,); and how many objects
+            there were to find.
+
+        Raises:
+            ValueError: The category was not judged.
+        """
         if category is not None and category not in self.judged:
             raise ValueError(f"category must be one of {', '.join(self.judged)}, got {quoted(category)}")
         labels = [self.categories.index(name) for name in ([category] if category else self.judged)]
@@ -119,7 +134,7 @@ class Evaluation:
             scores.append(found.scores[judged])
             right.append(match.having(Outcome.TRUE_POSITIVE)[judged])
             objects += int((match.counted & np.isin(picture.truth_labels, labels)).sum())
-        return curve(np.concatenate(scores), np.concatenate(right), objects)
+        return np.concatenate(scores), np.concatenate(right), objects
 
     def confusion(self, score_threshold: float = 0.5) -> np.ndarray:
         """What was taken for what: int64 (C + 1, C + 1), for the C judged categories in their order.

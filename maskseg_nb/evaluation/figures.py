@@ -12,6 +12,7 @@ from .._shared.checks import check_fraction
 from ..data.checked_dataset import checked_pair
 from ..data.datasets import Dataset
 from ..drawing.figures import add_legend, show_pictures
+from .calibration import reliability
 from .evaluate import Evaluation
 from .match_pictures import LEGEND, draw_match
 from .matching import match
@@ -84,6 +85,50 @@ def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> 
     axis.set_title("F1 over the score threshold")
     axis.grid(alpha=0.3)
     _as_written(axis.legend(loc="best", fontsize=9))
+    return figure
+
+
+def show_reliability(evaluation: Evaluation, category: str | None = None, *, bins: int = 10) -> Figure:
+    """What scores are worth: the share that is right over the score, and below it how many there are.
+
+    On the dashed line a score is what it says; below it the model is overconfident. The thin bars are 95 %
+    confidence intervals.
+
+    Args:
+        evaluation, category, bins: As in `reliability`, which gives the numbers.
+    """
+    found = reliability(evaluation, category, bins=bins)
+    figure = Figure(figsize=(6.2, 5.6), layout="constrained")
+    shares, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    shares.plot([0, 1], [0, 1], "--", color="0.4", lw=1.2, label="score = share that is right")
+    seen = found.counts > 0
+    left, width = found.edges[:-1][seen], 1 / bins
+    mean, share = found.mean_scores[seen], found.share_right[seen]
+    shares.bar(
+        left,
+        share,
+        width,
+        align="edge",
+        color="#86bfe6",
+        edgecolor="0.25",
+        lw=0.8,
+        label="share that is right",
+    )
+    around = np.maximum([share - found.low[seen], found.high[seen] - share], 0)
+    shares.errorbar(left + width / 2, share, around, fmt="none", ecolor="0.25", elinewidth=1.2, capsize=3)
+    shares.plot(mean, mean, "o", color="#d55e00", label="mean score")
+    shares.vlines(mean, share, mean, color="#d55e00", lw=1.6)
+    shares.set(ylabel="true positives, share", xlim=(0, 1), ylim=(0, 1.02))
+    error = f"expected calibration error {found.expected_calibration_error:.3f}"
+    shares.set_title(f"{category or 'All categories'}: {error}", parse_math=False)
+    shares.legend(loc="upper left", fontsize=10)
+    bars = counts.bar(left, found.counts[seen], width, align="edge", color="0.75", edgecolor="0.25", lw=0.8)
+    counts.bar_label(bars, fmt="{:,.0f}", fontsize=9)
+    counts.margins(y=0.25)
+    counts.set(xlabel="score", ylabel="instances")
+    for axis in (shares, counts):
+        axis.grid(alpha=0.3)
+        axis.set_axisbelow(True)
     return figure
 
 
