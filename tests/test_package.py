@@ -255,7 +255,8 @@ def test_only_the_figures_and_the_apps_import_matplotlib():
     users = {
         path.relative_to(PACKAGE).as_posix() for path in importers("matplotlib") if room_of(path) != "apps"
     }
-    assert users == {f"{room}/figures.py" for room in ("drawing", "evaluation", "results", "training")}
+    assert all(user.endswith("figures.py") for user in users), users  # a room's second is subject_figures.py
+    assert {f"{room}/figures.py" for room in ("drawing", "evaluation", "results", "training")} <= users
 
 
 def test_nobody_imports_pyplot_which_is_not_thread_safe():

@@ -8,15 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from .._shared.checks import check_fraction
+from .._shared.checks import check_fraction, check_image
 from ..data.checked_dataset import checked_pair
 from ..data.datasets import Dataset
+from ..data.truth import Truth
+from ..drawing.crop import Crop
 from ..drawing.figures import add_legend, show_pictures
+from ..mask_rcnn.instances import Instances
 from .calibration import reliability
 from .evaluate import Evaluation
-from .match_pictures import LEGEND, draw_match
-from .matching import match
+from .match_pictures import LEGEND, RIGHT, WRONG, draw_match
+from .matching import Outcome, match
 from .precision_recall import Curve
+
+BOTH, ONLY_TRUTH = RIGHT, (86, 180, 233)  # of two masks: their intersection, and what the model has left out
 
 
 def show_precision_recall(
@@ -158,6 +163,55 @@ def show_confusion(evaluation: Evaluation, score_threshold: float = 0.5) -> Figu
     axis.set(xlabel="model", ylabel="ground truth")
     axis.set_title(f"Score {score_threshold:.2f} or more, IoU 0.5 or more")
     return figure
+
+
+def show_overlaps(
+    image: np.ndarray, instances: Instances, truth: Truth, rows: Sequence[int] | None = None
+) -> Figure:
+    """Instances over the objects that they overlap most: what is in both, only predicted, only outlined.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        instances, truth: What `match` compares.
+        rows: Of the instances, from 0. None takes the best and the worst true positive; and a false
+            positive whose box is right (IoU 0.5 or more) and whose mask is not, if there is one.
+
+    Raises:
+        ValueError: There is no such instance, or none overlaps an object.
+    """
+    check_image(image)
+    found, boxes = match(instances, truth), match(instances, truth, kind="box")
+    if rows is None:
+        right = found.having(Outcome.TRUE_POSITIVE)
+        order = [row for row in np.argsort(-found.ious, kind="stable").tolist() if right[row]]
+        half = boxes.having(Outcome.TRUE_POSITIVE) & found.having(Outcome.BACKGROUND)
+        rows = list(dict.fromkeys([*order[:1], *order[-1:], *np.flatnonzero(half)[:1].tolist()]))
+    if not len(rows) or not all(0 <= row < len(instances) for row in rows):
+        raise ValueError(
+            f"rows must be of the {len(instances)} instances that overlap an object, got {list(rows)}"
+        )
+    pictures, titles = [], []
+    for row in rows:
+        said, name = instances.masks[row], instances.names[row]
+        ious = [_iou(said, mask) * (own == name) for mask, own in zip(truth.masks, truth.names, strict=True)]
+        mask = truth.masks[int(np.argmax(ious))]
+        drawn = image // 3 + 85
+        for part, color in ((said & mask, BOTH), (said & ~mask, WRONG), (mask & ~said, ONLY_TRUTH)):
+            drawn[part] = np.rint(0.35 * drawn[part] + 0.65 * np.array(color))
+        ys, xs = np.nonzero(said | mask)
+        around = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+        pictures.append(Crop.around(drawn, around, (420, 420), margin=0.06).image)
+        titles.append(f"{instances.tags[row]}: mask IoU {max(ious):.2f}, box IoU {boxes.ious[row]:.2f}")
+    figure = show_pictures(pictures, titles, columns=len(pictures))
+    add_legend(
+        figure, ((BOTH, "in both"), (WRONG, "only predicted"), (ONLY_TRUTH, "only in the ground truth"))
+    )
+    return figure
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    either = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / either if either else 0.0
 
 
 def show_worst(
