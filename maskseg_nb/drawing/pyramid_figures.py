@@ -6,7 +6,6 @@ import torch
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from torch import Tensor
 from torchvision.ops import box_iou
 
 from .._shared.checks import check_fraction, check_image
@@ -50,7 +49,8 @@ def show_merge(trace: Trace, level: int = 2) -> Figure:
         "= their sum",
         f"{name}: 3 x 3 convolution of it",
     )
-    strengths = [_strength(values) for values in (step.lateral, step.above, step.merged, step.level)]
+    parts = (step.lateral, step.above, step.merged, step.level)
+    strengths = [values[0].abs().mean(dim=0).cpu().numpy() for values in parts]
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     most = max(values.max() for values in strengths[:3])
     for axis, values, title in zip(figure.subplots(1, 4), strengths, titles, strict=True):
@@ -177,10 +177,6 @@ def show_receptive_fields(trace: Trace, image: np.ndarray) -> Figure:
         )
         axis.set_axis_off()
     return figure
-
-
-def _strength(values: Tensor) -> np.ndarray:
-    return values[0].abs().mean(dim=0).cpu().numpy()
 
 
 def _missing(found: Prediction, others: Prediction) -> np.ndarray:

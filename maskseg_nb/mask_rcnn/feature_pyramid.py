@@ -6,6 +6,7 @@ What is no longer needed is freed at once, which lowers peak memory by two maps 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import FeaturePyramidNetwork
@@ -46,7 +47,7 @@ class Merge(NamedTuple):
     """How a level of the pyramid comes about; all are float32 (1, C, h, w)."""
 
     lateral: Tensor  # the backbone's map after a 1 x 1 convolution
-    above: Tensor | None  # the next coarser merged map, enlarged; None at the coarsest
+    above: Tensor  # the next coarser merged map, enlarged; zeros at the coarsest
     merged: Tensor  # their sum
     level: Tensor  # the sum after a 3 x 3 convolution: P2 to P5
 
@@ -55,11 +56,12 @@ def merges(fpn: FeaturePyramidNetwork, body: Mapping[str, Tensor]) -> list[Merge
     """The steps of `pyramid`, with nothing freed: finest first, without the level of `extra_blocks`."""
     found: list[Merge] = []
     for x, inner, layer in zip(
-        reversed(body.values()), reversed(fpn.inner_blocks), reversed(fpn.layer_blocks), strict=True
+        reversed(list(body.values())), reversed(fpn.inner_blocks), reversed(fpn.layer_blocks), strict=True
     ):
-        lateral, above = inner(x), None
+        lateral = inner(x)
+        above = torch.zeros_like(lateral)
         if found:
             above = F.interpolate(found[0].merged, size=lateral.shape[-2:], mode="nearest")
-        merged = lateral if above is None else lateral + above
+        merged = lateral + above
         found.insert(0, Merge(lateral, above, merged, layer(merged)))
     return found

@@ -5,6 +5,7 @@ the pixels (Understanding the Effective Receptive Field, arXiv:1701.04128).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,9 +66,9 @@ def _reach(body: nn.Module, tensor: Tensor) -> int:
 
     A branch beside the main path has kernels of 1 (ResNet) or none, so adding up all layers is right.
     """
-    steps = []
+    steps: list[int] = []
 
-    def add(layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+    def add(layer: Any, inputs: tuple[Tensor, ...], _: Tensor) -> None:
         kernel = layer.kernel_size if isinstance(layer.kernel_size, int) else layer.kernel_size[0]
         steps.append((kernel - 1) * round(tensor.shape[-1] / inputs[0].shape[-1]))
 

@@ -95,7 +95,7 @@ def test_the_merges_are_the_pyramids_steps():
     fpn = FeaturePyramidNetwork([8, 16, 32], 4)
     body = {str(n): torch.rand(1, 8 * 2**n, 32 // 2**n, 32 // 2**n) for n in range(3)}
     steps, levels = merges(fpn, body), list(pyramid(fpn, body).values())
-    assert len(steps) == 3 and steps[2].above is None
+    assert len(steps) == 3 and not steps[2].above.any()
     for number, (step, level) in enumerate(zip(steps, levels, strict=True)):
         assert torch.equal(step.lateral, fpn.inner_blocks[number](body[str(number)]))
         assert torch.equal(step.level, level)
