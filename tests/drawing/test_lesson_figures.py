@@ -1,6 +1,7 @@
 """The figures of single lessons, read back: numbers in their titles, arrays in their panels."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from maskseg_nb.drawing.mask_figures import show_category_masks, show_cut_mask
 from maskseg_nb.drawing.nms_film import draw_nms_round
 from maskseg_nb.drawing.panels import OUTCOME_COLORS
 from maskseg_nb.drawing.pyramid_figures import (
+    _missing,
     show_merge,
     show_objectness,
     show_receptive_fields,
@@ -24,6 +26,7 @@ from maskseg_nb.mask_rcnn.follow import follow
 from maskseg_nb.mask_rcnn.nms_rounds import nms_rounds
 from maskseg_nb.mask_rcnn.outcomes import KEPT, SUPPRESSED
 from maskseg_nb.mask_rcnn.trace import without_top_down
+from predictions import made_up
 from small_models import tiny_model
 
 
@@ -69,6 +72,19 @@ def test_who_is_lost_without_the_top_down_path_is_counted(street_trace, image):
         for row in range(len(before))
     )
     assert f"{len(after)} found, {lost} of the {len(before)} lost" in counted
+
+
+def test_lost_is_what_has_no_counterpart_of_its_own_category():
+    here, near, far = (0, 0, 10, 10), (0, 0, 10, 9), (50, 50, 60, 60)
+    found = detections((here, 1), (far, 1), (here, 2))
+    assert _missing(found, detections((near, 1), (near, 3))).tolist() == [False, True, True]
+    assert _missing(found, found[:0]).tolist() == [True] * 3
+
+
+def detections(*rows):
+    boxes, labels = zip(*rows, strict=True)
+    like = made_up(len(rows))
+    return replace(like, boxes=np.array(boxes, np.float32), labels=np.array(labels))
 
 
 def test_each_level_shows_its_objectness_in_log_odds_and_where_detections_began(street_trace, image):
@@ -119,12 +135,15 @@ def test_roialign_and_roipool_are_compared_as_torchvision_computes_them(street_t
 
 
 def test_the_mask_that_is_pasted_comes_first_and_the_others_by_their_scores(street_trace, image):
-    figure = show_category_masks(street_trace, image, 0)
-    found = follow(street_trace, detection=0).detection
-    first, *others = titles(figure)
+    row = len(street_trace.detections.scores) - 1  # the most doubtful one, whose scores differ
+    found = follow(street_trace, detection=row).detection
+    first, *others = titles(show_category_masks(street_trace, image, row))
     assert first == f"{found.category} {found.scores[found.label]:.3f}, pasted"
-    scores = [float(title.split()[-1]) for title in others]
-    assert scores == sorted(scores, reverse=True) and len(others) == len(found.scores) - 2
+    names = [title.split()[0] for title in others]
+    labels = [label for label in range(1, len(found.scores)) if label != found.label]
+    assert names == [
+        street_trace.prediction.categories[label] for label in sorted(labels, key=lambda n: -found.scores[n])
+    ]
 
 
 def test_what_the_box_cuts_off_most_is_chosen_and_its_share_said(street_trace, image):
