@@ -60,13 +60,17 @@ def watched(function: Callable[..., Any], arguments: tuple) -> Call:
             _stop(thread)
     call.printed = page.getvalue()
     if late:
-        call.problem = f"did not end within {SECONDS:g} seconds; does every loop come to an end?"
+        still = "; it is still running, since it catches everything: restart the kernel"
+        call.problem = (
+            f"did not end within {SECONDS:g} seconds; does every loop come to an end?"
+            f"{still if thread.is_alive() else ''}"
+        )
     return call
 
 
 def _stop(thread: threading.Thread) -> None:
-    """Raise `_TooLong` in a thread, again where a bare `except` has caught it; a second is enough."""
-    deadline = time.monotonic() + 1
+    """Raise `_TooLong` in a thread, again where a bare `except` has caught it, for half a second."""
+    deadline = time.monotonic() + 0.5
     while thread.is_alive() and time.monotonic() < deadline:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_TooLong)
