@@ -1,6 +1,7 @@
 """The map is read back as XML and compared with the model: its own modules, hooks and a run."""
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -160,3 +161,9 @@ def test_drawing_leaves_the_model_as_it_was(model):
     network_map(model)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert model.roi_heads.box_roi_pool.scales == pool and not model.training
+
+
+def test_the_readme_s_map_is_of_the_model_in_the_box(street):
+    # Else: python -c "import maskseg_nb as m; print(m.network_map(m.load_model('street')).svg, end='')"
+    page = Path(__file__).parents[2] / "docs" / "network.svg"
+    assert page.read_text() == network_map(street).svg
