@@ -126,6 +126,7 @@ def test_the_wheel_holds_every_module_and_the_shipped_weights(tmp_path):
         held = set(archive.namelist())
         expected = {f"maskseg_nb/{path.relative_to(PACKAGE).as_posix()}" for path in MODULES}
         expected |= {"maskseg_nb/models/weights/street.safetensors", "maskseg_nb/models/weights/street.md"}
+        expected |= {"maskseg_nb/models/weights/street.validation.json.gz"}
         expected |= {"maskseg_nb/py.typed"}  # type checkers look for it
         browser = (path for path in (PACKAGE / "apps").iterdir() if path.suffix in (".css", ".js"))
         expected |= {f"maskseg_nb/apps/{path.name}" for path in browser}
