@@ -12,12 +12,13 @@ from ..mask_rcnn.trace import STAGES
 from .colors import level_color
 
 WIDTH, HEIGHT = 1080, 676
-# Light and dark as JupyterLab's own pages; "here" and "rerun" are the colours of `Inside`'s strip there.
+# Light and dark as JupyterLab's pages. "here" and "rerun" are what `Inside`'s strip has for the pressed stage
+# and for those that ran again; white letters would be hard to read on the dark theme's lighter blue.
 _STYLE = """
 svg { --paper: #fff; --panel: #f2f4f7; --ink: #1f2328; --line: #6a7280; --map: #d5d9e0; --here: #1976d2;
-  --rerun: #ef6c00; --kept: #00805c; }
+  --rerun: #f57c00; --kept: #00805c; }
 @media (prefers-color-scheme: dark) {
-  svg { --paper: #14171b; --panel: #22262c; --ink: #eceff2; --line: #9aa3af; --map: #414954; --rerun: #ffa726;
+  svg { --paper: #14171b; --panel: #22262c; --ink: #eceff2; --line: #9aa3af; --map: #414954; --rerun: #ff9800;
     --kept: #00c88c; }
 }
 text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--ink); }

@@ -59,8 +59,10 @@ def show_roi_align(trace: Trace, detection: int = 0, cell: tuple[int, int] = (3,
     where.plot(*points.reshape(-1, 2).T.numpy(), ".", color="white", markersize=2.5)
     _frame(where, (x1, y1, x2, y2), PINK)
     _grid(where, np.linspace(x1, x2, width + 1), np.linspace(y1, y2, height + 1), PINK)
-    one = points[cell]
-    where.plot(*one.reshape(-1, 2).T.numpy(), "o", color=PINK, markersize=5, markeredgecolor="black")
+    one, (wide, high) = points[cell], ((x2 - x1) / width, (y2 - y1) / height)
+    corner = (x1 + cell[1] * wide, y1 + cell[0] * high)
+    where.add_patch(Rectangle(corner, wide, high, fill=False, edgecolor="white", lw=3))
+    where.plot(*one.reshape(-1, 2).T.numpy(), "o", color="white", markersize=5, markeredgecolor="black")
     where.set_title(f"RoIAlign reads {name}: four points in each cell")
     _interpolate(close, values[0, int(aligned[:, cell[0], cell[1]].abs().argmax())], one[0, 0])
     edges = _pool_edges((x1, y1, x2, y2), pool.output_size)
@@ -78,7 +80,7 @@ def show_roi_align(trace: Trace, detection: int = 0, cell: tuple[int, int] = (3,
     for axis, picture, title in zip(below, pictures, titles, strict=True):
         axis.imshow(picture.numpy(), cmap="inferno", vmin=0, vmax=most)
         axis.set_title(title)
-    below[0].add_patch(Rectangle((cell[1] - 0.5, cell[0] - 0.5), 1, 1, fill=False, edgecolor=PINK, lw=3))
+    below[0].add_patch(Rectangle((cell[1] - 0.5, cell[0] - 0.5), 1, 1, fill=False, edgecolor="white", lw=3))
     return figure
 
 
