@@ -151,19 +151,20 @@ def _features(notes: tuple[str, str], levels: Sequence[Level]) -> str:
     """Backbone and pyramid, a row per level, the coarsest above; a bar is the longer, the finer the map."""
     left, top, width, _ = _PLACES["features"]
     middle, bottom = left + 430, top + 268 - _BAR
+    row = min(_ROW, 172 / max(len(levels) - 1, 1))  # pixels from level to level: there may be more than five
     drawn = [_text(left + 12, top + 58, notes[0]), _text(middle, top + 58, notes[1])]
     for number, level in enumerate(levels):
-        y, shorter = bottom - _ROW * number, _SHORTER * number
+        y, shorter = bottom - row * number, _SHORTER * number
         drawn.append(_bar(middle, y, 372 - shorter, level.pyramid, number))
-        below = f"M{middle + 60} {y + _ROW}V{y + _BAR + 2}"  # every second cell
+        below = f"M{middle + 60} {y + row}V{y + _BAR + 2}"  # every second cell
         if level.body:
             end = left + 12 + 270 - shorter
             drawn.append(_bar(left + 12, y, 270 - shorter, level.body, None))
             drawn.append(_arrow(end + 4, y + 14, middle - 3, y + 14))
             drawn.append(_text((end + middle) / 2, y + 9, "1 x 1", 12.5, 'text-anchor="middle"'))
             if number:
-                drawn.append(_arrow(left + 60, y + _ROW - 1, left + 60, y + _BAR + 2))
-                below = f"M{middle + 60} {y + _BAR}V{y + _ROW - 2}"  # from coarse to fine
+                drawn.append(_arrow(left + 60, y + row - 1, left + 60, y + _BAR + 2))
+                below = f"M{middle + 60} {y + _BAR}V{y + row - 2}"  # from coarse to fine
         if number and (level.body or levels[0].body):
             drawn.append(f'<path class="line arrow" d="{below}"/>')
     return "".join(drawn)

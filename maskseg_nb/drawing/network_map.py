@@ -78,7 +78,7 @@ def network_map(model: MaskRCNN, trace: Trace | None = None, here: str | None = 
     reads = {"anchors": "every level", **{name: _levels_read(pool, maps) for name, pool in pools.items()}}
     alt = _in_words(model, maps, texts, here)
     rerun = trace.rerun_stages if trace and len(trace.rerun_stages) < len(STAGES) else ()
-    svg = draw_map(alt, _notes(model), _levels(maps, trace), texts, learned, reads, here, rerun)
+    svg = draw_map(alt, _notes(model, maps), _levels(maps, trace), texts, learned, reads, here, rerun)
     return NetworkMap(svg, alt)
 
 
@@ -103,15 +103,14 @@ def _levels(maps: Features, trace: Trace | None) -> list[Level]:
     return rows
 
 
-def _notes(model: MaskRCNN) -> tuple[str, str]:
+def _notes(model: MaskRCNN, maps: Features) -> tuple[str, str]:
     """What stands above the backbone and above what comes out of it."""
     backbone, channels = model.backbone, model.backbone.out_channels
-    out = f"feature pyramid: {channels} channels on every level"
-    if not hasattr(backbone, "body"):
+    if not maps.body:
         return f"{type(backbone).__name__}: its inside is not drawn", f"{channels} channels"
-    name = type(backbone.body).__name__
-    depth = {"layer4"} <= set(dict(backbone.body.named_children()))  # torchvision wraps a ResNet to reach in
-    return f"backbone: {'ResNet' if depth else name}", out
+    wrapped = "layer4" in dict(backbone.body.named_children())  # torchvision reaches into a ResNet so
+    name = "ResNet" if wrapped else type(backbone.body).__name__
+    return f"backbone: {name}", f"feature pyramid: {channels} channels on every level"
 
 
 def _weights(model: MaskRCNN) -> dict[str, int]:
@@ -212,7 +211,7 @@ def _in_words(model: MaskRCNN, maps: Features, texts: Mapping[str, Sequence[str]
         f"{name} has a cell every {down} pixels"
         for name, (down, _) in zip(maps.names, maps.strides, strict=True)
     )
-    said = {**texts, "features": (*_notes(model), *levels)}
+    said = {**texts, "features": (*_notes(model, maps), *levels)}
     stages = (
         f"{STAGES[name].title}: {', '.join(text.strip(',') for text in said[name])}." for name in STAGES
     )
