@@ -34,7 +34,7 @@ _MARKER = (
 )
 # Left, top, width and height of each panel.
 _PLACES = {"normalised": (16, 16, 200, 318), "features": (250, 16, 814, 318)}
-_PLACES |= {name: (16 + 213 * n, 386, 196, 274) for n, name in enumerate(list(STAGES)[2:])}
+_PLACES |= {name: (16 + 211 * n, 386, 204, 274) for n, name in enumerate(list(STAGES)[2:])}
 _ROW, _BAR, _SHORTER = 40, 28, 26  # pixels: from level to level, a bar's height, what a coarser one lacks
 # What each stage makes, in a square of 64.
 _ICONS = {
@@ -96,15 +96,15 @@ def draw_map(
     arrows = [_arrow(216, 175, 250, 175)]
     lower = list(STAGES)[2:]
     arrows += [
-        _arrow(_PLACES[a][0] + 196, 500, _PLACES[b][0], 500) for a, b in zip(lower, lower[1:], strict=False)
+        _arrow(_PLACES[a][0] + 204, 500, _PLACES[b][0], 500) for a, b in zip(lower, lower[1:], strict=False)
     ]
     for name, which in reads.items():
-        middle = _PLACES[name][0] + 98
+        middle = _PLACES[name][0] + 102
         # The first panel stands left of the pyramid: its arrow goes around the corner.
         start = f"M{max(middle, 300)} 334V{360 if middle < 300 else 386}"
         bend = f"H{middle}V386" if middle < 300 else ""
         arrows.append(f'<path class="line arrow" d="{start}{bend}"/>')
-        arrows.append(_text(max(middle, 290) - 8, 355, f"reads {which}", 14, 'text-anchor="end"'))
+        arrows.append(_text(max(middle, 290) - 8, 355, f"reads {which}", 15, 'text-anchor="end"'))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
         f'height="{HEIGHT}" role="img" aria-label="{as_html(alt)}"><style>{_STYLE}</style>{_MARKER}'
@@ -133,7 +133,7 @@ def _panel(name: str, body: str, learned: str, here: str | None, rerun: bool) ->
     place = _text(left + width - 10, top + 23, "here", 15, f'text-anchor="end"{white}')
     under = f'<rect x="{left}" y="{top + 33}" width="{width}" height="4" fill="var(--rerun)"/>'
     title = _text(left + 12, top + 24, STAGES[name].title, 18, f'font-weight="600"{white}')
-    foot = _text(left + 12, top + height - 13, learned, 14, 'font-style="italic"')
+    foot = _text(left + 12, top + height - 13, learned, 15, 'font-style="italic"')
     dim = ' class="dim"' if here not in (None, name) else ""
     return (
         f'<g id="{name}"{dim}><rect x="{left}" y="{top}" width="{width}" height="{height}" rx="6" '
@@ -143,8 +143,8 @@ def _panel(name: str, body: str, learned: str, here: str | None, rerun: bool) ->
 
 def _lines(name: str, texts: Sequence[str]) -> str:
     left, top, _, _ = _PLACES[name]
-    icon = f'<g transform="translate({left + 66} {top + 52})">{_ICONS[name]}</g>'
-    return icon + "".join(_text(left + 12, top + 144 + 23 * n, text, 14) for n, text in enumerate(texts))
+    icon = f'<g transform="translate({left + 70} {top + 52})">{_ICONS[name]}</g>'
+    return icon + "".join(_text(left + 12, top + 144 + 24 * n, text, 15.5) for n, text in enumerate(texts))
 
 
 def _features(notes: tuple[str, str], levels: Sequence[Level]) -> str:

@@ -55,7 +55,7 @@ def network_map(model: MaskRCNN, trace: Trace | None = None, here: str | None = 
             "detections", "masks". None lights none.
 
     Returns:
-        An SVG with a background of its own, light or dark as the reader's system is.
+        An SVG with a background of its own, light or dark as the page around it.
 
     Raises:
         TypeError: `model` has no mask head.
@@ -139,7 +139,7 @@ def _what(model: MaskRCNN) -> dict[str, tuple[str, ...]]:
         "anchors": (
             _layers([model.rpn.head]),
             f"{model.rpn.anchor_generator.num_anchors_per_location()[0]} shapes at every cell",
-            "objectness, 4 deltas each",
+            "objectness and 4 deltas",
         ),
         "proposals": ("each level's best,", f"NMS: IoU at most {model.rpn.nms_thresh:g}"),
         "box_scores": (
@@ -188,7 +188,7 @@ def _counts(trace: Trace) -> dict[str, tuple[str, ...]]:
 
 def _cells(pool: MultiScaleRoIAlign) -> str:
     height, width = pool.output_size
-    return f"RoIAlign to {height} x {width} cells"
+    return f"RoIAlign: {height} x {width} cells"
 
 
 def _levels_read(pool: MultiScaleRoIAlign, maps: Features) -> str:

@@ -120,7 +120,7 @@ def test_of_another_backbone_the_map_says_that_its_inside_is_not_drawn():
     drawn = panels(network_map(tiny_model(CATEGORIES)))
     assert "TinyBackbone: its inside is not drawn" in drawn["features"]
     assert [text[:3] for text in drawn["features"] if text[0] in "CP"] == ["P2:", "P4:"]
-    assert "RoIAlign to 4 x 4 cells" in drawn["box_scores"] and "3 masks of 16 x 16" in drawn["masks"]
+    assert "RoIAlign: 4 x 4 cells" in drawn["box_scores"] and "3 masks of 16 x 16" in drawn["masks"]
 
 
 def test_a_notebook_shows_it_with_alternative_text(model):
