@@ -96,9 +96,9 @@ def _levels(maps: Features, trace: Trace | None) -> list[Level]:
         for name, values in zip(maps.names, maps.body.values(), strict=False)
     ]
     rows = []
-    for name, values, (down, _) in zip(maps.names, maps.maps.values(), maps.strides, strict=True):
+    for name, values, pixels in zip(maps.names, maps.maps.values(), maps.pixels, strict=True):
         height, width = values.shape[-2:]
-        size = f"{height} x {width} cells, {down} px each" if trace else f"a cell every {down} pixels"
+        size = f"{height} x {width} cells, {pixels} px each" if trace else f"a cell every {pixels} pixels"
         rows.append(Level(bodies.pop(0) if bodies else "", f"{name}: {size}"))
     return rows
 
@@ -208,8 +208,8 @@ def _layers(modules: Iterable[nn.Module]) -> str:
 
 def _in_words(model: MaskRCNN, maps: Features, texts: Mapping[str, Sequence[str]], here: str | None) -> str:
     levels = (
-        f"{name} has a cell every {down} pixels"
-        for name, (down, _) in zip(maps.names, maps.strides, strict=True)
+        f"{name} has a cell every {pixels} pixels"
+        for name, pixels in zip(maps.names, maps.pixels, strict=True)
     )
     said = {**texts, "features": (*_notes(model, maps), *levels)}
     stages = (

@@ -51,11 +51,11 @@ def show_merge(trace: Trace, level: int = 2) -> Figure:
     )
     parts = (step.lateral, step.above, step.merged, step.level)
     strengths = [values[0].abs().mean(dim=0).cpu().numpy() for values in parts]
-    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    figure = _row(4, trace.normalised.size)
     most = max(values.max() for values in strengths[:3])
     for axis, values, title in zip(figure.subplots(1, 4), strengths, titles, strict=True):
         axis.imshow(values, cmap="inferno", vmin=0, vmax=values.max() if title == titles[3] else most)
-        axis.set_title(title, fontsize=13)
+        axis.set_title(title, fontsize=11)
         axis.set_axis_off()
     return figure
 
@@ -114,7 +114,7 @@ def show_objectness(trace: Trace, image: np.ndarray, score_threshold: float = 0.
     levels, anchors = trace.features.names, trace.anchors
     kept = trace.detections.scores >= score_threshold
     began = trace.proposals.anchors[trace.detections.proposals[kept]].tolist()
-    figure = Figure(figsize=(min(3.3 * len(levels), 16.5), 4.1), layout="constrained")
+    figure = _row(len(levels), trace.normalised.size)
     least, most = float(anchors.objectness.min()), float(anchors.objectness.max())
     scale = TwoSlopeNorm(0, min(least, -1), max(most, 1))
     height, width = trace.normalised.size
@@ -156,7 +156,7 @@ def show_receptive_fields(trace: Trace, image: np.ndarray) -> Figure:
     """
     check_image(image)
     fields, (height, width) = receptive_fields(trace), trace.normalised.size
-    figure = Figure(figsize=(3.3 * len(fields), 4.2), layout="constrained")
+    figure = _row(len(fields), trace.normalised.size)
     for axis, field in zip(np.atleast_1d(figure.subplots(1, len(fields))), fields, strict=True):
         gradient = field.gradient[:height, :width].cpu().numpy()
         steps = np.log10(np.maximum(gradient / gradient.max(), 1e-4))
@@ -173,10 +173,16 @@ def show_receptive_fields(trace: Trace, image: np.ndarray) -> Figure:
             axis.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=color, linestyle=style, lw=2))
         axis.set(xlim=(0, width), ylim=(height, 0))
         axis.set_title(
-            f"{field.level}: a cell is {x2 - x1} px,\n90 % within {field.side}, reach {field.reach:,} px"
+            f"{field.level}: a cell is {x2 - x1} px,\n90 % in {field.side}, reach {field.reach:,} px"
         )
         axis.set_axis_off()
     return figure
+
+
+def _row(count: int, size: tuple[int, int]) -> Figure:
+    """An empty figure for so many pictures in a row, of (height, width) pixels, with two lines above each."""
+    height, width = size
+    return Figure(figsize=(2.7 * count, 2.7 * min(height / width, 2) + 0.7), layout="constrained")
 
 
 def _missing(found: Prediction, others: Prediction) -> np.ndarray:

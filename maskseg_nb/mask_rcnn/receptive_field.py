@@ -50,13 +50,13 @@ def receptive_fields(trace: Trace) -> list[ReceptiveField]:
     with torch.enable_grad():
         maps = backbone(pixels).values()
     found = []
-    for name, values, (down, across) in zip(names, maps, trace.features.strides, strict=True):
+    for name, values, wide in zip(names, maps, trace.features.pixels, strict=True):
         row, column = (cells // 2 for cells in values.shape[-2:])
         length = values[0, :, row, column].norm()
         gradient = torch.autograd.grad(length, pixels, retain_graph=True)[0][0].abs().sum(dim=0)
-        cell = (column * across, row * down, (column + 1) * across, (row + 1) * down)
+        cell = (column * wide, row * wide, (column + 1) * wide, (row + 1) * wide)
         # By the top-down path every level hears of C5. P6 is every second cell of P5, without a convolution.
-        own = 2 * min(down, trace.features.strides[len(trace.features.body) - 1][0])
+        own = 2 * min(wide, trace.features.pixels[len(trace.features.body) - 1])
         found.append(ReceptiveField(name, cell, body + own, gradient, _side(gradient, cell)))
     return found
 

@@ -108,7 +108,7 @@ def test_receptive_fields_are_drawn_around_the_middle_cell(street_trace, image):
     sides = [[patch.get_width() for patch in axis.patches] for axis in figure.axes]
     assert [cell for cell, *_ in sides] == [4, 8, 16, 32, 64]
     for (_, side, reach), title in zip(sides, titles(figure), strict=True):
-        assert f"90 % within {side}, reach {reach:,} px" in title and side < reach
+        assert f"90 % in {side}, reach {reach:,} px" in title and side < reach
 
 
 def test_the_four_weighted_values_add_up_to_the_number_in_the_title(street_trace):
