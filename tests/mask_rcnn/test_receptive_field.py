@@ -82,9 +82,9 @@ def test_a_backbone_without_a_pyramid_is_refused():
 
 def test_a_cell_is_a_power_of_two_where_a_stride_falls_short_of_it(small_run):
     small_run.model.transform.max_size = 160
-    run = trace(small_run.model, torch.rand(1, 3, 128, 160))
+    run = trace(small_run.model, torch.rand(1, 3, 160, 128))
     small_run.model.transform.max_size = 128
-    assert run.features.strides[-1] == (64, 160 // 3)  # three cells of 64 pixels cover 160
+    assert run.features.strides[-1] == (160 // 3, 64)  # three cells of 64 pixels cover 160
     assert run.features.pixels == (4, 8, 16, 32, 64)
     x1, y1, x2, y2 = receptive_fields(run)[-1].cell
     assert (x2 - x1, y2 - y1) == (64, 64)
