@@ -19,7 +19,9 @@ from .data.shapes import ShapesDataset
 from .data.truth import Truth
 from .diagnostics import doctor
 from .drawing.figures import figure_png, show_journey, show_pictures, show_side_by_side, show_stage
+from .drawing.network_map import network_map
 from .drawing.overlay import draw_instances, draw_semantic_map, overlay_segmentation_mask
+from .evaluation.calibration import reliability
 from .evaluation.evaluate import Evaluation, evaluate
 from .evaluation.figures import show_confusion, show_f1, show_precision_recall, show_worst
 from .evaluation.match_pictures import draw_match
@@ -84,9 +86,11 @@ __all__ = [
     "load_model",
     "match",
     "measure",
+    "network_map",
     "overlay_segmentation_mask",
     "predict",
     "preprocess",
+    "reliability",
     "sample_photo",
     "segment_folder",
     "segment_image",

@@ -9,11 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from .._shared.text import visible
+from ..errors import quoted
+from ..mask_rcnn.checks import check_known
 from ..mask_rcnn.follow import follow
 from ..mask_rcnn.journey import Journey
+from ..mask_rcnn.nms_rounds import category_contest, nms_rounds
 from ..mask_rcnn.trace import Trace
 from .colors import Color
 from .film_strip import film
+from .nms_film import NMS_LEGEND, draw_nms_round
 from .panels import View
 from .stage_pictures import stage_picture
 
@@ -106,6 +110,44 @@ def show_journey(image: np.ndarray, journey: Journey, mask_threshold: float = 0.
     """
     frames = film(image, journey, mask_threshold)
     return show_pictures([frame.picture for frame in frames], [frame.title for frame in frames], columns=6)
+
+
+def show_nms(
+    trace: Trace, image: np.ndarray, category: str | None = None, *, rounds: int = 6, columns: int = 3
+) -> Figure:
+    """Non-maximum suppression of one category's boxes, round by round.
+
+    Args:
+        trace: A run through the network.
+        image: uint8 (H, W, 3), RGB: the image that ran through it.
+        category: A name; None takes the best detection's.
+        rounds: How many to show at most; there is one for each box that stays.
+        columns: Pictures in a row.
+
+    Raises:
+        ValueError: There is no such category, or no box of it above the score floor.
+    """
+    names = trace.prediction.categories
+    if category is None:
+        category = names[int(trace.detections.labels[0])] if len(trace.prediction) else names[1]
+    check_known([category], names)
+    boxes, scores = category_contest(trace, names.index(category))
+    steps = nms_rounds(boxes, scores, trace.knobs.box_nms_threshold)
+    if not steps:
+        raise ValueError(
+            f"no box says {quoted(category)} with a score above {trace.knobs.box_score_threshold}"
+        )
+    places, values = trace.on_image(boxes), scores.cpu().numpy()
+    shown = range(min(rounds, len(steps)))
+    pictures = [draw_nms_round(image, places, values, steps, number) for number in shown]
+    titles = [
+        f"{number + 1} of {len(steps)}: {category} {values[step.winner]:.2f} takes {len(step.taken)}, "
+        f"{len(step.left)} wait"
+        for number, step in zip(shown, steps, strict=False)
+    ]
+    figure = show_pictures(pictures, titles, columns=min(columns, len(pictures)))
+    add_legend(figure, NMS_LEGEND)
+    return figure
 
 
 def add_legend(figure: Figure, entries: Sequence[tuple[Color, str]]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from tqdm.auto import tqdm
 from .._shared.checks import check_fraction, check_model
 from ..data.checked_dataset import CheckedDataset, category_names
 from ..data.datasets import Dataset
+from ..data.truth import Truth
 from ..errors import DatasetError, quoted
 from ..mask_rcnn.knobs import fingerprint
 from ..models.zoo import categories_of
@@ -109,6 +111,21 @@ class Evaluation:
         Raises:
             ValueError: The category was not judged.
         """
+        return curve(*self.judgements(category))
+
+    def judgements(self, category: str | None = None) -> tuple[np.ndarray, np.ndarray, int]:
+        """The masks of all pictures that count, judged at IoU 0.5.
+
+        Args:
+            category: One of `judged`; None pools all of them.
+
+        Returns:
+            Their scores, float64 (K,), [0, 1]; which are true positives, bool (K,); and how many objects
+            there were to find.
+
+        Raises:
+            ValueError: The category was not judged.
+        """
         if category is not None and category not in self.judged:
             raise ValueError(f"category must be one of {', '.join(self.judged)}, got {quoted(category)}")
         labels = [self.categories.index(name) for name in ([category] if category else self.judged)]
@@ -119,7 +136,7 @@ class Evaluation:
             scores.append(found.scores[judged])
             right.append(match.having(Outcome.TRUE_POSITIVE)[judged])
             objects += int((match.counted & np.isin(picture.truth_labels, labels)).sum())
-        return curve(np.concatenate(scores), np.concatenate(right), objects)
+        return np.concatenate(scores), np.concatenate(right), objects
 
     def confusion(self, score_threshold: float = 0.5) -> np.ndarray:
         """What was taken for what: int64 (C + 1, C + 1), for the C judged categories in their order.
@@ -183,23 +200,42 @@ def evaluate(
     judged, pictures = to_judge(dataset, categories_of(model), progress=progress)
     kept = DetectionsCache(cache, fingerprint(model, mask_threshold, pictures.categories)) if cache else None
     cached = {found.picture: found for found in kept.rows} if kept else {}
-    labels = [pictures.categories.index(name) for name in judged]
-    metrics, results = CocoMetrics(pictures.categories, judged), []
     bar = tqdm(pictures, desc="Evaluating", unit="picture", disable=not progress)
-    for seen, (image, truth) in zip(pictures.seen, bar, strict=True):
-        found = cached.get(picture_key(image))
-        if found is None:
-            found = EncodedDetections.predict(model, image, pictures.categories, mask_threshold)
-            if kept:
-                kept.add(found)
+
+    def pairs() -> Iterator[tuple[int, Truth, EncodedDetections]]:
+        for seen, (image, truth) in zip(pictures.seen, bar, strict=True):
+            found = cached.get(picture_key(image))
+            if found is None:
+                found = EncodedDetections.predict(model, image, pictures.categories, mask_threshold)
+                if kept:
+                    kept.add(found)
+            yield seen.index, truth, found
+
+    return judge(pairs(), pictures.categories, judged)
+
+
+def judge(
+    pairs: Iterable[tuple[int, Truth, EncodedDetections]],
+    categories: tuple[str, ...],
+    judged: tuple[str, ...],
+) -> Evaluation:
+    """What `evaluate` measures, of detections that are there already.
+
+    Args:
+        pairs: A picture's place in its dataset, its ground truth, and what was found in it.
+        categories: The dataset's names indexed by label.
+        judged: Those of them that count.
+    """
+    labels = [categories.index(name) for name in judged]
+    metrics, results = CocoMetrics(categories, judged), []
+    for index, truth, found in pairs:
         metrics.add(truth, found)
         known = np.isin(truth.labels, labels)
         match = match_rows(found.labels, overlaps(found.rles, truth), truth, known, 0.5)
-        size = truth.image_size
-        results.append(PictureResult(seen.index, truth.image_id, size, found, match, truth.labels))
+        results.append(PictureResult(index, truth.image_id, truth.image_size, found, match, truth.labels))
     masks, per_category = metrics.summarise("segm")
     boxes, _ = metrics.summarise("bbox")
-    return Evaluation(masks, boxes, per_category, pictures.categories, judged, tuple(results))
+    return Evaluation(masks, boxes, per_category, categories, judged, tuple(results))
 
 
 def to_judge(

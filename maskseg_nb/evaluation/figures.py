@@ -8,14 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from .._shared.checks import check_fraction
+from .._shared.checks import check_fraction, check_image
 from ..data.checked_dataset import checked_pair
 from ..data.datasets import Dataset
+from ..data.truth import Truth
+from ..drawing.crop import Crop
 from ..drawing.figures import add_legend, show_pictures
+from ..mask_rcnn.instances import Instances
+from .calibration import reliability
 from .evaluate import Evaluation
-from .match_pictures import LEGEND, draw_match
-from .matching import match
+from .match_pictures import LEGEND, RIGHT, WRONG, draw_match
+from .matching import Outcome, match
 from .precision_recall import Curve
+
+BOTH, ONLY_TRUTH = RIGHT, (86, 180, 233)  # of two masks: their intersection, and what the model has left out
 
 
 def show_precision_recall(
@@ -87,6 +93,50 @@ def show_f1(evaluation: Evaluation, categories: Sequence[str] | None = None) -> 
     return figure
 
 
+def show_reliability(evaluation: Evaluation, category: str | None = None, *, bins: int = 10) -> Figure:
+    """What scores are worth: the share that is right over the score, and below it how many there are.
+
+    On the dashed line a score is what it says; below it the model is overconfident. The thin bars are 95 %
+    confidence intervals.
+
+    Args:
+        evaluation, category, bins: As in `reliability`, which gives the numbers.
+    """
+    found = reliability(evaluation, category, bins=bins)
+    figure = Figure(figsize=(6.2, 5.6), layout="constrained")
+    shares, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    shares.plot([0, 1], [0, 1], "--", color="0.4", lw=1.2, label="score = share that is right")
+    seen = found.counts > 0
+    left, width = found.edges[:-1][seen], 1 / bins
+    mean, share = found.mean_scores[seen], found.share_right[seen]
+    shares.bar(
+        left,
+        share,
+        width,
+        align="edge",
+        color="#86bfe6",
+        edgecolor="0.25",
+        lw=0.8,
+        label="share that is right",
+    )
+    around = np.maximum([share - found.low[seen], found.high[seen] - share], 0)
+    shares.errorbar(left + width / 2, share, around, fmt="none", ecolor="0.25", elinewidth=1.2, capsize=3)
+    shares.plot(mean, mean, "o", color="#d55e00", label="mean score")
+    shares.vlines(mean, share, mean, color="#d55e00", lw=1.6)
+    shares.set(ylabel="true positives, share", xlim=(0, 1), ylim=(0, 1.02))
+    error = f"expected calibration error {found.expected_calibration_error:.3f}"
+    shares.set_title(f"{category or 'All categories'}: {error}", parse_math=False)
+    shares.legend(loc="upper left", fontsize=10)
+    bars = counts.bar(left, found.counts[seen], width, align="edge", color="0.75", edgecolor="0.25", lw=0.8)
+    counts.bar_label(bars, fmt="{:,.0f}", fontsize=9)
+    counts.margins(y=0.25)
+    counts.set(xlabel="score", ylabel="instances")
+    for axis in (shares, counts):
+        axis.grid(alpha=0.3)
+        axis.set_axisbelow(True)
+    return figure
+
+
 def show_confusion(evaluation: Evaluation, score_threshold: float = 0.5) -> Figure:
     """What was taken for what: ground truth in rows, model in columns; categories in neither are left out.
 
@@ -113,6 +163,55 @@ def show_confusion(evaluation: Evaluation, score_threshold: float = 0.5) -> Figu
     axis.set(xlabel="model", ylabel="ground truth")
     axis.set_title(f"Score {score_threshold:.2f} or more, IoU 0.5 or more")
     return figure
+
+
+def show_overlaps(
+    image: np.ndarray, instances: Instances, truth: Truth, rows: Sequence[int] | None = None
+) -> Figure:
+    """Instances over the objects that they overlap most: what is in both, only predicted, only outlined.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        instances, truth: What `match` compares.
+        rows: Of the instances, from 0. None takes the best and the worst true positive; and a false
+            positive whose box is right (IoU 0.5 or more) and whose mask is not, if there is one.
+
+    Raises:
+        ValueError: There is no such instance, or none overlaps an object.
+    """
+    check_image(image)
+    found, boxes = match(instances, truth), match(instances, truth, kind="box")
+    if rows is None:
+        right = found.having(Outcome.TRUE_POSITIVE)
+        order = [row for row in np.argsort(-found.ious, kind="stable").tolist() if right[row]]
+        half = boxes.having(Outcome.TRUE_POSITIVE) & found.having(Outcome.BACKGROUND)
+        rows = list(dict.fromkeys([*order[:1], *order[-1:], *np.flatnonzero(half)[:1].tolist()]))
+    if not len(rows) or not all(0 <= row < len(instances) for row in rows):
+        raise ValueError(
+            f"rows must be of the {len(instances)} instances that overlap an object, got {list(rows)}"
+        )
+    pictures, titles = [], []
+    for row in rows:
+        said, name = instances.masks[row], instances.names[row]
+        ious = [_iou(said, mask) * (own == name) for mask, own in zip(truth.masks, truth.names, strict=True)]
+        mask = truth.masks[int(np.argmax(ious))]
+        drawn = image // 3 + 85
+        for part, color in ((said & mask, BOTH), (said & ~mask, WRONG), (mask & ~said, ONLY_TRUTH)):
+            drawn[part] = np.rint(0.35 * drawn[part] + 0.65 * np.array(color))
+        ys, xs = np.nonzero(said | mask)
+        around = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+        pictures.append(Crop.around(drawn, around, (420, 420), margin=0.06).image)
+        titles.append(f"{instances.tags[row]}: mask IoU {max(ious):.2f}, box IoU {boxes.ious[row]:.2f}")
+    figure = show_pictures(pictures, titles, columns=len(pictures))
+    add_legend(
+        figure, ((BOTH, "in both"), (WRONG, "only predicted"), (ONLY_TRUTH, "only in the ground truth"))
+    )
+    return figure
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    either = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / either if either else 0.0
 
 
 def show_worst(

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import did_you_mean
+from .watching import kept_between_calls, watched
 
 Rule = Callable[..., np.ndarray]
 Cases = Callable[[], Iterable[tuple]]
@@ -66,7 +67,8 @@ def check(name: str, function: Callable[..., Any]) -> None:
 
     Args:
         name: One of `EXERCISES`, as the notebook says.
-        function: Yours. An error that it raises is printed, not raised.
+        function: Yours. An error that it raises is printed, not raised, with the line where it happened; what
+            it prints is shown where its result is wrong; after `SECONDS` a call is stopped.
 
     Raises:
         ValueError: There is no such exercise.
@@ -78,9 +80,11 @@ def check(name: str, function: Callable[..., Any]) -> None:
     if not callable(function):
         raise TypeError(f"function must be a function, got {type(function).__name__}")
     exercise = EXERCISES[name]
-    cases = list(exercise.cases())
+    cases, defaults = list(exercise.cases()), copy.deepcopy(getattr(function, "__defaults__", None))
     for arguments in cases:
-        if complaint := _complaint(exercise, function, arguments):
+        complaint = _complaint(exercise, function, arguments)
+        if complaint:
+            complaint += kept_between_calls(function, defaults)
             print(f"{name}: not yet. The smallest case that fails:")
             for argument, value in zip(exercise.arguments, arguments, strict=True):
                 print(f"    {argument} = {_short(value)}")
@@ -92,28 +96,48 @@ def check(name: str, function: Callable[..., Any]) -> None:
 def _complaint(exercise: Exercise, function: Callable[..., Any], arguments: tuple) -> str:
     """What is wrong with a function's result; empty where nothing is."""
     expected, given = exercise.expected(*arguments), copy.deepcopy(arguments)
-    try:
-        got = function(*given)
-    except Exception as error:
-        return f"expected {_short(expected)}, but it raised {type(error).__name__}: {error}"
+    call = watched(function, given)
+    said = f"expected {_short(expected)}, "
+    printed = f"\n    it printed: {_short_text(call.printed)}" if call.printed else ""
+    if call.problem:
+        return f"{said}but it {call.problem}{printed}"
     for argument, before, after in zip(exercise.arguments, arguments, given, strict=True):
         if not np.array_equal(before, after):
-            return f"it changed {argument}, its own argument; work on a copy"
+            return f"it changed {argument}, its own argument; work on a copy: {argument}.copy()"
+    got = call.result
     if got is None:
-        return f"expected {_short(expected)}, got None; end the function with return and the result"
+        instead = " instead of print" if call.printed else ""
+        return f"{said}got None; end the function with return and the result{instead}{printed}"
+    if callable(got):
+        return f"{said}got a function; call it, with () and its arguments{printed}"
+    if isinstance(got, torch.Tensor):
+        got = got.detach().cpu().numpy()
+    if isinstance(got, Iterator | Set):
+        return f"{said}got a {type(got).__name__}; return a list or an array{printed}"
     try:
         result = np.asarray(got)
     except ValueError:  # NumPy's own is about an inhomogeneous shape
-        return f"expected {_short(expected)}, got {_short(got)}, whose rows differ in length"
+        return f"{said}got {_short(got)}, whose rows differ in length{printed}"
+    return (complaint := _difference(result, expected, got)) and complaint + printed
+
+
+def _difference(result: np.ndarray, expected: np.ndarray, got: Any) -> str:
+    """What is wrong with an array; empty where nothing is."""
+    said = f"expected {_short(expected)}, got "
     if result.dtype.kind not in "biuf":
-        return f"expected {_short(expected)}, got {_short(got)}"
+        numbers = " as text; return numbers" if result.dtype.kind in "US" else ""
+        return f"{said}{_short(got)}{numbers}"
     if result.shape != expected.shape:
-        return f"expected shape {expected.shape}, {_short(expected)}, got {result.shape}, {_short(result)}"
+        turned = "; rows and columns are swapped" if result.T.shape == expected.shape else ""
+        shapes = f"expected shape {expected.shape}, {_short(expected)}, got {result.shape}"
+        return f"{shapes}, {_short(result)}{turned}"
     if expected.dtype == np.uint8 and result.dtype != np.uint8:
-        return f"expected uint8, got {result.dtype}"
+        return f"expected uint8, got {result.dtype}; end with .astype(np.uint8)"
     if not np.allclose(result, expected, rtol=0, atol=1e-6):
         advice = "; do not round" if _is_rounded(result, expected) else ""
-        return f"expected {_short(expected)}, got {_short(result)}{advice}"
+        if result.dtype.kind == "f" and np.isnan(result).any():
+            advice = "; nan comes from 0 / 0"
+        return f"{said}{_short(result)}{advice}"
     return ""
 
 
@@ -130,3 +154,9 @@ def _short(value: Any) -> str:
         text = np.array2string(np.asarray(value), precision=3, separator=", ", threshold=12, edgeitems=2)
         return " ".join(text.split())
     return repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
+
+
+def _short_text(text: str) -> str:
+    """What was printed, on one line."""
+    line = " | ".join(text.strip().splitlines())
+    return line if len(line) <= 80 else f"{line[:77]}..."

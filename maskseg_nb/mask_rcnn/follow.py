@@ -5,7 +5,7 @@ a category name a box, kept or lost, before and after a knob has moved.
 """
 
 import torch
-from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
+from torchvision.ops import MultiScaleRoIAlign, box_iou, clip_boxes_to_image
 
 from .._shared.checks import is_whole
 from ..models.zoo import categories_of
@@ -59,6 +59,27 @@ def lost(trace: Trace, count: int = 20) -> list[tuple[int, int]]:
     dropped[trace.detections.proposals] = False
     best = scores.masked_fill(~dropped, -1).topk(min(count, int(dropped.sum()))).indices
     return [(int(trace.proposals.anchors[row]), int(labels[row]) + 1) for row in best]
+
+
+def most_moved(trace: Trace, score_threshold: float = 0.5) -> int:
+    """The anchor that became a detection and had to move the most: the least IoU with its own proposal.
+
+    Args:
+        trace: A run through the network.
+        score_threshold: Of the detections to choose from, in [0, 1].
+
+    Returns:
+        A row of `trace.anchors`, for `follow`.
+
+    Raises:
+        ValueError: No detection has such a score.
+    """
+    rows = trace.detections.proposals[trace.detections.scores >= score_threshold]
+    if not len(rows):
+        raise ValueError(f"no detection is scored {score_threshold} or more; lower score_threshold")
+    anchors = trace.proposals.anchors[rows]
+    ious = box_iou(trace.anchors.boxes[anchors], trace.proposals.boxes[rows]).diagonal()
+    return int(anchors[ious.argmin()])
 
 
 def cell_of(trace: Trace, anchor: int) -> tuple[int, int, int, int]:

@@ -57,6 +57,47 @@ def pooled(
     return result
 
 
+def sample_points(pool: MultiScaleRoIAlign, box: Tensor, stride: int) -> Tensor:
+    """Where RoIAlign reads a map for one box: a square of points in each cell of its result.
+
+    In torchvision the value of cell 0 stands at 0, not at one half: `aligned` is False in Mask R-CNN.
+
+    Args:
+        pool: The model's own; it has the result's size (h, w), and s points a side: 2, which makes four.
+        box: float32 (4,), x1 y1 x2 y2 in pixels of the network's input.
+        stride: Pixels per cell of the map that it is read from.
+
+    Returns:
+        float32 (h, w, s, s, 2): x and y, in cells of the map.
+    """
+    (left, top), sides = box[:2] / stride, ((box[2:] - box[:2]) / stride).clamp(min=1)
+    (height, width), ratio = pool.output_size, pool.sampling_ratio
+    axes = []
+    for start, side, count in ((top, sides[1], height), (left, sides[0], width)):
+        each = ratio if ratio > 0 else math.ceil(float(side) / count)
+        axes.append((start + (torch.arange(count * each) + 0.5) * side / (count * each)).reshape(count, each))
+    ys, xs = axes[0][:, None, :, None], axes[1][None, :, None, :]
+    return torch.stack(torch.broadcast_tensors(xs, ys), dim=-1)
+
+
+def bilinear_weights(point: Tensor, size: Sequence[int]) -> list[tuple[int, int, float]]:
+    """The four cells whose values make the value at a point: (row, column, weight), the weights' sum 1.
+
+    Args:
+        point: x and y, in cells, as `sample_points` returns them.
+        size: (height, width) of the map. Beyond its edge the last cell counts twice; more than a cell beyond,
+            torchvision reads 0, so there is no cell.
+    """
+    if not all(-1 <= value <= cells for value, cells in zip(reversed(point.tolist()), size, strict=True)):
+        return []
+    places = []
+    for value, cells in zip(reversed(point.tolist()), size, strict=True):
+        inside = min(max(value, 0.0), cells - 1.0)
+        low = int(inside)
+        places.append([(low, 1 - inside + low), (min(low + 1, cells - 1), inside - low)])
+    return [(row, column, a * b) for row, a in places[0] for column, b in places[1]]
+
+
 def _scales(pool: MultiScaleRoIAlign, maps: Mapping[str, Tensor], strides: Strides) -> list[float]:
     """Cells per pixel, a power of two, for each map that the pool reads."""
     return [

@@ -66,7 +66,12 @@ class Features:
     @property
     def names(self) -> tuple[str, ...]:
         """The levels as the papers call them: "P2" has a cell every 2 to the power of 2 pixels."""
-        return tuple(f"P{round(math.log2(down))}" for down, _ in self.strides)
+        return tuple(f"P{pixels.bit_length() - 1}" for pixels in self.pixels)
+
+    @property
+    def pixels(self) -> tuple[int, ...]:
+        """Pixels per cell of each level, a power of 2; a stride is less where it does not divide the side."""
+        return tuple(2 ** round(math.log2(down)) for down, _ in self.strides)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """A run through the network with every stage kept; a second run repeats only what a knob changes."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from .._shared.memory import within_memory
 from ..models.zoo import categories_of
 from . import stages
 from .checks import check_tensor
+from .feature_pyramid import pyramid
 from .knobs import Knobs
 from .prediction import Prediction
 
@@ -134,12 +135,43 @@ def trace(model: MaskRCNN, tensor: Tensor, **knobs: Any) -> Trace:
     return within_memory(lambda: _run(model, tensor, chosen), _too_much(tensor.shape[-2:], chosen))
 
 
-def _run(model: MaskRCNN, tensor: Tensor | None, knobs: Knobs, earlier: Trace | None = None) -> Trace:
-    """Run the stages in order. Of an earlier run, all are shared that would come out the same."""
+def without_top_down(run: Trace) -> Trace:
+    """The same run, were the pyramid's top-down path cut: a level knows only the backbone's map beside it.
+
+    The network was trained with that path, so this says what it makes of it, not how good another network,
+    trained without one, would be.
+
+    Raises:
+        ValueError: The backbone has no feature pyramid.
+        ModelError: There is not enough memory.
+    """
+    body = run.features.body
+    if not body:
+        raise ValueError("the model's backbone has no feature pyramid that could be cut")
+    with torch.no_grad():
+        maps = pyramid(run.model.backbone.fpn, body, top_down=False)
+    cut = replace(run, features=replace(run.features, maps=maps))
+    too_much = _too_much(run.normalised.size, run.knobs)
+    return within_memory(lambda: _run(run.model, None, run.knobs, cut, {"features"}), too_much)
+
+
+def _run(
+    model: MaskRCNN,
+    tensor: Tensor | None,
+    knobs: Knobs,
+    earlier: Trace | None = None,
+    changed: Collection[str] = (),
+) -> Trace:
+    """Run the stages in order. Of an earlier run, all are shared that would come out the same.
+
+    `changed` are the stages that somebody has put into `earlier` himself: they do not run, those that read
+    them do.
+    """
     done: dict[str, Any] = {"model": model, "tensor": tensor}
     milliseconds: dict[str, float] = {}
     before, after = asdict(earlier.knobs) if earlier else {}, asdict(knobs)
     touched = {knob for knob in after if after[knob] != before.get(knob)}  # and, below, the stages that run
+    touched |= set(changed)
     with torch.no_grad():
         for name, stage in STAGES.items():
             if earlier and touched.isdisjoint((*stage.reads, *stage.knobs)):

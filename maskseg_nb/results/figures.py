@@ -1,6 +1,6 @@
-"""The closing figure of a folder run."""
+"""Figures of results: a folder run summed up, a semantic map, four questions on one photograph."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 
 from .._shared.text import visible
 from ..data.images import load_image
+from ..drawing.boxes import draw_boxes, line_width
 from ..drawing.colors import category_color
-from ..drawing.figures import add_legend, show_side_by_side
-from ..drawing.overlay import draw_semantic_map
+from ..drawing.figures import add_legend, show_pictures, show_side_by_side
+from ..drawing.overlay import draw_instances, draw_semantic_map
+from ..drawing.tags import draw_note
 from ..errors import MasksegError
 from ..mask_rcnn.instances import Instances
 from .folder import FolderResult
@@ -83,6 +85,33 @@ def _pictures(axes: Iterable[Axes], result: FolderResult, ranked: list[tuple[flo
         axis.imshow(image[::step, ::step])
         title = f"{rank} mean score: {mean:.2f}\n{visible(name)[:40]}"
         axis.set_title(title, fontsize=9, parse_math=False)
+
+
+def show_four_questions(image: np.ndarray, instances: Instances) -> Figure:
+    """What? Where? Which pixels? Whose pixels? One photograph, and the four tasks that answer them.
+
+    Args:
+        image: uint8 (H, W, 3), RGB, of the instances' size.
+        instances: What `Prediction.select` kept.
+    """
+    names = Counter(instances.names)
+    listed = ", ".join(f"{count} x {name}" for name, count in names.most_common()) or "nothing"
+    colors = [category_color(label) for label in instances.labels.tolist()]
+    pictures = [
+        draw_note(image, ", ".join(names) or "nothing"),
+        draw_boxes(image, instances.boxes, colors, thickness=2 * line_width(image), tags=instances.names),
+        draw_semantic_map(image, semantic_map(instances), 0.65),
+        draw_instances(image, instances, 0.65, labels=False),
+    ]
+    titles = [
+        "What? Classification",
+        "Where? Detection",
+        "Which pixels? Semantic segmentation",
+        f"Whose pixels? Instances: {listed}",
+    ]
+    figure = show_pictures(pictures, titles, columns=2)
+    add_legend(figure, [(category_color(instances.categories.index(name)), name) for name in names])
+    return figure
 
 
 def show_semantic_map(image: np.ndarray, instances: Instances, alpha: float = 0.6) -> Figure:

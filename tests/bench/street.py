@@ -1,6 +1,7 @@
-"""`python -m bench.street FOLDER`: how good and how fast the shipped model is at several input sizes.
+"""`python -m bench.street FOLDER [--store]`: how good and how fast the shipped model is at several sizes.
 
-The folder is the one that it was trained on; the 86 pictures of its validation set are evaluated.
+The folder is the one that it was trained on; the 86 pictures of its validation set are evaluated. With
+--store, what was found at the model's own input size becomes the evaluation that comes with the package.
 """
 
 import sys
@@ -13,6 +14,7 @@ from torchvision.models.detection import MaskRCNN
 
 from maskseg_nb import Evaluation, evaluate, load_model, predict, preprocess
 from maskseg_nb.data.datasets import Part
+from maskseg_nb.evaluation.stored import SHIPPED, store_evaluation
 from maskseg_nb.training.street_recipe import learned_and_held_out
 
 from .measure import median_ms, print_machine
@@ -23,7 +25,7 @@ TIMED = 20
 INPUTS = ((512, 832, 300), (544, 884, 300), (576, 936, 200), (576, 936, 300), (640, 1040, 300))
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, store: bool) -> None:
     """Print a row for the model's own settings and one for each of `INPUTS`; then the first in full."""
     _, held_out = learned_and_held_out(folder, HELD_OUT)
     model = load_model("street")
@@ -38,6 +40,8 @@ def main(folder: Path) -> None:
             print_row(model, held_out, inputs)
     print(result)
     print_sureness(result)
+    if store:
+        store_evaluation(result, held_out, SHIPPED)
 
 
 def print_row(model: MaskRCNN, pictures: Part, inputs: tuple[int, int, int]) -> Evaluation:
@@ -74,4 +78,4 @@ def seconds_a_picture(model: MaskRCNN, pictures: Part) -> float:
     return median_ms(lambda: predict(model, next(tensors)), TIMED) / 1000
 
 
-main(Path(sys.argv[1]))
+main(Path(sys.argv[1]), "--store" in sys.argv[2:])

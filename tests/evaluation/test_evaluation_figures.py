@@ -12,7 +12,15 @@ from maskseg_nb.data.shapes import ShapesDataset
 from maskseg_nb.data.truth import Truth
 from maskseg_nb.drawing.figures import figure_png
 from maskseg_nb.evaluation.evaluate import Evaluation, evaluate
-from maskseg_nb.evaluation.figures import show_confusion, show_f1, show_precision_recall, show_worst
+from maskseg_nb.evaluation.figures import (
+    BOTH,
+    ONLY_TRUTH,
+    show_confusion,
+    show_f1,
+    show_overlaps,
+    show_precision_recall,
+    show_worst,
+)
 from maskseg_nb.evaluation.match_pictures import MISSED, RIGHT, WRONG, draw_match, verdicts
 from maskseg_nb.evaluation.matching import Outcome, match
 
@@ -232,3 +240,47 @@ def test_only_keeps_rows_and_labels():
     assert np.array_equal(only.masks, truth.masks[kept]) and only.categories == truth.categories
     assert len(truth.only([])) == 0 and truth.only([]).image_size == truth.image_size
     assert len(PictureList([(image, truth.only([]))])[0][1]) == 0
+
+
+# Two masks over each other
+
+
+def test_overlaps_are_counted_in_their_colours(drawn):
+    image, truth, instances, found = drawn
+    best = int(found.ious.argmax())
+    figure = show_overlaps(image, instances, truth, [best])
+    (axis,) = figure.axes
+    assert axis.get_title().startswith(f"{instances.tags[best]}: mask IoU {found.ious[best]:.2f}, box IoU ")
+    picture = np.asarray(axis.images[0].get_array()).astype(int)
+    # 65 % of a colour over grey: near it, whatever is below.
+    both, only, left_out = (
+        (np.abs(picture - (0.65 * np.array(color) + 0.35 * 127)).max(axis=-1) < 20).sum()
+        for color in (BOTH, WRONG, ONLY_TRUTH)
+    )
+    assert both / (both + only + left_out) == pytest.approx(found.ious[best], abs=0.05)
+
+
+def test_the_best_and_the_worst_true_positive_and_a_right_box_with_a_wrong_mask_are_chosen(drawn):
+    image, truth, instances, found = drawn
+    shown = [axis.get_title() for axis in show_overlaps(image, instances, truth).axes]
+    right = [row for row, outcome in enumerate(found.outcomes) if outcome is Outcome.TRUE_POSITIVE]
+    for title, pick in zip(shown, (max, min), strict=False):
+        assert f"mask IoU {pick(found.ious[right]):.2f}" in title
+    boxes = match(instances, truth, kind="box")
+    half = [
+        row
+        for row, outcome in enumerate(boxes.outcomes)
+        if outcome is Outcome.TRUE_POSITIVE and found.outcomes[row] is Outcome.BACKGROUND
+    ]
+    assert len(shown) == 2 + bool(half)
+    assert not half or shown[2].startswith(instances.tags[half[0]])
+
+
+def test_no_overlap_and_no_such_row_are_refused(drawn):
+    image, truth, instances, _ = drawn
+    with pytest.raises(
+        ValueError, match=r"rows must be of the \d+ instances that overlap an object, got \[99\]"
+    ):
+        show_overlaps(image, instances, truth, [99])
+    with pytest.raises(ValueError, match=r"instances that overlap an object, got \[\]"):
+        show_overlaps(image, instances, truth.only(()))

@@ -1,11 +1,13 @@
 import inspect
+import linecache
 import re
+import threading
 
 import numpy as np
 import pytest
 import torch
 
-from maskseg_nb.lessons import answer, check, describe, solutions
+from maskseg_nb.lessons import answer, check, describe, solutions, watching
 from maskseg_nb.lessons.answers import ANSWERS
 from maskseg_nb.lessons.checking import EXERCISES
 from maskseg_nb.lessons.solutions import decode, iou, judge, label_map, nms, overlay
@@ -59,6 +61,17 @@ def overlay_into_the_image(image, masks, alpha):
     return image
 
 
+def keeps_between_calls(ious, iou, right=[]):  # noqa: B006 the mistake
+    right += judge(ious, iou)
+    return list(right)
+
+
+# As a notebook's cell: its lines are found by its name.
+CELL = "def fails_in_line_two(a, b, zero=0):\n    return a[0] / [zero]\n"
+linecache.cache["<cell>"] = (len(CELL), None, CELL.splitlines(keepends=True), "<cell>")
+cell: dict = {}
+exec(compile(CELL, "<cell>", "exec"), cell)
+
 # name, a wrong answer, what is said about it
 WRONG = [
     ("to_rgb", lambda bgr: bgr, "expected [[[ 0, 0, 255]]], got [[[255, 0, 0]]]"),
@@ -83,6 +96,23 @@ WRONG = [
     ("label_map", lambda masks: label_map(masks[::-1]), "expected [[1, 2]], got [[1, 1]]"),
     ("polygon_area", lambda corners: np.ptp(corners, axis=0).prod(), "expected 2., got 4."),
     ("rate", lambda *given: np.round(solutions.rate(*given), 2), "expected 0.854, got 0.85; do not round"),
+    ("keep", lambda scores, threshold: print(scores >= threshold), "return and the result instead of print"),
+    ("keep", lambda scores, threshold: print(scores >= threshold), "it printed: [ True]"),
+    ("keep", lambda scores: scores, "but it takes scores; it must take the 2 above, in this order"),
+    ("keep", lambda scores, threshold: (row for row in [0]), "got a generator; return a list or an array"),
+    ("keep", lambda scores, threshold: {0}, "got a set; return a list or an array"),
+    ("keep", lambda scores, threshold: scores.max, "got a function; call it, with () and its arguments"),
+    ("iou", lambda a, b: "1", "got '1' as text; return numbers"),
+    ("iou", lambda a, b: torch.tensor(0.5, requires_grad=True), "expected 1., got 0.5"),
+    ("iou", lambda a, b: np.float64("nan"), "got nan; nan comes from 0 / 0"),
+    ("iou", lambda a, b: exit(), "but it raised SystemExit: None"),
+    ("iou", cell["fails_in_line_two"], "    in line 2 of the cell: return a[0] / [zero]"),
+    ("judge", keeps_between_calls, "its default values were ([],) and are now ([True, True],)"),
+    (
+        "paste",
+        lambda *given: solutions.paste(*given).T,
+        "got (2, 1), [[1.], [0.]]; rows and columns are swapped",
+    ),
     ("machines_for", lambda pictures, rate, hours: pictures // (rate * hours * 3600), "expected 2., got 1."),
     ("judge", judge_by_best_pair, "expected [ True, False], got [False, True]"),
     ("judge", lambda ious, iou: judge(ious, iou + 1e-9), "ious = [[0.5]]"),
@@ -110,6 +140,54 @@ def test_a_wrong_answer_is_shown_the_smallest_case_and_a_hint(name, answer, said
     assert out.startswith(f"{name}: not yet. The smallest case that fails:\n")
     assert said in out and f"Hint: {EXERCISES[name].hint}" in out
     assert max(map(len, out.splitlines())) < 320
+
+
+def never_ends(a, b):
+    while True:
+        pass
+
+
+def test_an_endless_loop_is_stopped_and_named(capsys, monkeypatch):
+    monkeypatch.setattr(watching, "SECONDS", 0.1)
+    check("iou", never_ends)
+    out = capsys.readouterr().out
+    assert "but it did not end within 0.1 seconds; does every loop come to an end?\n" in out
+    assert "exercise" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_of_a_loop_that_cannot_be_stopped_check_says_so_and_goes_on(capsys, monkeypatch):
+    over = threading.Event()
+
+    def catches_everything(a, b):
+        while not over.is_set():
+            try:
+                while not over.is_set():
+                    pass
+            except:  # noqa: E722 the mistake
+                pass
+
+    monkeypatch.setattr(watching, "SECONDS", 0.1)
+    try:
+        check("iou", catches_everything)
+        assert (
+            "it is still running, since it catches everything: restart the kernel" in capsys.readouterr().out
+        )
+    finally:
+        over.set()
+
+
+def test_a_right_answer_that_prints_on_its_way_is_right(capsys):
+    def chatty(scores, threshold):
+        print("here")
+        return solutions.keep(scores, threshold)
+
+    check("keep", chatty)
+    assert capsys.readouterr().out.startswith("keep: right")
+
+
+def test_a_builtin_function_without_a_signature_is_tried_too(capsys):
+    check("keep", max)
+    assert "keep: not yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", EXERCISES)

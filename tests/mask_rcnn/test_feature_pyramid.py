@@ -8,10 +8,11 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from maskseg_nb.mask_rcnn.feature_pyramid import pyramid
-from maskseg_nb.mask_rcnn.trace import trace
+from maskseg_nb.mask_rcnn.feature_pyramid import merges, pyramid
+from maskseg_nb.mask_rcnn.trace import trace, without_top_down
 from maskseg_nb.models.backbones import has_pyramid
 from maskseg_nb.models.bfloat16 import to_bfloat16
+from small_models import tiny_model
 
 
 @torch.no_grad()
@@ -88,3 +89,39 @@ def test_a_hook_on_the_backbone_or_its_pyramid_is_called_as_by_torchvision(stree
     hook.remove()
     assert heard == [street.get_submodule(part)]
     assert all(torch.equal(got.maps[name], expected.maps[name]) for name in expected.maps)
+
+
+@torch.no_grad()
+def test_the_merges_are_the_pyramids_steps():
+    torch.manual_seed(0)
+    fpn = FeaturePyramidNetwork([8, 16, 32], 4)
+    body = {str(n): torch.rand(1, 8 * 2**n, 32 // 2**n, 32 // 2**n) for n in range(3)}
+    steps, levels = merges(fpn, body), list(pyramid(fpn, body).values())
+    assert len(steps) == 3 and not steps[2].above.any()
+    for number, (step, level) in enumerate(zip(steps, levels, strict=True)):
+        assert torch.equal(step.lateral, fpn.inner_blocks[number](body[str(number)]))
+        assert torch.equal(step.level, level)
+        if number < 2:  # nearest neighbour: each coarse cell four times
+            above = steps[number + 1].merged.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            assert torch.equal(step.above, above) and torch.equal(step.merged, step.lateral + above)
+
+
+def test_without_the_top_down_path_a_level_knows_its_own_map_alone(street, street_trace):
+    cut = without_top_down(street_trace)
+    fpn, body = street.backbone.fpn, list(street_trace.features.body.values())
+    maps = list(cut.features.maps.values())
+    with torch.no_grad():
+        for number, values in enumerate(body):
+            alone = fpn.layer_blocks[number](fpn.inner_blocks[number](values))
+            torch.testing.assert_close(maps[number], alone, rtol=0, atol=0)
+    whole = list(street_trace.features.maps.values())
+    assert torch.equal(maps[3], whole[3]) and not torch.equal(maps[0], whole[0])  # P5 has nothing above it
+    assert cut.normalised is street_trace.normalised and "features" in cut.rerun_stages
+    assert cut.rerun_stages[1:] == ("anchors", "proposals", "box_scores", "detections", "masks")
+    assert not torch.equal(cut.anchors.objectness, street_trace.anchors.objectness)
+
+
+def test_without_a_pyramid_there_is_nothing_to_cut():
+    model = tiny_model(("__background__", "a"))
+    with pytest.raises(ValueError, match="no feature pyramid that could be cut"):
+        without_top_down(trace(model, torch.rand(1, 3, 64, 64)))

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 from torchvision.models.detection._utils import BoxCoder
-from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
+from torchvision.ops import MultiScaleRoIAlign, box_iou, clip_boxes_to_image
 
 from maskseg_nb import preprocess, sample_photo
 from maskseg_nb.mask_rcnn import stages
-from maskseg_nb.mask_rcnn.follow import anchor_at, cell_of, follow, lost
+from maskseg_nb.mask_rcnn.follow import anchor_at, cell_of, follow, lost, most_moved
 from maskseg_nb.mask_rcnn.outcomes import OUTCOMES, SUPPRESSED
 from maskseg_nb.mask_rcnn.trace import trace
 from street_levels import ANCHORS
@@ -512,3 +512,15 @@ def test_a_lost_box_tells_its_path_as_far_as_it_went(strict):
     journey = follow(run, anchor=dropped)
     assert list(lines_of(journey)) == ["anchor", "objectness", "proposal"]
     assert lines_of(journey)["proposal"] == journey.verdict.reason == journey.proposal.verdict.reason
+
+
+def test_the_anchor_that_moved_most_is_found_by_asking_all(street_trace, nothing_trace):
+    kept = range(int((street_trace.detections.scores >= 0.5).sum()))
+    journeys = [follow(street_trace, detection=row) for row in kept]
+    ious = [
+        float(box_iou(torch.tensor(one.anchor.box[None]), torch.tensor(one.proposal.box[None])))
+        for one in journeys
+    ]
+    assert most_moved(street_trace) == journeys[int(np.argmin(ious))].anchor.row
+    with pytest.raises(ValueError, match="no detection is scored 0.5 or more"):
+        most_moved(nothing_trace)

@@ -9,6 +9,8 @@ from PIL import Image
 
 from maskseg_nb import figure_png, load_image, sample_photo, segment_pictures, show_folder
 from maskseg_nb.errors import MasksegError
+from maskseg_nb.results.figures import show_four_questions
+from predictions import made_up
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +71,31 @@ def test_nothing_found_anywhere_is_one_clear_error(street, tmp_path):
     result = segment_pictures([tmp_path / "grey.png"], tmp_path / "out", street, progress=False)
     with pytest.raises(MasksegError, match="nothing was found in any picture; lower the score threshold"):
         show_folder(result)
+
+
+def test_four_questions_have_one_answer_each(restaurant, prediction):
+    _, image = restaurant
+    instances = prediction.select(score_threshold=0.5)
+    figure = show_four_questions(image, instances)
+    names = [axis.get_title().split("?")[0] for axis in figure.axes]
+    assert names == ["What", "Where", "Which pixels", "Whose pixels"]
+    pictures = [np.asarray(axis.images[0].get_array()) for axis in figure.axes]
+    inside = instances.masks.any(axis=0)
+    assert np.array_equal(pictures[2][~inside], image[~inside])
+    assert np.array_equal(pictures[3][~inside], image[~inside])
+    name, count = Counter(instances.names).most_common(1)[0]
+    same = instances.masks[[own == name for own in instances.names]].sum(axis=0) == 1
+    grey = np.full_like(image, 90)
+    semantic, whose = (
+        np.asarray(axis.images[0].get_array()) for axis in show_four_questions(grey, instances).axes[2:]
+    )
+    alone = same & (instances.masks.sum(axis=0) == 1)
+    assert len(np.unique(semantic[alone], axis=0)) == 1  # one category: one colour
+    assert len(np.unique(whose[alone], axis=0)) == count  # as many as there are
+    assert f"{count} x {name}" in figure.axes[3].get_title()
+
+
+def test_where_nothing_is_found_four_questions_say_so(nothing):
+    image = nothing[1]
+    figure = show_four_questions(image, made_up(0, (800, 800)).select())
+    assert figure.axes[3].get_title() == "Whose pixels? Instances: nothing" and not figure.legends
