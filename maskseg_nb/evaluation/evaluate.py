@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,6 @@ from tqdm.auto import tqdm
 from .._shared.checks import check_fraction, check_model
 from ..data.checked_dataset import CheckedDataset, category_names
 from ..data.datasets import Dataset
-from ..data.truth import Truth
 from ..errors import DatasetError, quoted
 from ..mask_rcnn.knobs import fingerprint
 from ..models.zoo import categories_of
@@ -200,42 +198,23 @@ def evaluate(
     judged, pictures = to_judge(dataset, categories_of(model), progress=progress)
     kept = DetectionsCache(cache, fingerprint(model, mask_threshold, pictures.categories)) if cache else None
     cached = {found.picture: found for found in kept.rows} if kept else {}
+    labels = [pictures.categories.index(name) for name in judged]
+    metrics, results = CocoMetrics(pictures.categories, judged), []
     bar = tqdm(pictures, desc="Evaluating", unit="picture", disable=not progress)
-
-    def pairs() -> Iterator[tuple[int, Truth, EncodedDetections]]:
-        for seen, (image, truth) in zip(pictures.seen, bar, strict=True):
-            found = cached.get(picture_key(image))
-            if found is None:
-                found = EncodedDetections.predict(model, image, pictures.categories, mask_threshold)
-                if kept:
-                    kept.add(found)
-            yield seen.index, truth, found
-
-    return judge(pairs(), pictures.categories, judged)
-
-
-def judge(
-    pairs: Iterable[tuple[int, Truth, EncodedDetections]],
-    categories: tuple[str, ...],
-    judged: tuple[str, ...],
-) -> Evaluation:
-    """What `evaluate` measures, of detections that are there already.
-
-    Args:
-        pairs: A picture's place in its dataset, its ground truth, and what was found in it.
-        categories: The dataset's names indexed by label.
-        judged: Those of them that count.
-    """
-    labels = [categories.index(name) for name in judged]
-    metrics, results = CocoMetrics(categories, judged), []
-    for index, truth, found in pairs:
+    for seen, (image, truth) in zip(pictures.seen, bar, strict=True):
+        found = cached.get(picture_key(image))
+        if found is None:
+            found = EncodedDetections.predict(model, image, pictures.categories, mask_threshold)
+            if kept:
+                kept.add(found)
         metrics.add(truth, found)
         known = np.isin(truth.labels, labels)
         match = match_rows(found.labels, overlaps(found.rles, truth), truth, known, 0.5)
-        results.append(PictureResult(index, truth.image_id, truth.image_size, found, match, truth.labels))
+        size = truth.image_size
+        results.append(PictureResult(seen.index, truth.image_id, size, found, match, truth.labels))
     masks, per_category = metrics.summarise("segm")
     boxes, _ = metrics.summarise("bbox")
-    return Evaluation(masks, boxes, per_category, categories, judged, tuple(results))
+    return Evaluation(masks, boxes, per_category, pictures.categories, judged, tuple(results))
 
 
 def to_judge(

@@ -1,7 +1,7 @@
 """`python -m bench.street FOLDER [--store]`: how good and how fast the shipped model is at several sizes.
 
 The folder is the one that it was trained on; the 86 pictures of its validation set are evaluated. With
---store, what was found at the model's own input size becomes the evaluation that comes with the package.
+--store, the evaluation at the model's own input size becomes the one that comes with the package.
 """
 
 import sys
@@ -41,7 +41,7 @@ def main(folder: Path, store: bool) -> None:
     print(result)
     print_sureness(result)
     if store:
-        store_evaluation(result, held_out, SHIPPED)
+        store_evaluation(result, SHIPPED)
 
 
 def print_row(model: MaskRCNN, pictures: Part, inputs: tuple[int, int, int]) -> Evaluation:
