@@ -24,6 +24,7 @@ from .evaluation.evaluate import Evaluation, evaluate
 from .evaluation.figures import show_confusion, show_f1, show_precision_recall, show_worst
 from .evaluation.match_pictures import draw_match
 from .evaluation.matching import Match, Outcome, match
+from .explain.post_mortem import post_mortem
 from .lessons.answers import answer
 from .mask_rcnn.follow import follow
 from .mask_rcnn.instances import Instances
@@ -85,6 +86,7 @@ __all__ = [
     "match",
     "measure",
     "overlay_segmentation_mask",
+    "post_mortem",
     "predict",
     "preprocess",
     "sample_photo",

@@ -210,6 +210,7 @@ ROOMS = (
     "mask_rcnn",
     "drawing",
     "evaluation",
+    "explain",
     "results",
     "training",
     "lessons",
@@ -255,7 +256,9 @@ def test_only_the_figures_and_the_apps_import_matplotlib():
     users = {
         path.relative_to(PACKAGE).as_posix() for path in importers("matplotlib") if room_of(path) != "apps"
     }
-    assert users == {f"{room}/figures.py" for room in ("drawing", "evaluation", "results", "training")}
+    assert users == {
+        f"{room}/figures.py" for room in ("drawing", "evaluation", "explain", "results", "training")
+    }
 
 
 def test_nobody_imports_pyplot_which_is_not_thread_safe():

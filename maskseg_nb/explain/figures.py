@@ -1,0 +1,82 @@
+"""Why, as matplotlib Figures."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from .._shared.text import visible
+from ..data.checked_dataset import checked_pair
+from ..data.datasets import Dataset
+from ..drawing.boxes import draw_boxes
+from ..evaluation.match_pictures import RIGHT, WRONG
+from .post_mortem import PostMortem
+from .survival import STEPS
+
+_LIVES, _LOST = (tuple(channel / 255 for channel in color) for color in (RIGHT, WRONG))
+
+
+def show_post_mortem(result: PostMortem) -> Figure:
+    """After each step, how many objects are left and how many it lost: one bar per step.
+
+    Args:
+        result: What `post_mortem` returned.
+    """
+    lost = np.array(list(result.counts().values()))
+    left = len(result.objects) - lost.cumsum()
+    figure = Figure(figsize=(9, 4.8), layout="constrained")
+    axis = figure.subplots()
+    rows = range(len(STEPS))
+    axis.barh(rows, left, color=_LIVES, label="left after the step")
+    bars = axis.barh(rows, lost, left=left, color=_LOST, hatch="///", edgecolor="white", label="lost at it")
+    axis.bar_label(bars, [f"{here} lost" if here else "" for here in lost], padding=4, fontsize=11)
+    axis.set_yticks(rows, list(STEPS), fontsize=11)
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1.12 * len(result.objects))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xlabel("objects of the ground truth")
+    axis.set_title(
+        f"{len(result.found)} of {len(result.objects)} objects found: IoU {result.iou:.2f} or more, "
+        f"score {result.score_threshold:.2f} or more"
+    )
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def show_survival(result: PostMortem, dataset: Dataset, picture: int = 0) -> Figure:
+    """One picture's objects, numbered; and for each the best IoU that is alive after every step.
+
+    Args:
+        result: What `post_mortem` returned.
+        dataset: What it was given.
+        picture: The picture's place in the dataset.
+
+    Raises:
+        ValueError: The picture has no object that counts.
+    """
+    objects = result.of_picture(picture).objects
+    if not objects:
+        raise ValueError(f"picture {picture} has no object that counts")
+    image, truth = checked_pair(dataset, picture)
+    names = [f"{number} {one.category}" for number, one in enumerate(objects, 1)]
+    lost = np.array([one.lost_at is not None for one in objects])
+    for rows, color in ((np.flatnonzero(lost), WRONG), (np.flatnonzero(~lost), RIGHT)):
+        boxes, tags = truth.boxes[[objects[row].row for row in rows]], [names[row] for row in rows]
+        image = draw_boxes(image, boxes, [color] * len(rows), dashed=color == WRONG, tags=tags)
+    figure = Figure(figsize=(13, max(4.4, 2.2 + 0.3 * len(objects))), layout="constrained")
+    photograph, table = figure.subplots(1, 2, width_ratios=(1, 1.3))
+    photograph.imshow(image)
+    photograph.set_axis_off()
+    ious = np.array([one.ious for one in objects])
+    lives = ious >= result.iou
+    shades = np.where(lives[..., None], _LIVES, (0.88, 0.88, 0.88))
+    for row, one in enumerate(objects):
+        if one.lost_at:
+            shades[row, list(STEPS).index(one.lost_at)] = _LOST
+    table.imshow(shades, aspect="auto")
+    for (row, column), iou in np.ndenumerate(ious):
+        ink = "0.35" if (shades[row, column] > 0.8).all() else "white"
+        table.text(column, row, f"{iou:.2f}", ha="center", va="center", color=ink, fontsize=10)
+    table.set_xticks(range(len(STEPS)), list(STEPS), rotation=35, ha="right", fontsize=10)
+    table.set_yticks(range(len(objects)), [visible(name) for name in names], fontsize=10, parse_math=False)
+    table.set_title(f"The best IoU alive after each step; below {result.iou:.2f} grey, lost for good red")
+    return figure

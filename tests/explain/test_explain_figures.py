@@ -1,0 +1,45 @@
+"""Figures are read back: bars, texts and colours against what was found out."""
+
+import pytest
+
+from hand_made import CATEGORIES, hand_made, shifted, square
+from maskseg_nb.data.datasets import PictureList
+from maskseg_nb.data.truth import Truth
+from maskseg_nb.drawing.figures import figure_png
+from maskseg_nb.explain.figures import show_post_mortem, show_survival
+from maskseg_nb.explain.post_mortem import examine
+from maskseg_nb.explain.survival import STEPS
+
+AWAY = [70.0, 70.0, 90.0, 90.0]
+
+
+@pytest.fixture(scope="module")
+def two():
+    """One object found, and one lost at the score threshold."""
+    truth = Truth.from_masks(square(shifted(0), AWAY), [1, 1], CATEGORIES)
+    return examine(hand_made([shifted(0), AWAY], person=[0.9, 0.3]), truth), truth
+
+
+def test_the_bars_of_a_post_mortem_are_its_counts(two):
+    axis = show_post_mortem(two[0]).axes[0]
+    left, lost = ([bar.get_width() for bar in bars] for bars in axis.containers)
+    assert lost == list(two[0].counts().values())
+    assert left == [2] * 8 + [1] * 2
+    assert [text.get_text() for text in axis.texts] == [""] * 8 + ["1 lost", ""]
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(STEPS)
+    assert axis.get_title().startswith("1 of 2 objects found")
+
+
+def test_the_table_of_survivals_holds_every_iou(two, nothing):
+    result, truth = two
+    dataset = PictureList([(nothing[1][:100, :100], truth)])
+    figure = show_survival(result, dataset)
+    texts = [text.get_text() for text in figure.axes[1].texts]
+    assert texts == [f"{iou:.2f}" for one in result.objects for iou in one.ious]
+    assert [label.get_text() for label in figure.axes[1].get_yticklabels()] == ["1 person", "2 person"]
+    assert len(figure_png(figure)) > 10_000
+
+
+def test_a_picture_without_objects_has_no_figure(two, nothing):
+    with pytest.raises(ValueError, match="picture 1 has no object that counts"):
+        show_survival(two[0], PictureList([(nothing[1][:100, :100], two[1])]), 1)
