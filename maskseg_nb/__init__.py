@@ -25,6 +25,7 @@ from .evaluation.figures import show_confusion, show_f1, show_precision_recall, 
 from .evaluation.match_pictures import draw_match
 from .evaluation.matching import Match, Outcome, match
 from .explain.post_mortem import post_mortem
+from .explain.receipt import receipt
 from .lessons.answers import answer
 from .mask_rcnn.follow import follow
 from .mask_rcnn.instances import Instances
@@ -89,6 +90,7 @@ __all__ = [
     "post_mortem",
     "predict",
     "preprocess",
+    "receipt",
     "sample_photo",
     "segment_folder",
     "segment_image",

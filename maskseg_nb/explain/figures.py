@@ -1,17 +1,25 @@
 """Why, as matplotlib Figures."""
 
+import math
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from .._shared.checks import check_image
 from .._shared.text import visible
 from ..data.checked_dataset import checked_pair
 from ..data.datasets import Dataset
 from ..drawing.boxes import draw_boxes
+from ..drawing.crop import Crop
 from ..evaluation.match_pictures import RIGHT, WRONG
 from .post_mortem import PostMortem
+from .receipt import Receipt
 from .survival import STEPS
 
+_FOR, _AGAINST = (0.0, 0.447, 0.698), (0.835, 0.369, 0.0)  # Okabe and Ito's blue and vermilion
 _LIVES, _LOST = (tuple(channel / 255 for channel in color) for color in (RIGHT, WRONG))
 
 
@@ -80,3 +88,52 @@ def show_survival(result: PostMortem, dataset: Dataset, picture: int = 0) -> Fig
     table.set_yticks(range(len(objects)), [visible(name) for name in names], fontsize=10, parse_math=False)
     table.set_title(f"The best IoU alive after each step; below {result.iou:.2f} grey, lost for good red")
     return figure
+
+
+def show_receipt(receipt: Receipt, image: np.ndarray, count: int = 4) -> Figure:
+    """The cells that the box head read, each with what it adds to the margin; and the bill.
+
+    Args:
+        receipt: What `receipt` returned.
+        image: uint8 (H, W, 3), RGB: the image that ran through the network.
+        count: How many cells in favour, and how many against, have a line of their own.
+    """
+    check_image(image)
+    ours, theirs = map(visible, receipt.names)
+    figure = Figure(figsize=(12.5, 5.6), layout="constrained")
+    picture, bill = figure.subplots(1, 2, width_ratios=(1, 1.15))
+    crop, cells = Crop.around(image, receipt.box, (560, 560), margin=0.1), receipt.cells
+    left, top, right, bottom = crop.boxes(receipt.box)[0].tolist()
+    picture.imshow(crop.image)
+    colors = np.where(cells[..., None] > 0, _FOR, _AGAINST)
+    weights = 0.8 * np.abs(cells) / (np.abs(cells).max() or 1.0)
+    picture.imshow(np.dstack([colors, weights]), extent=(left, right, bottom, top), interpolation="nearest")
+    rows, columns = cells.shape
+    for (row, column), amount in np.ndenumerate(cells):
+        x, y = left + (column + 0.5) * (right - left) / columns, top + (row + 0.5) * (bottom - top) / rows
+        text = picture.text(x, y, f"{amount:+.2f}", ha="center", va="center", color="white", fontsize=9)
+        text.set_path_effects([withStroke(linewidth=2, foreground="black")])
+    picture.set(xlim=(0, 560), ylim=(560, 0))
+    picture.set_axis_off()
+    picture.set_title(f"What each cell adds to {ours} against {theirs}", parse_math=False)
+    _draw_bill(bill, receipt, count)
+    return figure
+
+
+def _draw_bill(axis: Axes, receipt: Receipt, count: int) -> None:
+    """One bar per item, each from where the last one ended; and the margin, from zero."""
+    names, amounts = zip(*receipt.bill(count), strict=True)
+    ends = np.cumsum(amounts)
+    widths, starts = [*amounts, receipt.margin], [*(ends - amounts), 0.0]
+    colors = [*(_FOR if amount > 0 else _AGAINST for amount in amounts), "0.25"]
+    bars = axis.barh(range(len(widths)), widths, left=starts, color=colors)
+    axis.bar_label(bars, [f"{width:+.3f}" for width in widths], padding=4, fontsize=10)
+    axis.axvline(0, color="0.25", lw=0.8)
+    axis.set_yticks(range(len(widths)), [*names, "margin"], fontsize=11)
+    axis.invert_yaxis()
+    axis.use_sticky_edges = False
+    axis.margins(x=0.18)
+    ours, theirs = map(visible, receipt.names)
+    axis.set_xlabel(f"logit of {ours} minus logit of {theirs}", parse_math=False)
+    odds = math.exp(min(receipt.margin, 500.0))
+    axis.set_title(f"The bill: {ours} is {odds:,.3g} times as probable as {theirs}", parse_math=False)

@@ -6,8 +6,9 @@ from hand_made import CATEGORIES, hand_made, shifted, square
 from maskseg_nb.data.datasets import PictureList
 from maskseg_nb.data.truth import Truth
 from maskseg_nb.drawing.figures import figure_png
-from maskseg_nb.explain.figures import show_post_mortem, show_survival
+from maskseg_nb.explain.figures import show_post_mortem, show_receipt, show_survival
 from maskseg_nb.explain.post_mortem import examine
+from maskseg_nb.explain.receipt import receipt
 from maskseg_nb.explain.survival import STEPS
 
 AWAY = [70.0, 70.0, 90.0, 90.0]
@@ -43,3 +44,16 @@ def test_the_table_of_survivals_holds_every_iou(two, nothing):
 def test_a_picture_without_objects_has_no_figure(two, nothing):
     with pytest.raises(ValueError, match="picture 1 has no object that counts"):
         show_survival(two[0], PictureList([(nothing[1][:100, :100], two[1])]), 1)
+
+
+def test_a_receipt_s_bars_begin_where_the_last_one_ended(street_trace, restaurant):
+    found = receipt(street_trace, 0)
+    cells, bill = show_receipt(found, restaurant[1]).axes
+    assert [text.get_text() for text in cells.texts] == [f"{amount:+.2f}" for amount in found.cells.ravel()]
+    (bars,) = bill.containers
+    starts, widths = ([get(bar) for bar in bars] for get in (lambda b: b.get_x(), lambda b: b.get_width()))
+    ends = [start + width for start, width in zip(starts, widths, strict=True)]
+    assert starts[1:-1] == pytest.approx(ends[:-2])
+    assert (starts[0], starts[-1], widths[-1]) == (0, 0, found.margin)
+    assert ends[-2] == pytest.approx(found.margin, abs=1e-4)
+    assert "person is" in bill.get_title() and "as background" in bill.get_title()
