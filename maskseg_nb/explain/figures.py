@@ -14,7 +14,11 @@ from ..data.checked_dataset import checked_pair
 from ..data.datasets import Dataset
 from ..drawing.boxes import draw_boxes
 from ..drawing.crop import Crop
+from ..drawing.figures import show_pictures
+from ..drawing.heatmaps import heat_map
+from ..drawing.panels import FOLLOWED
 from ..evaluation.match_pictures import RIGHT, WRONG
+from .pixels import GREY, Occlusion, PixelGradient
 from .post_mortem import PostMortem
 from .receipt import Receipt
 from .survival import STEPS
@@ -111,13 +115,74 @@ def show_receipt(receipt: Receipt, image: np.ndarray, count: int = 4) -> Figure:
     rows, columns = cells.shape
     for (row, column), amount in np.ndenumerate(cells):
         x, y = left + (column + 0.5) * (right - left) / columns, top + (row + 0.5) * (bottom - top) / rows
-        text = picture.text(x, y, f"{amount:+.2f}", ha="center", va="center", color="white", fontsize=9)
-        text.set_path_effects([withStroke(linewidth=2, foreground="black")])
+        _outlined(picture, x, y, f"{amount:+.2f}")
     picture.set(xlim=(0, 560), ylim=(560, 0))
     picture.set_axis_off()
     picture.set_title(f"What each cell adds to {ours} against {theirs}", parse_math=False)
     _draw_bill(bill, receipt, count)
     return figure
+
+
+def show_pixels(gradient: PixelGradient, image: np.ndarray) -> Figure:
+    """The image, and over it how much each pixel matters, with the box that the box head read.
+
+    Args:
+        gradient: What `pixel_gradient` returned.
+        image: uint8 (H, W, 3), RGB: the image that ran through the network.
+    """
+    receipt, strength = gradient.receipt, gradient.strength
+    most = float(np.quantile(strength, 0.995)) or 1.0  # a few pixels are far beyond all others
+    heat = heat_map(image, np.sqrt(np.minimum(strength / most, 1)), 0.75)
+    box, color = receipt.box[None], [FOLLOWED]
+    height, width = strength.shape
+    x1, y1, x2, y2 = receipt.box.tolist()
+    area = (x2 - x1) * (y2 - y1) / (height * width)
+    ours, theirs = receipt.names
+    return show_pictures(
+        [draw_boxes(image, box, color), draw_boxes(heat, box, color)],
+        [
+            f"{ours} against {theirs}: margin {receipt.margin:+.2f}",
+            f"Gradient: {gradient.share_inside:.0%} of it inside the box, {area:.0%} of the image",
+        ],
+    )
+
+
+def show_occlusion(occlusion: Occlusion, image: np.ndarray) -> Figure:
+    """The score with a grey patch at each place, dark where it stays, yellow where it is gone; and the worst.
+
+    Args:
+        occlusion: What `occlude` returned.
+        image: uint8 (H, W, 3), RGB: the image that ran through the network.
+    """
+    receipt, scores, stride = occlusion.receipt, occlusion.scores, occlusion.stride
+    rows, columns = scores.shape
+    height, width = image.shape[:2]
+    lost = np.nan_to_num(1 - scores / max(occlusion.before, 1e-9)).clip(0, 1)
+    cells = np.repeat(np.repeat(lost, stride, axis=0), stride, axis=1)[:height, :width]
+    heat = draw_boxes(heat_map(image, cells, 0.65), receipt.box[None], [FOLLOWED])
+    row, column = occlusion.lowest
+    top, left = row * stride, column * stride
+    covered = image.copy()
+    covered[top : top + occlusion.patch, left : left + occlusion.patch] = round(255 * GREY)
+    covered = draw_boxes(covered, receipt.box[None], [FOLLOWED])
+    name, least = receipt.names[0], float(np.nanmin(scores))
+    titles = [
+        f"Score of {name} with a patch at each place",
+        f"The worst place: {name} {occlusion.before:.2f} becomes {least:.2f}",
+    ]
+    figure = show_pictures([heat, covered], titles)
+    if scores.size <= 200:
+        for (i, j), score in np.ndenumerate(scores):
+            x, y = (min(edge * stride + stride, end) - stride / 2 for edge, end in ((j, width), (i, height)))
+            text = "" if np.isnan(score) else f"{score:.2f}"
+            _outlined(figure.axes[0], x, y, text)
+    return figure
+
+
+def _outlined(axis: Axes, x: float, y: float, text: str) -> None:
+    """White text with a black edge, which reads on any colour."""
+    written = axis.text(x, y, text, ha="center", va="center", color="white", fontsize=9)
+    written.set_path_effects([withStroke(linewidth=2, foreground="black")])
 
 
 def _draw_bill(axis: Axes, receipt: Receipt, count: int) -> None:

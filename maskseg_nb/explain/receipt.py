@@ -145,17 +145,18 @@ def _label(trace: Trace, name: str) -> int:
     return names.index(name)
 
 
-def head_margin(heads: RoIHeads, read: Tensor, label: int, against: int) -> Tensor:
-    """A category's logit minus another's, of the features (1, C, h, w) that RoIAlign read in one box."""
+def head_logits(heads: RoIHeads, read: Tensor) -> Tensor:
+    """The logits, (C,), of the features (1, C, h, w) that RoIAlign read in one box."""
     logits, _ = heads.box_predictor(heads.box_head(read))
-    return logits[0, label] - logits[0, against]
+    return logits[0]
 
 
 def _margin_apart(heads: RoIHeads, read: Tensor, label: int, against: int) -> tuple[Tensor, float, float]:
     """What each feature adds to a margin, (C, h, w), what the biases add, and the margin."""
     with torch.enable_grad(), _watched(heads) as layers:
         inputs = read.detach().requires_grad_()
-        margin = head_margin(heads, inputs, label, against)
+        logits = head_logits(heads, inputs)
+        margin = logits[label] - logits[against]
     outputs = [output for _, _, output in layers]
     gradient, *slopes = torch.autograd.grad(margin, [inputs, *outputs], allow_unused=True)
     bias = 0.0

@@ -1,12 +1,20 @@
 """Figures are read back: bars, texts and colours against what was found out."""
 
+import numpy as np
 import pytest
 
 from hand_made import CATEGORIES, hand_made, shifted, square
 from maskseg_nb.data.datasets import PictureList
 from maskseg_nb.data.truth import Truth
 from maskseg_nb.drawing.figures import figure_png
-from maskseg_nb.explain.figures import show_post_mortem, show_receipt, show_survival
+from maskseg_nb.explain.figures import (
+    show_occlusion,
+    show_pixels,
+    show_post_mortem,
+    show_receipt,
+    show_survival,
+)
+from maskseg_nb.explain.pixels import Occlusion, PixelGradient
 from maskseg_nb.explain.post_mortem import examine
 from maskseg_nb.explain.receipt import receipt
 from maskseg_nb.explain.survival import STEPS
@@ -57,3 +65,24 @@ def test_a_receipt_s_bars_begin_where_the_last_one_ended(street_trace, restauran
     assert (starts[0], starts[-1], widths[-1]) == (0, 0, found.margin)
     assert ends[-2] == pytest.approx(found.margin, abs=1e-4)
     assert "person is" in bill.get_title() and "as background" in bill.get_title()
+
+
+def test_a_gradient_s_title_says_how_much_lies_in_the_box(street_trace, restaurant):
+    gradient = np.zeros((3, 800, 800), np.float32)
+    gradient[:, :400] = 1
+    found = PixelGradient(receipt(street_trace, 0), gradient)
+    titles = [axis.get_title() for axis in show_pixels(found, restaurant[1]).axes]
+    assert f"{found.share_inside:.0%} of it inside the box" in titles[1]
+    assert f"margin {found.receipt.margin:+.2f}" in titles[0]
+
+
+def test_an_occlusion_writes_the_score_of_every_place_that_was_tried(street_trace, restaurant):
+    scores = np.array([[0.9, 0.8, np.nan], [0.1, 0.9, 0.9], [0.9, 0.9, 0.9]])
+    found = Occlusion(receipt(street_trace, 0), scores, 300, 300, 0.9)
+    heat, worst = show_occlusion(found, restaurant[1]).axes
+    written = [text.get_text() for text in heat.texts]
+    assert written == ["0.90", "0.80", "", "0.10", *["0.90"] * 5]
+    assert worst.get_title() == "The worst place: person 0.90 becomes 0.10"
+    assert (
+        worst.images[0].get_array()[450, 150] == 128
+    ).all()  # the patch, over the second row's first place
