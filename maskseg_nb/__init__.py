@@ -26,6 +26,8 @@ from .evaluation.match_pictures import draw_match
 from .evaluation.matching import Match, Outcome, match
 from .explain.post_mortem import post_mortem
 from .explain.receipt import receipt
+from .explain.rescue import rescue
+from .explain.succession import without
 from .lessons.answers import answer
 from .mask_rcnn.follow import follow
 from .mask_rcnn.instances import Instances
@@ -91,6 +93,7 @@ __all__ = [
     "predict",
     "preprocess",
     "receipt",
+    "rescue",
     "sample_photo",
     "segment_folder",
     "segment_image",
@@ -112,5 +115,6 @@ __all__ = [
     "train",
     "voc_photograph",
     "with_categories",
+    "without",
     "write_coco",
 ]

@@ -7,7 +7,7 @@ import torch
 
 from maskseg_nb.mask_rcnn import stages
 from maskseg_nb.mask_rcnn.knobs import Knobs
-from maskseg_nb.mask_rcnn.trace import BOX_KNOBS, RPN_KNOBS, Trace
+from maskseg_nb.mask_rcnn.trace import BOX_KNOBS, RPN_KNOBS, STAGES, Trace
 from small_models import tiny_model
 
 CATEGORIES = ("__background__", "person", "bicycle")
@@ -50,7 +50,9 @@ def hand_made(anchors, *, moved=None, objectness=None, refined=None, person=None
     found = stages.detections(box_scores, **{knob: getattr(chosen, knob) for knob in BOX_KNOBS})
     probs = torch.full((len(found.scores), 28, 28), mask)
     masks = stages.Masks(probs.logit()[:, None].repeat(1, len(CATEGORIES), 1, 1), probs)
-    return Trace(model, chosen, inputs, fpn, rpn, proposals, box_scores, found, masks, {}, ())
+    return Trace(
+        model, chosen, inputs, fpn, rpn, proposals, box_scores, found, masks, dict.fromkeys(STAGES, 0.0), ()
+    )
 
 
 def square(*boxes):

@@ -1,4 +1,5 @@
 """Why: where an object was lost, what a score is made of, what would have saved a box.
 
-Read `survival` and `post_mortem` first; then `receipt` and `pixels`; last come the `figures`.
+Read `survival` and `post_mortem` first; then `receipt` and `pixels`; then `rescue`, `succession` and `plane`;
+last come the `figures`.
 """

@@ -14,11 +14,14 @@ from ..data.checked_dataset import checked_pair
 from ..data.datasets import Dataset
 from ..drawing.boxes import draw_boxes
 from ..drawing.crop import Crop
-from ..drawing.figures import show_pictures
+from ..drawing.figures import add_legend, show_pictures
 from ..drawing.heatmaps import heat_map
-from ..drawing.panels import FOLLOWED
+from ..drawing.panels import FOLLOWED, OUTCOME_COLORS
 from ..evaluation.match_pictures import RIGHT, WRONG
+from ..mask_rcnn.outcomes import OUTCOMES
+from ..models.zoo import categories_of
 from .pixels import GREY, Occlusion, PixelGradient
+from .plane import Plane
 from .post_mortem import PostMortem
 from .receipt import Receipt
 from .survival import STEPS
@@ -176,6 +179,30 @@ def show_occlusion(occlusion: Occlusion, image: np.ndarray) -> Figure:
             x, y = (min(edge * stride + stride, end) - stride / 2 for edge, end in ((j, width), (i, height)))
             text = "" if np.isnan(score) else f"{score:.2f}"
             _outlined(figure.axes[0], x, y, text)
+    return figure
+
+
+def show_plane(plane: Plane) -> Figure:
+    """What becomes of a box under every pair of two thresholds, with the run's own as a dot.
+
+    Args:
+        plane: What `knob_plane` returned.
+    """
+    figure = Figure(figsize=(6.4, 6.0), layout="constrained")
+    axis = figure.subplots()
+    colors = np.array([OUTCOME_COLORS[outcome] for outcome in range(len(OUTCOMES))], np.uint8)
+    half = 0.5 / (len(plane.nms_thresholds) - 1)  # a setting is the middle of its cell
+    edges = (-half, 1 + half, -half, 1 + half)
+    axis.imshow(colors[plane.outcomes], extent=edges, origin="lower", interpolation="nearest")
+    knobs = plane.run.knobs
+    here = [knobs.box_score_threshold], [knobs.box_nms_threshold]
+    axis.plot(*here, "o", color="white", markersize=13, markeredgecolor="black", mew=2, clip_on=False)
+    axis.set_xlabel("box_score_threshold", fontsize=12)
+    axis.set_ylabel("box_nms_threshold", fontsize=12)
+    name = visible(categories_of(plane.run.model)[plane.label])
+    axis.set_title(f"What becomes of this {name}; the dot: as it is now", parse_math=False)
+    present = [outcome for outcome in range(len(OUTCOMES)) if (plane.outcomes == outcome).any()]
+    add_legend(figure, [(OUTCOME_COLORS[outcome], OUTCOMES[outcome]) for outcome in present])
     return figure
 
 

@@ -10,11 +10,13 @@ from maskseg_nb.drawing.figures import figure_png
 from maskseg_nb.explain.figures import (
     show_occlusion,
     show_pixels,
+    show_plane,
     show_post_mortem,
     show_receipt,
     show_survival,
 )
 from maskseg_nb.explain.pixels import Occlusion, PixelGradient
+from maskseg_nb.explain.plane import knob_plane
 from maskseg_nb.explain.post_mortem import examine
 from maskseg_nb.explain.receipt import receipt
 from maskseg_nb.explain.survival import STEPS
@@ -86,3 +88,16 @@ def test_an_occlusion_writes_the_score_of_every_place_that_was_tried(street_trac
     assert (
         worst.images[0].get_array()[450, 150] == 128
     ).all()  # the patch, over the second row's first place
+
+
+def test_a_plane_has_the_run_s_own_setting_as_a_dot():
+    run = hand_made([shifted(0), shifted(4)], rpn_nms_threshold=0.9)
+    figure = show_plane(knob_plane(run, 1, 1, steps=11))
+    (axis,) = figure.axes
+    (dot,) = axis.lines
+    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (0.05, 0.5)
+    colors = axis.images[0].get_array()
+    assert colors.shape == (11, 11, 3)
+    assert len({tuple(color) for color in colors.reshape(-1, 3).tolist()}) == 3
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["kept", "score too low", "suppressed"]
