@@ -24,6 +24,7 @@ from .evaluation.evaluate import Evaluation, evaluate
 from .evaluation.figures import show_confusion, show_f1, show_precision_recall, show_worst
 from .evaluation.match_pictures import draw_match
 from .evaluation.matching import Match, Outcome, match
+from .explain.compare import compare
 from .explain.post_mortem import post_mortem
 from .explain.receipt import receipt
 from .explain.rescue import rescue
@@ -75,6 +76,7 @@ __all__ = [
     "TrainingSettings",
     "Truth",
     "answer",
+    "compare",
     "doctor",
     "draw_instances",
     "draw_match",

@@ -1,10 +1,12 @@
 """Why, as matplotlib Figures."""
 
 import math
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
@@ -13,13 +15,17 @@ from .._shared.text import visible
 from ..data.checked_dataset import checked_pair
 from ..data.datasets import Dataset
 from ..drawing.boxes import draw_boxes
+from ..drawing.colors import category_color
 from ..drawing.crop import Crop
 from ..drawing.figures import add_legend, show_pictures
 from ..drawing.heatmaps import heat_map
 from ..drawing.panels import FOLLOWED, OUTCOME_COLORS
+from ..drawing.tags import tag_boxes
 from ..evaluation.match_pictures import RIGHT, WRONG
 from ..mask_rcnn.outcomes import OUTCOMES
+from ..mask_rcnn.trace import STAGES
 from ..models.zoo import categories_of
+from .compare import Comparison
 from .pixels import GREY, Occlusion, PixelGradient
 from .plane import Plane
 from .post_mortem import PostMortem
@@ -204,6 +210,53 @@ def show_plane(plane: Plane) -> Figure:
     present = [outcome for outcome in range(len(OUTCOMES)) if (plane.outcomes == outcome).any()]
     add_legend(figure, [(OUTCOME_COLORS[outcome], OUTCOMES[outcome]) for outcome in present])
     return figure
+
+
+def show_comparison(comparison: Comparison, image: np.ndarray, other_image: np.ndarray) -> Figure:
+    """The stages, and where two runs part; below, the detections of both, pairs in one colour and number.
+
+    Dashed is what the other run does not have; below its score threshold nothing is drawn.
+
+    Args:
+        comparison: What `compare` returned.
+        image, other_image: uint8 (H, W, 3), RGB: the two images that ran through the network.
+    """
+    shared = comparison.shared
+    names = [f"{number} {one.category}" for number, one in enumerate(shared, 1)]
+    colors = [category_color(number) for number in range(1, len(shared) + 1)]
+    sides = (
+        (comparison.run, image, [(one.row, one.score) for one in shared], comparison.lost),
+        (comparison.other, other_image, [(one.other, one.other_score) for one in shared], comparison.gained),
+    )
+    figure = Figure(figsize=(13, 8.2), layout="constrained")
+    axes = figure.subplot_mosaic([["strip", "strip"], ["left", "right"]], height_ratios=(1, 3.4))
+    _draw_strip(axes["strip"], comparison)
+    for axis, (run, drawn, found, missing) in zip((axes["left"], axes["right"]), sides, strict=True):
+        boxes = run.prediction.boxes
+        tags = [f"{name} {score:.2f}" for name, (_, score) in zip(names, found, strict=True)]
+        tags += [f"{one.category} {one.score:.2f}" for one in missing]
+        both, alone = boxes[[row for row, _ in found]], boxes[[one.row for one in missing]]
+        red = [WRONG] * len(missing)
+        drawn = draw_boxes(draw_boxes(drawn, both, colors), alone, red, dashed=True)
+        named = zip((*both, *alone), tags, (*colors, *red), strict=True)
+        axis.imshow(tag_boxes(drawn, list(named)))
+        axis.set_axis_off()
+        axis.set_title(f"{len(found)} in both, {len(missing)} only here", fontsize=12)
+    return figure
+
+
+def _draw_strip(axis: Axes, comparison: Comparison) -> None:
+    """The stages as a row of fields, the same or not, each with how much differs."""
+    for column, one in enumerate(comparison.stages):
+        color = _LIVES if one.is_same else _LOST
+        axis.add_patch(
+            Rectangle((column + 0.03, 0), 0.94, 1, facecolor=(*color, 0.12), edgecolor=color, lw=2)
+        )
+        title = STAGES[one.stage].title + (": the runs part" if one.stage == comparison.parting else "")
+        axis.text(column + 0.08, 0.93, fill(title, 17), va="top", fontsize=11, weight="bold")
+        axis.text(column + 0.08, 0.6, fill(one.text, 21), va="top", fontsize=10)
+    axis.set(xlim=(0, len(comparison.stages)), ylim=(0, 1))
+    axis.set_axis_off()
 
 
 def _outlined(axis: Axes, x: float, y: float, text: str) -> None:

@@ -7,7 +7,9 @@ from hand_made import CATEGORIES, hand_made, shifted, square
 from maskseg_nb.data.datasets import PictureList
 from maskseg_nb.data.truth import Truth
 from maskseg_nb.drawing.figures import figure_png
+from maskseg_nb.explain.compare import compare
 from maskseg_nb.explain.figures import (
+    show_comparison,
     show_occlusion,
     show_pixels,
     show_plane,
@@ -20,6 +22,7 @@ from maskseg_nb.explain.plane import knob_plane
 from maskseg_nb.explain.post_mortem import examine
 from maskseg_nb.explain.receipt import receipt
 from maskseg_nb.explain.survival import STEPS
+from maskseg_nb.mask_rcnn.trace import STAGES
 
 AWAY = [70.0, 70.0, 90.0, 90.0]
 
@@ -101,3 +104,15 @@ def test_a_plane_has_the_run_s_own_setting_as_a_dot():
     assert len({tuple(color) for color in colors.reshape(-1, 3).tolist()}) == 3
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["kept", "score too low", "suppressed"]
+
+
+def test_a_comparison_shows_the_stages_and_both_sides(street_trace, restaurant):
+    result = compare(street_trace, street_trace.rerun(box_detections_per_img=2))
+    strip, left, right = show_comparison(result, restaurant[1], restaurant[1]).axes
+    titles = [text.get_text().replace("\n", " ") for text in strip.texts][::2]
+    wanted = [stage.title for stage in STAGES.values()]
+    wanted[wanted.index("Detections")] += ": the runs part"
+    assert titles == wanted
+    assert left.get_title() == f"2 in both, {len(result.lost)} only here"
+    assert right.get_title() == "2 in both, 0 only here"
+    assert (left.images[0].get_array() != right.images[0].get_array()).any()
