@@ -92,6 +92,15 @@ def test_pairs_are_those_of_a_plain_greedy_search(street_trace, blurred):
         assert (one.score, one.other_score) == (left.scores[one.row], right.scores[one.other])
 
 
+def test_a_partner_of_the_same_category_is_taken_before_a_closer_one_of_another():
+    two = hand_made([shifted(0), shifted(8)], rpn_nms_threshold=1.0, box_nms_threshold=1.0)
+    other = replace(two, detections=replace(two.detections, labels=torch.tensor([2, 1])))
+    (one,) = compare(hand_made([shifted(0)]), other).pairs
+    assert (one.other, one.other_category, round(one.iou, 3)) == (1, "person", 0.667)
+    (one,) = compare(hand_made([shifted(0)]), other, iou=0.7).pairs
+    assert (one.other, one.other_category, round(one.iou, 3)) == (0, "bicycle", 1)
+
+
 def test_every_confident_detection_is_shared_or_lost(street_trace, blurred):
     result = compare(street_trace, blurred)
     for run, shared, missing in (
@@ -129,6 +138,17 @@ def test_two_sizes_are_compared_in_the_first_image_s_pixels(street, restaurant, 
     result = compare(street_trace, trace(street, preprocess(half, None)[0]))
     assert len(result.shared) >= 3
     assert min(one.iou for one in result.shared) >= 0.5
+
+
+def test_a_lost_detection_is_looked_for_in_the_other_image_s_pixels():
+    """Two images of which one has twice the pixels; the network's input is the same."""
+    run, other = hand_made([shifted(0)]), hand_made([shifted(0)], person=[0.04])
+    large = replace(run, normalised=replace(run.normalised, image_size=(200, 200)))
+    assert large.prediction.boxes.tolist() == [[40, 40, 120, 120]]
+    (one,) = compare(large, other).lost
+    assert one.lost_at == "box head"
+    (one,) = compare(other, large).gained
+    assert one.lost_at == "box head"
 
 
 def test_another_model_s_categories_are_compared_by_name(street, restaurant, street_trace):
