@@ -106,7 +106,7 @@ def pixel_gradient(receipt: Receipt, tensor: Tensor) -> PixelGradient:
     _check(receipt, tensor)
     with torch.enable_grad():
         pixels = tensor.detach().clone().requires_grad_()
-        logits = _logits(receipt, pixels)
+        logits = box_logits(receipt, pixels)
         (gradient,) = torch.autograd.grad(logits[receipt.label] - logits[receipt.against], pixels)
     return PixelGradient(receipt, gradient[0].cpu().numpy())
 
@@ -166,11 +166,11 @@ def occlusions(
             covered = tensor.clone()
             covered[..., top : top + patch, left : left + patch] = GREY
             with torch.no_grad():
-                score = float(_logits(receipt, covered).softmax(0)[receipt.label])
+                score = float(box_logits(receipt, covered).softmax(0)[receipt.label])
             yield (row, column), score
 
 
-def _logits(receipt: Receipt, tensor: Tensor) -> Tensor:
+def box_logits(receipt: Receipt, tensor: Tensor) -> Tensor:
     """What the box head says, (C,), of the receipt's box in another image of the same size."""
     run, row = receipt.run, receipt.proposal
     fpn = stages.features(run.model, stages.normalised(run.model, tensor))

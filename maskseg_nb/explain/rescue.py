@@ -85,11 +85,12 @@ class Rescue:
 def rescue(trace: Trace, anchor: int, label: int | None = None) -> Rescue:
     """For a lost box, the smallest change of each single knob that makes it a detection.
 
-    A floor or limit that the box itself does not pass is loosened as far as it takes. The two thresholds of
-    NMS are tried at every hundredth from where they are, nearest first, upwards and downwards: raised, fewer
-    boxes are suppressed; lowered, it may be the suppressor's turn. Each answer is the result of a rerun.
+    The floor or limit that dropped the box is loosened as far as it takes. The two thresholds of NMS are
+    tried at every hundredth from where they are, nearest first, upwards and downwards: raised, fewer boxes
+    are suppressed; lowered, it may be the suppressor's turn. Each answer is the result of a rerun.
 
-    Floors and limits are not tightened, which could only help by dropping a rival as well.
+    The other floors and limits, which the box passes, are not in its way. Moving them could help only by the
+    way, where it drops a rival or brings in a rival's rival, and is not tried.
 
     Args:
         trace: A run through the network.
@@ -228,5 +229,5 @@ def _highest(passes: Callable[[float], bool], value: float) -> float:
 
 
 def _place(rows: Tensor, row: Tensor) -> int:
-    """Where a row is, int64 (N,) or (N, K) and (1,) or (K,)."""
+    """Which of some rows, int64 (N,) or (N, K), equals one, (1,) or (K,)."""
     return int(torch.where((rows.view(len(rows), -1) == row).all(dim=1))[0])
