@@ -176,7 +176,8 @@ def _watched(heads: RoIHeads) -> Iterator[list[tuple[nn.Module, Tensor, Tensor]]
     seen: list[tuple[nn.Module, Tensor, Tensor]] = []
 
     def note(layer: nn.Module, fed: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        seen.append((layer, fed[0].detach(), output))
+        if output.requires_grad:  # another thread may run the same model, without gradients
+            seen.append((layer, fed[0].detach(), output))
         return output.clone()  # a ReLU in place may follow
 
     parts = (heads.box_head, heads.box_predictor)

@@ -40,7 +40,7 @@ def test_each_change_is_what_its_unit_says(photo):
     assert noisy.std() == pytest.approx(10, rel=0.02) and noisy.mean() == pytest.approx(128, abs=0.1)
     assert (noisy == twin(grey, "noise", 10)).all()
     losses = [float(np.abs(twin(photo, "JPEG", q).astype(float) - photo).mean()) for q in (90, 50, 5)]
-    assert losses == sorted(losses) and losses[0] < 3
+    assert 0 < losses[0] < losses[1] < losses[2] and losses[0] < 3
 
 
 def test_a_patch_lies_around_its_middle_and_may_reach_over_the_edge(photo):
