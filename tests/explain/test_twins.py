@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from maskseg_nb import receipt
 from maskseg_nb.explain.pixels import box_logits
 from maskseg_nb.explain.twins import CHANGES, pushed, twin, with_patch
 
@@ -55,8 +54,8 @@ def test_a_patch_lies_around_its_middle_and_may_reach_over_the_edge(photo):
     assert (with_patch(photo, -100, -100, 20) == photo).all()
 
 
-def test_one_step_against_a_score_lowers_its_margin_and_hardly_shows(restaurant, street_trace):
-    tensor, found = restaurant[0], receipt(street_trace, 0)
+def test_one_step_against_a_score_lowers_its_margin_and_hardly_shows(noise):
+    tensor, found = noise
     moved = pushed(found, tensor, 2)
     assert float((moved - tensor).abs().max()) <= 2 / 255 + 1e-6
     assert 0 <= float(moved.min()) <= float(moved.max()) <= 1
@@ -82,6 +81,6 @@ def test_an_unknown_change_or_amount_is_refused(photo, change, amount, message):
         twin(photo, change, amount)
 
 
-def test_a_step_that_everybody_sees_is_refused(street_trace, restaurant):
+def test_a_step_that_everybody_sees_is_refused(noise):
     with pytest.raises(ValueError, match="levels must be 0 to 8, got '9'"):
-        pushed(receipt(street_trace, 0), restaurant[0], 9)
+        pushed(noise[1], noise[0], 9)
