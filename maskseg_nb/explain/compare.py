@@ -251,8 +251,10 @@ def _box_scores(run: Trace, other: Trace, pairs: tuple[Pair, ...]) -> str:
 
 def _detections(run: Trace, other: Trace, pairs: tuple[Pair, ...]) -> str:
     lost, new = len(run.detections.scores) - len(pairs), len(other.detections.scores) - len(pairs)
-    change = max((abs(one.score - one.other_score) for one in pairs), default=0.0)
-    return f"{lost} detections lost, {new} new, {len(pairs)} pairs; scores differ by {change:.2f} at most"
+    counts = f"{lost} detections lost, {new} new, {len(pairs)} pairs"
+    if not pairs:
+        return counts
+    return f"{counts}; scores differ by {max(abs(one.score - one.other_score) for one in pairs):.2f} at most"
 
 
 def _masks(run: Trace, other: Trace, pairs: tuple[Pair, ...]) -> str:

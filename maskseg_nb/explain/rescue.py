@@ -62,11 +62,13 @@ class Rescue:
     Attributes:
         run: The run that lost it.
         journey: Its way to where it was lost, as `follow` finds it.
+        label: The category that it was to be found as.
         remedies: One per field of `Knobs`, in their order.
     """
 
     run: Trace
     journey: Journey
+    label: int
     remedies: tuple[Remedy, ...]
 
     @property
@@ -105,7 +107,7 @@ def rescue(trace: Trace, anchor: int, label: int | None = None) -> Rescue:
     if journey.verdict.row is not None:
         raise ValueError(f"anchor {anchor} is not lost: {journey.verdict.reason}")
     box = _LostBox(trace, journey, label)
-    return Rescue(trace, journey, tuple(box.remedy(knob) for knob in asdict(trace.knobs)))
+    return Rescue(trace, journey, box.label, tuple(box.remedy(knob) for knob in asdict(trace.knobs)))
 
 
 class _LostBox:

@@ -131,7 +131,7 @@ def _survival(run: Trace, ious: np.ndarray, step: int, anchor: int, label: int, 
         return Survival(ious, None, "", anchor, label)
     name, overlap = BOX_STEPS[step], f"overlaps it by {ious[step]:.2f}, less than {iou:.2f}"
     if step < 2:
-        return Survival(ious, name, f"the best of {STEPS[name]} {overlap}", anchor, label)
+        return Survival(ious, name, f"of {STEPS[name]}, the best {overlap}", anchor, label)
     journey = follow(run, anchor=anchor, label=label)
     reason, found = journey.verdict.reason, journey.detection
     if name == "box head" and found:

@@ -22,8 +22,11 @@ AWAY = [70.0, 70.0, 90.0, 90.0]
 # IoU with the person: 28 / 52 and 24 / 56; with each other 36 / 44.
 GOOD, RIVAL = shifted(12), shifted(16)
 WAYS = {
-    "anchors": ({"anchors": [AWAY]}, r"the best of all anchors overlaps it by 0\.00, less than 0\.50"),
-    "decoded boxes": ({"anchors": [GOOD], "moved": [AWAY]}, r".* stretched overlaps it by 0\.00, less .*"),
+    "anchors": ({"anchors": [AWAY]}, r"of all anchors, the best overlaps it by 0\.00, less than 0\.50"),
+    "decoded boxes": (
+        {"anchors": [GOOD], "moved": [AWAY]},
+        r".* stretched, the best overlaps it by 0\.00, less .*",
+    ),
     "candidates": ({"anchors": [AWAY, GOOD], "rpn_pre_nms_top_n": 1}, r"not among the 1 best of P2: rank 1"),
     "RPN NMS": ({"anchors": [RIVAL, GOOD]}, r"suppressed by proposal #0, IoU 0\.82 > 0\.70"),
     "proposals": ({"anchors": [AWAY, GOOD], "rpn_post_nms_top_n": 1}, r"over the limit of 1 proposals"),

@@ -135,6 +135,15 @@ def test_rpn_limits_and_floors_are_loosened_as_far_as_the_box_needs(tiny):
     assert remedy.needed == rank + 1 or f"even at {rank + 1} it is lost" in remedy.reason
 
 
+def test_without_a_label_the_box_is_rescued_as_its_most_probable_category(tiny):
+    """Also one that the box head never read: under a higher limit it does."""
+    (anchor, *_) = (one for kind, one, _ in lost_boxes(tiny) if kind == ("proposals", "over the limit"))
+    again = tiny.rerun(rpn_post_nms_top_n=1000)
+    scores = again.box_scores.scores[again.proposals.anchors == anchor]
+    assert rescue(tiny, anchor).label == int(scores[0, 1:].argmax()) + 1
+    assert rescue(hand_made([shifted(0)], person=[0.043]), 0).label == 1
+
+
 def test_what_is_not_lost_needs_no_rescue(street_trace):
     found = street_trace.detections
     anchor = int(street_trace.proposals.anchors[found.proposals[0]])
