@@ -33,6 +33,7 @@ from .receipt import Receipt
 from .survival import STEPS
 
 _FOR, _AGAINST = (0.0, 0.447, 0.698), (0.835, 0.369, 0.0)  # Okabe and Ito's blue and vermilion
+CROWD = 12  # objects: more are numbered only
 _LIVES, _LOST = (tuple(channel / 255 for channel in color) for color in (RIGHT, WRONG))
 
 
@@ -79,12 +80,22 @@ def show_survival(result: PostMortem, dataset: Dataset, picture: int = 0) -> Fig
         raise ValueError(f"picture {picture} has no object that counts")
     image, truth = checked_pair(dataset, picture)
     names = [f"{number} {one.category}" for number, one in enumerate(objects, 1)]
-    lost = np.array([one.lost_at is not None for one in objects])
-    for rows, color in ((np.flatnonzero(lost), WRONG), (np.flatnonzero(~lost), RIGHT)):
-        boxes, tags = truth.boxes[[objects[row].row for row in rows]], [names[row] for row in rows]
-        image = draw_boxes(image, boxes, [color] * len(rows), dashed=color == WRONG, tags=tags)
-    figure = Figure(figsize=(13, max(4.4, 2.2 + 0.3 * len(objects))), layout="constrained")
-    photograph, table = figure.subplots(1, 2, width_ratios=(1, 1.3))
+    boxes = truth.boxes[[one.row for one in objects]]
+    colors = [WRONG if one.lost_at else RIGHT for one in objects]
+    for color in (WRONG, RIGHT):
+        own = [row for row, other in enumerate(colors) if other == color]
+        image = draw_boxes(image, boxes[own], [color] * len(own), dashed=color == WRONG)
+    crowded = len(objects) > CROWD
+    tags = [name.split()[0] if crowded else name for name in names]
+    image = tag_boxes(image, list(zip(boxes, tags, colors, strict=True)))
+    height = 1.5 + 0.3 * len(objects)  # of the table, in inches
+    if crowded:
+        above = min(7.0, 10 * image.shape[0] / image.shape[1])
+        figure = Figure(figsize=(11, above + height), layout="constrained")
+        photograph, table = figure.subplots(2, 1, height_ratios=(above, height))
+    else:
+        figure = Figure(figsize=(13, max(4.4, height)), layout="constrained")
+        photograph, table = figure.subplots(1, 2, width_ratios=(1, 1.3))
     photograph.imshow(image)
     photograph.set_axis_off()
     ious = np.array([one.ious for one in objects])
@@ -121,10 +132,11 @@ def show_receipt(receipt: Receipt, image: np.ndarray, count: int = 4) -> Figure:
     colors = np.where(cells[..., None] > 0, _FOR, _AGAINST)
     weights = 0.8 * np.abs(cells) / (np.abs(cells).max() or 1.0)
     picture.imshow(np.dstack([colors, weights]), extent=(left, right, bottom, top), interpolation="nearest")
-    rows, columns = cells.shape
+    wide, high = (right - left) / cells.shape[1], (bottom - top) / cells.shape[0]
     for (row, column), amount in np.ndenumerate(cells):
-        x, y = left + (column + 0.5) * (right - left) / columns, top + (row + 0.5) * (bottom - top) / rows
-        _outlined(picture, x, y, f"{amount:+.2f}")
+        x, y = left + (column + 0.5) * wide, top + (row + 0.5) * high
+        if min(wide, high) >= 14:  # pixels: narrower than a line of text
+            _outlined(picture, x, y, f"{amount:+.2f}", upright=wide < 46)
     picture.set(xlim=(0, 560), ylim=(560, 0))
     picture.set_axis_off()
     picture.set_title(f"What each cell adds to {ours} against {theirs}", parse_math=False)
@@ -259,9 +271,11 @@ def _draw_strip(axis: Axes, comparison: Comparison) -> None:
     axis.set_axis_off()
 
 
-def _outlined(axis: Axes, x: float, y: float, text: str) -> None:
-    """White text with a black edge, which reads on any colour."""
-    written = axis.text(x, y, text, ha="center", va="center", color="white", fontsize=9)
+def _outlined(axis: Axes, x: float, y: float, text: str, upright: bool = False) -> None:
+    """White text with a black edge, which reads on any colour; from below to above where it is `upright`."""
+    written = axis.text(
+        x, y, text, ha="center", va="center", color="white", fontsize=9, rotation=90 * upright
+    )
     written.set_path_effects([withStroke(linewidth=2, foreground="black")])
 
 

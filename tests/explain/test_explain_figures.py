@@ -1,5 +1,7 @@
 """Figures are read back: bars, texts and colours against what was found out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,7 @@ def test_a_picture_without_objects_has_no_figure(two, nothing):
 
 def test_a_receipt_s_bars_begin_where_the_last_one_ended(street_trace, restaurant):
     found = receipt(street_trace, 0)
+    found = replace(found, box=np.array([100, 100, 400, 400], np.float32))
     cells, bill = show_receipt(found, restaurant[1]).axes
     assert [text.get_text() for text in cells.texts] == [f"{amount:+.2f}" for amount in found.cells.ravel()]
     (bars,) = bill.containers
@@ -116,3 +119,25 @@ def test_a_comparison_shows_the_stages_and_both_sides(street_trace, restaurant):
     assert left.get_title() == f"2 in both, {len(result.lost)} only here"
     assert right.get_title() == "2 in both, 0 only here"
     assert (left.images[0].get_array() != right.images[0].get_array()).any()
+
+
+def test_many_objects_are_numbered_and_their_table_stands_below(nothing):
+    boxes = [[7.0 * n, 0.0, 7.0 * n + 6, 6.0] for n in range(13)]
+    truth = Truth.from_masks(square(*boxes), [1] * 13, CATEGORIES)
+    result = examine(hand_made(boxes), truth)
+    figure = show_survival(result, PictureList([(nothing[1][:100, :100], truth)]))
+    width, height = figure.get_size_inches()
+    assert height > width
+    assert [label.get_text() for label in figure.axes[1].get_yticklabels()][-1] == "13 person"
+
+
+@pytest.mark.parametrize(
+    ("box", "rotations"),
+    [([100, 100, 500, 500], {0}), ([100, 100, 260, 700], {90}), ([99, 9, 119, 700], set())],
+)
+def test_the_numbers_of_a_narrow_receipt_stand_upright_or_are_left_out(
+    street_trace, restaurant, box, rotations
+):
+    found = replace(receipt(street_trace, 0), box=np.array(box, np.float32))
+    cells, _ = show_receipt(found, restaurant[1]).axes
+    assert {text.get_rotation() for text in cells.texts} == rotations
