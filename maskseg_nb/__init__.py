@@ -26,6 +26,11 @@ from .evaluation.evaluate import Evaluation, evaluate
 from .evaluation.figures import show_confusion, show_f1, show_precision_recall, show_worst
 from .evaluation.match_pictures import draw_match
 from .evaluation.matching import Match, Outcome, match
+from .explain.compare import compare
+from .explain.post_mortem import post_mortem
+from .explain.receipt import receipt
+from .explain.rescue import rescue
+from .explain.succession import without
 from .lessons.answers import answer
 from .mask_rcnn.follow import follow
 from .mask_rcnn.instances import Instances
@@ -73,6 +78,7 @@ __all__ = [
     "TrainingSettings",
     "Truth",
     "answer",
+    "compare",
     "doctor",
     "draw_instances",
     "draw_match",
@@ -88,9 +94,12 @@ __all__ = [
     "measure",
     "network_map",
     "overlay_segmentation_mask",
+    "post_mortem",
     "predict",
     "preprocess",
     "reliability",
+    "receipt",
+    "rescue",
     "sample_photo",
     "segment_folder",
     "segment_image",
@@ -112,5 +121,6 @@ __all__ = [
     "train",
     "voc_photograph",
     "with_categories",
+    "without",
     "write_coco",
 ]

@@ -211,6 +211,7 @@ ROOMS = (
     "mask_rcnn",
     "drawing",
     "evaluation",
+    "explain",
     "results",
     "training",
     "lessons",
@@ -257,7 +258,7 @@ def test_only_the_figures_and_the_apps_import_matplotlib():
         path.relative_to(PACKAGE).as_posix() for path in importers("matplotlib") if room_of(path) != "apps"
     }
     assert all(user.endswith("figures.py") for user in users), users  # a room's second is subject_figures.py
-    assert {f"{room}/figures.py" for room in ("drawing", "evaluation", "results", "training")} <= users
+    assert {f"{room}/figures.py" for room in ("drawing", "evaluation", "explain", "results")} <= users
 
 
 def test_nobody_imports_pyplot_which_is_not_thread_safe():
