@@ -18,6 +18,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from ..errors import ModelError, quoted
 from ..mask_rcnn.checks import check_known
 from ..mask_rcnn.follow import follow
+from ..mask_rcnn.journey import numbered
 from ..mask_rcnn.trace import Trace
 from ..models.zoo import categories_of
 
@@ -87,7 +88,7 @@ class Receipt:
 
     def __repr__(self) -> str:
         ours, theirs = self.names
-        return f"Receipt({ours} against {theirs}, proposal {self.proposal}: margin {self.margin:+.3f})"
+        return f"Receipt({ours} against {theirs}, proposal {numbered(self.proposal)}: margin {self.margin:+.3f})"
 
     def __str__(self) -> str:
         lines = [f"{name:<20}{amount:>+9.3f}" for name, amount in self.bill()]

@@ -28,7 +28,7 @@ WAYS = {
         r".* stretched, the best overlaps it by 0\.00, less .*",
     ),
     "candidates": ({"anchors": [AWAY, GOOD], "rpn_pre_nms_top_n": 1}, r"not among the 1 best of P2: rank 1"),
-    "RPN NMS": ({"anchors": [RIVAL, GOOD]}, r"suppressed by proposal #0, IoU 0\.82 > 0\.70"),
+    "RPN NMS": ({"anchors": [RIVAL, GOOD]}, r"suppressed by proposal #1, IoU 0\.82 > 0\.70"),
     "proposals": ({"anchors": [AWAY, GOOD], "rpn_post_nms_top_n": 1}, r"over the limit of 1 proposals"),
     "box head": (
         {"anchors": [GOOD], "person": [0.04]},
@@ -36,7 +36,7 @@ WAYS = {
     ),
     "class NMS": (
         {"anchors": [RIVAL, GOOD], "rpn_nms_threshold": 0.9},
-        r"suppressed by detection #0, IoU 0\.82 > 0\.50",
+        r"suppressed by detection #1, IoU 0\.82 > 0\.50",
     ),
     "limit": ({"anchors": [AWAY, GOOD], "box_detections_per_img": 1}, r"over the limit of 1 detections"),
     "score threshold": (

@@ -110,7 +110,7 @@ def test_a_floor_that_is_not_all_says_what_comes_after_it():
     assert result.helpful == ()
     said = {remedy.knob: remedy.reason for remedy in result.remedies}
     assert said["box_score_threshold"] == (
-        "even at 0.02 it is lost: suppressed by detection #0, IoU 0.82 > 0.50"
+        "even at 0.02 it is lost: suppressed by detection #1, IoU 0.82 > 0.50"
     )
     assert said["box_nms_threshold"] == "no setting of this knob helps"
     assert said["rpn_min_size"] == "not in its way"
@@ -147,7 +147,7 @@ def test_without_a_label_the_box_is_rescued_as_its_most_probable_category(tiny):
 def test_what_is_not_lost_needs_no_rescue(street_trace):
     found = street_trace.detections
     anchor = int(street_trace.proposals.anchors[found.proposals[0]])
-    with pytest.raises(ValueError, match=f"anchor {anchor} is not lost: kept: detection #0"):
+    with pytest.raises(ValueError, match=f"anchor {anchor} is not lost: kept: detection #1"):
         rescue(street_trace, anchor, int(found.labels[0]))
 
 
@@ -195,9 +195,9 @@ def test_the_suppressed_rises_and_suppresses_in_its_turn():
     assert (result.struck.anchor, result.struck.verdict.row) == (0, 0)
     assert [one.anchor for one in result.risen] == [1]
     assert [(one.anchor, one.verdict.reason) for one in result.fallen] == [
-        (2, "suppressed by detection #0, IoU 0.67 > 0.50")
+        (2, "suppressed by detection #1, IoU 0.67 > 0.50")
     ]
-    assert repr(result) == "Succession(detection #0 of 2 struck out: 1 risen, 1 fallen)"
+    assert repr(result) == "Succession(detection #1 of 2 struck out: 1 risen, 1 fallen)"
 
 
 def test_a_place_under_the_limit_goes_to_the_next():
