@@ -87,8 +87,8 @@ class Receipt:
         return bill
 
     def __repr__(self) -> str:
-        ours, theirs = self.names
-        return f"Receipt({ours} against {theirs}, proposal {numbered(self.proposal)}: margin {self.margin:+.3f})"
+        ours, theirs, proposal = *self.names, numbered(self.proposal)
+        return f"Receipt({ours} against {theirs}, proposal {proposal}: margin {self.margin:+.3f})"
 
     def __str__(self) -> str:
         lines = [f"{name:<20}{amount:>+9.3f}" for name, amount in self.bill()]
