@@ -121,6 +121,7 @@ def test_the_limit_of_detections_is_named_with_its_knob(folder, capsys):
     assert "limit" not in "".join(capsys.readouterr())
 
 
+@pytest.mark.slow
 def test_what_is_passed_over_is_in_the_last_line(folder, capsys):
     for name in ("one", "two"):
         (folder / name).mkdir()

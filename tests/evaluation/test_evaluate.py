@@ -180,6 +180,7 @@ def test_the_twelve_metrics_with_crowds_and_every_size_are_those_of_the_plain_sc
     assert_same_as_the_plain_script(evaluation, dataset, tmp_path / "coco")
 
 
+@pytest.mark.slow
 def test_average_precision_of_each_category_is_the_area_under_its_curve(guessed):
     _, evaluation = guessed
     for name, row in evaluation.per_category.items():

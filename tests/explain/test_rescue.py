@@ -53,6 +53,7 @@ def lost_boxes(run):
     return [(kind, *box) for kind, boxes in kinds.items() for box in boxes[:: len(boxes) // 2 + 1]]
 
 
+@pytest.mark.slow
 def test_every_answer_is_the_nearest_setting_that_a_search_finds(tiny):
     boxes = lost_boxes(tiny)
     assert len({kind for kind, _, _ in boxes}) == 7

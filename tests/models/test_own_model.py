@@ -139,6 +139,7 @@ def test_weights_of_a_wrapped_model_are_those_of_the_model(wrap, suffix, tuned, 
     assert equal(loaded(path)[0], tuned)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_part_that_was_compiled_has_longer_names_in_the_middle(tuned, tmp_path):
     wrapped = build_street(3)

@@ -159,6 +159,7 @@ def test_a_name_that_is_not_plain_gets_one_that_is_and_is_its_own(photos, whole)
     assert all(name.isprintable() and " " not in name for name in written)
 
 
+@pytest.mark.slow
 def test_only_what_was_asked_for_is_written(few, tmp_path):
     segment_folder(few, tmp_path / "out", "street", formats=["csv"], progress=False)
     assert sorted(os.listdir(tmp_path / "out")) == ["failures.csv", "instances.csv", "records"]
@@ -839,6 +840,7 @@ def test_a_model_in_the_folder_s_place_is_told_apart(street, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_samples_have_their_sample_s_name(street, tmp_path):
     """Not that of the file in the package which they come from, which the apps never show."""
     pictures = [sample_photo("restaurant"), sample_photo("cat")]

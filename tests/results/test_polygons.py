@@ -129,6 +129,7 @@ def test_a_pixel_is_a_square_and_a_frame_has_a_hole():
     assert polygons(np.zeros((3, 3), bool)) == rings_without_holes(np.zeros((3, 3), bool)) == []
 
 
+@pytest.mark.slow
 def test_a_sieve_of_many_holes_is_cut_without_running_out_of_stack():
     sieve = np.ones((5, 2001), bool)
     sieve[1::2, 1::2] = False

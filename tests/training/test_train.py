@@ -167,6 +167,7 @@ def test_it_learns(street, tmp_path):
     assert total[-10:].mean() < 0.6 * total[:3].mean()
 
 
+@pytest.mark.slow
 def test_frozen_parts_stay_and_all_others_change(street, tmp_path):
     trained = run(street, tmp_path, steps=2, freeze=("stem", "C2", "C3", "rpn"))
     for (name, modules), (_, now) in zip(parts(street).items(), parts(trained.model).items(), strict=True):
@@ -191,6 +192,7 @@ def test_statistics_of_batch_norms_never_change(tmp_path):
     assert len(running) > 100 and all(torch.equal(before[key], after[key]) for key in running)
 
 
+@pytest.mark.slow
 def test_the_input_size_goes_with_the_weights(street, tmp_path):
     trained = run(street, tmp_path, steps=1, input_size=(96, 160))
     transform = load_model(trained.path).transform
@@ -236,6 +238,7 @@ def test_watchers_see_every_step(street, tmp_path):
     assert not seen[0].model.training
 
 
+@pytest.mark.slow
 def test_without_a_watcher_there_is_a_bar(street, tmp_path, capfd):
     run(street, tmp_path, watch=None, steps=1)
     assert "Training: 100%" in capfd.readouterr().err
@@ -371,7 +374,8 @@ def test_a_checkpoint_of_another_training_is_refused_and_kept(street, tmp_path, 
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
-@pytest.mark.parametrize("damage", [None, slow(b""), slow(b"nonsense")])
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [None, b"", b"nonsense"])
 def test_a_damaged_checkpoint_is_one_clear_error(street, tmp_path, damage):
     run(street, tmp_path, steps=1)
     path = tmp_path / "checkpoint.safetensors"
@@ -547,7 +551,8 @@ def test_category_names_that_could_not_be_loaded_again_are_refused_before_the_fi
     assert steps == [] and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["\U0001f6b2" * 100, *map(slow, ("x" * 100, '["\\"]', "a,b", "N/A"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["\U0001f6b2" * 100, "x" * 100, '["\\"]', "a,b", "N/A"])
 def test_category_names_of_any_readable_kind_are_loaded_again(street, tmp_path, name):
     trained = run(street, tmp_path, renamed(name), steps=1)
     assert load_model(trained.path).categories == (*CATEGORIES[:4], name)
@@ -667,6 +672,7 @@ def test_weights_out_of_range_are_a_value_error(street, tmp_path, weights):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_limit_for_the_mask_head_belongs_to_the_training(street, tmp_path, whole):
     limited = run(street, tmp_path, steps=1, mask_rois=1)
     assert "| mask_rois | 1 |" in (tmp_path / "model.md").read_text()

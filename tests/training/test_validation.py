@@ -48,6 +48,7 @@ def test_each_category_is_judged_where_it_is_complete(street, folder):
     assert np.array_equal(one.scores, both.curve("person").scores)
 
 
+@pytest.mark.slow
 def test_pictures_that_leave_a_category_open_do_not_count_for_it(street, folder):
     assert validate(street, PartialCoco(folder, folder / "b.json"), [0, 1], ["person", "bicycle"]) == {}
     dataset = PartialCoco(folder, folder / "a.json", groups={"cat": "animal"})
