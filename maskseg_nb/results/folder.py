@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torchvision.models.detection import MaskRCNN
 from tqdm.auto import tqdm
 
+from .._shared.files import locked
 from .._shared.memory import is_shortage
 from ..errors import MasksegError, quoted, shortened
 from ..mask_rcnn.checks import check_known
@@ -107,8 +107,10 @@ def segment_pictures(
     """Segment pictures, each at its own size.
 
     A picture with which anything goes wrong becomes a row of `failures.csv`, and the run goes on; if the
-    fault was not the file's (memory, descriptors, a permission), the next run tries it again. After an
-    interrupt or a crash, the same call resumes and ends with the same files.
+    fault was not the file's (memory, descriptors, a permission), the next run tries it again. So does a
+    picture that kills its worker, as the system kills one that takes too much memory: it is tried once more,
+    when nothing else is left, and then it is a row, too. After an interrupt or a crash, the same call resumes
+    and ends with the same files.
 
     If pictures of different folders have the same name, all are called by their place below the folder that
     they have in common, in the tables ("day1/IMG_0001.JPG") and, made plain, in the files' names.
@@ -124,8 +126,8 @@ def segment_pictures(
         detections_per_img: The most instances that the model gives for a picture; None is its own limit (100
             for torchvision's). The model that was given keeps its own.
         alpha, overlap, formats: As in `export`.
-        executor: Any of `concurrent.futures`, or Dask's `client.get_executor()`; None uses threads, one per
-            processor core. Processes have to be spawned, not forked:
+        executor: Any of `concurrent.futures`, Dask's client or its `get_executor()`; None uses threads, one
+            per processor core. Processes have to be spawned, not forked:
             `ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))`.
         resume: False segments all pictures again.
         progress: Show a progress bar.
@@ -151,13 +153,16 @@ def segment_pictures(
     all_named = named(map(Path, pictures))
     if not all_named:
         raise MasksegError("there are no pictures to segment; give one or more")
-    with _resources():
+    with _resources(), locked(target, "run", MasksegError):
         records = prepare(target)
-        job = Job(target, sent, options, fingerprint(network, *options.parts()))
+        job = Job(records, sent, options, fingerprint(network, *options.parts()))
         todo = [picture for picture in all_named if not (resume and records.done(picture, job.settings))]
         done = len(all_named) - len(todo)
         with tqdm(total=len(all_named), initial=done, unit="picture", disable=not progress) as bar:
-            _segment(todo, job, executor, bar)
+            chunks = ((picture,) for picture in todo)
+            with contextlib.closing(segment_all(chunks, job, executor, target)) as finished:
+                for _ in finished:
+                    bar.update()
         write_tables(lambda: records.read_all(all_named), target, options.formats, categories_of(network))
         marked = [record for record in records.read_all(all_named) if record.error or record.limit]
     failures = {record.file: record.error for record in marked if record.error}
@@ -178,16 +183,6 @@ def _networks(
     network = limited(as_model(model), options.detections_per_img)
     check_known(options.categories or (), categories_of(network))
     return network, network if here else os.fspath(model)  # type: ignore[arg-type]
-
-
-def _segment(pictures: list[Named], job: Job, executor: Executor | None, bar: tqdm) -> None:
-    """Segment pictures by an executor's workers, or by one thread per processor core."""
-    with contextlib.ExitStack() as stack:
-        stack.callback(torch.set_num_threads, torch.get_num_threads())
-        if executor is None:
-            executor = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
-        for _ in segment_all(pictures, job, executor):
-            bar.update()
 
 
 def _left_out(pictures: Iterable[object], out: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
