@@ -53,7 +53,7 @@ class FolderResult:
     @property
     def paths(self) -> tuple[Path, ...]:
         """Where the pictures are."""
-        return tuple(picture.path for picture in self.pictures)
+        return tuple(Path(picture.path) for picture in self.pictures)
 
     def __str__(self) -> str:
         rate = (len(self.pictures) - self.skipped) / max(self.seconds, 1e-9)
@@ -145,15 +145,15 @@ def segment_pictures(
         got = f"got {type(pictures).__name__}; segment_folder() takes a folder"
         raise TypeError(f"pictures must be a collection of paths, {got}")
     check_formats(formats)
-    kept, written = _sorted_names(categories), tuple(formats)
+    kept, written = sorted_names(categories), tuple(formats)
     options = Options(score_threshold, mask_threshold, alpha, overlap, written, kept, detections_per_img)
-    network, sent = _networks(model, executor, options)
+    network, sent = networks(model, executor, options)
     target = Path(out)
     left_out = _left_out(pictures, target)
     all_named = named(map(Path, pictures))
     if not all_named:
         raise MasksegError("there are no pictures to segment; give one or more")
-    with _resources(), locked(target, "run", MasksegError):
+    with resources(), locked(target, "run", MasksegError):
         records = prepare(target)
         job = Job(records, sent, options, fingerprint(network, *options.parts()))
         todo = [picture for picture in all_named if not (resume and records.done(picture, job.settings))]
@@ -172,7 +172,7 @@ def segment_pictures(
     return FolderResult(all_named, target, failures, done, time.perf_counter() - start, at_limit, *left_out)
 
 
-def _networks(
+def networks(
     model: MaskRCNN | str | os.PathLike[str] | None, executor: Executor | None, options: Options
 ) -> tuple[MaskRCNN, MaskRCNN | str]:
     """The model with these options, and what the workers get: the same, or the name that they load it by."""
@@ -205,7 +205,7 @@ def _limit_reached(at_limit: tuple[str, ...], limit: int) -> str:
     )
 
 
-def _sorted_names(categories: Collection[str] | None) -> tuple[str, ...] | None:
+def sorted_names(categories: Collection[str] | None) -> tuple[str, ...] | None:
     """Category names as an option of a run, for which their order means nothing."""
     if categories is None:
         return None
@@ -218,7 +218,7 @@ def _sorted_names(categories: Collection[str] | None) -> tuple[str, ...] | None:
 
 
 @contextlib.contextmanager
-def _resources() -> Iterator[None]:
+def resources() -> Iterator[None]:
     """One clear line where the run itself lacks memory, threads or descriptors."""
     try:
         yield

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ class Records:
     def done(self, picture: Named, settings: str) -> bool:
         """Whether a picture's record has these settings and need not be made again."""
         record = self.read(picture)
-        if record is None or record.settings != settings or record.stamp != stamp(picture.path):
+        if record is None or record.settings != settings or record.stamp != stamp(picture):
             return False
         if not is_whole_record(record):  # somebody else wrote it
             return False
@@ -150,10 +151,12 @@ def _endings(record: Record, formats: Collection[str]) -> set[str]:
     return endings | {instance_file(kind, number) for kind in kinds for number in numbers if is_whole(number)}
 
 
-def stamp(path: Path) -> list[int]:
-    """[size in bytes, time of change in nanoseconds] of a file; zeros where it is gone."""
+def stamp(picture: Named) -> list[int]:
+    """[size in bytes, time of change in nanoseconds] of a picture's file; zeros where it is gone."""
+    if picture.seen:
+        return list(picture.seen)
     try:
-        status = path.stat()
+        status = os.stat(picture.path)
     except (OSError, ValueError):  # the latter: a NUL in the path
         return [0, 0]
     return [status.st_size, status.st_mtime_ns]

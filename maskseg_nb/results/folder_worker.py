@@ -4,6 +4,7 @@ import contextlib
 import copy
 import gc
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -18,7 +19,6 @@ from torchvision.models.detection import MaskRCNN
 
 from .._shared.checks import THINNEST, check_fraction, check_limit, is_strip
 from .._shared.memory import is_out_of_memory, is_shortage
-from ..data.images import load_image
 from ..errors import MAX_MESSAGE, ImageError, MasksegError, quoted, shortened
 from ..mask_rcnn.instances import Instances
 from ..mask_rcnn.predict import predict_at_own_size
@@ -32,6 +32,7 @@ from .folder_records import Record, stamp
 from .formats import Files
 from .label_maps import check_overlap
 from .measures import measure
+from .sources import load
 
 MERGED = ("coco", "coco_polygons", "csv")  # one file for all pictures, made of the records
 # Part of each record's settings: what an earlier version numbered in another way is segmented again.
@@ -67,7 +68,7 @@ class Options:
 
 
 class Store(Protocol):
-    """Where a run keeps what was found: `Records` does, a file for each picture."""
+    """Where a run keeps what was found: `Records`, a file for each picture; `Shards`, one for each chunk."""
 
     def keep_files(self, picture: Named, files: Files, record: Record, formats: Sequence[str]) -> None:
         """Write a picture's files, and remove those of an earlier result that are none of the new one.
@@ -102,7 +103,7 @@ class Job:
 
 
 def segment_all(
-    chunks: Iterable[Chunk], job: Job, executor: Executor | None, folder: Path
+    chunks: Iterable[Chunk], job: Job, executor: Executor | None, folder: Path | None
 ) -> Generator[tuple[Chunk, Any], None, None]:
     """Segment chunks by an executor's workers, or by one thread per processor core; yield each that is done.
 
@@ -110,7 +111,7 @@ def segment_all(
         chunks: Taken one by one, when there is room for them.
         job: What is done with each.
         executor: As in `segment_pictures`.
-        folder: Where to note what is in work, if the workers are threads of this very process.
+        folder: Where to note what is in work, if the workers are threads of this very process; None: nowhere.
 
     Yields:
         Chunks, or parts of them, with what `segment_chunk` returned.
@@ -120,7 +121,7 @@ def segment_all(
         if executor is None:
             executor = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
         work, killed, last = partial(segment_chunk, job=job), partial(died, job=job), deque[Chunk]()
-        if not isinstance(executor, ThreadPoolExecutor):
+        if folder is None or not isinstance(executor, ThreadPoolExecutor):
             yield from run_chunks(chunks, work, workers_of(executor), died=killed, last=last)
             return
         begun, killers = stack.enter_context(Begun(folder).kept()), deque[Chunk]()
@@ -157,7 +158,7 @@ def segment_chunk(pictures: Chunk, job: Job) -> Any:
 
 def died(pictures: Chunk, job: Job) -> Any:
     """Keep, as `segment_chunk` does, that the worker died of these pictures."""
-    failures = [failure(picture, stamp(picture.path), job.settings, DIED, retry=True) for picture in pictures]
+    failures = [failure(picture, stamp(picture), job.settings, DIED, retry=True) for picture in pictures]
     return job.store.keep(pictures, failures)
 
 
@@ -175,14 +176,14 @@ def _segmented(picture: Named, network: MaskRCNN, job: Job) -> Record:
 
 def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) -> tuple[Files, Record]:
     """A picture's files and its record, which says what went wrong, if anything."""
-    seen = stamp(picture.path)  # before: a file that changes meanwhile is done again next time
+    seen = stamp(picture)  # before: a file that changes meanwhile is done again next time
     doing = "read"
     try:
-        image = load_image(picture.path)
+        image = load(picture)
         height, width = image.shape[:2]
         if is_strip(height, width):  # to the network a wrong argument, here somebody's file
             strip = f"is a strip thinner than 1:{THINNEST}, {width} x {height} pixels; cut it shorter"
-            raise ImageError(f"{quoted(picture.path.name)} {strip}")
+            raise ImageError(f"{quoted(os.path.basename(picture.path))} {strip}")
         doing = "segment"
         found, limit = _found(model, image, options)
         doing = "draw"
