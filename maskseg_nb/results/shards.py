@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,12 @@ from .formats import Files
 from .manifest import SHARDS, Kept, Manifest
 from .places import Place, held
 from .shard_files import AT_LIMIT, FAILED, as_parquet, pictures_of, version_of
-from .sources import Source, chunks_of, listed
+from .sources import Listed, Source, chunks_of, listed
 
 PER_CHUNK = 64  # pictures
 MOST_IN_TABLES = 100_000  # pictures in a CSV table or a COCO file: more is for programs that read Parquet
-MERGE_AFTER = 100_000  # versions that are looked for one by one, before they are sorted in
+BATCH = 1024  # pictures of a listing that are looked for together
+MERGE_AFTER = 100_000  # versions that were taken, until they are sorted in
 
 
 @dataclass(frozen=True)
@@ -194,28 +196,32 @@ class _Todo:
     What is done, or was taken, is known by 8 bytes for each picture.
     """
 
-    def __init__(self, pictures: Iterable[Named], done: np.ndarray) -> None:
-        self.pictures, self.known = pictures, done
+    def __init__(self, pictures: Iterable[Listed], done: np.ndarray) -> None:
+        self.pictures, self.known = iter(pictures), done
         self.new: set[int] = set()
         self.taken, self.skipped = 0, 0
-        self._known_before = len(done)
 
     def __iter__(self) -> Iterator[Named]:
-        for picture in self.pictures:
-            version = version_of(picture.file, picture.seen or (0, 0))
-            if version in self.new:
-                continue
-            at = int(np.searchsorted(self.known, np.uint64(version)))
-            if at < len(self.known) and self.known[at] == version:
-                self.skipped += 1
-                continue
-            self.new.add(version)
-            if len(self.new) == MERGE_AFTER:
+        while batch := list(islice(self.pictures, BATCH)):
+            versions = [version_of(*picture) for picture in batch]
+            known = _in_sorted(np.array(versions, np.uint64), self.known)
+            self.skipped += int(known.sum())
+            for at in np.flatnonzero(~known).tolist():
+                if versions[at] not in self.new:
+                    self.new.add(versions[at])
+                    self.taken += 1
+                    yield batch[at].named()
+            if len(self.new) >= MERGE_AFTER:
                 new = np.fromiter(self.new, np.uint64, len(self.new))
                 self.known = np.sort(np.concatenate([self.known, new]))
                 self.new.clear()
-            self.taken += 1
-            yield picture
+
+
+def _in_sorted(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Which values are among sorted ones: bool."""
+    at = np.searchsorted(among, values)
+    found: np.ndarray = np.append(among, 0)[at] == values
+    return found & (at < len(among))
 
 
 def _segment(

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,21 @@ _MAGIC = re.compile(r"[*?[]")
 Source = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
-def listed(source: Source) -> Iterator[Named]:
+class Listed(NamedTuple):
+    """A picture as a listing has it: its path or URL, and as `stamp` returns, zeros for what is not known."""
+
+    place: str
+    seen: tuple[int, int]
+
+    def named(self) -> Named:
+        """It is called by its path or URL, as no other is; its files are to lie in folders of a few."""
+        digest = hashlib.sha256(self.place.encode("utf-8", "surrogatepass")).hexdigest()
+        name = safe_name(self.place.rpartition("/")[2])
+        stem = f"{FILES}/{digest[:2]}/{digest[2:4]}/{name}-{digest[4:20]}"
+        return Named(local_path(self.place) or self.place, self.place, stem, self.seen)
+
+
+def listed(source: Source) -> Iterator[Listed]:
     """The pictures of a source, in an order that is the same each time.
 
     Args:
@@ -86,24 +100,16 @@ def load(picture: Named) -> np.ndarray:
         raise ImageError(f"{quoted(url, 200)} does not exist; check the path") from None
 
 
-def _named(place: str, seen: tuple[int, int]) -> Named:
-    """A picture that is called by its path or URL, as no other is; its files lie in folders of a few."""
-    digest = hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
-    name = safe_name(place.rpartition("/")[2])
-    stem = f"{FILES}/{digest[:2]}/{digest[2:4]}/{name}-{digest[4:20]}"
-    return Named(local_path(place) or place, place, stem, seen)
-
-
-def _of_a_list(place: str) -> Named:
+def _of_a_list(place: str) -> Listed:
     path = local_path(place)
     try:
         status = path.stat() if path else None
     except (OSError, ValueError):
         status = None
-    return _named(place, (status.st_size, status.st_mtime_ns) if status else (0, 0))
+    return Listed(place, (status.st_size, status.st_mtime_ns) if status else (0, 0))
 
 
-def _below(url: str) -> Iterator[Named]:
+def _below(url: str) -> Iterator[Listed]:
     """All pictures below a folder, or those that a pattern means, folder by folder."""
     system, path = opened(url)
     magic = _MAGIC.search(path)
@@ -119,7 +125,7 @@ def _below(url: str) -> Iterator[Named]:
             if not name.startswith("._") and (
                 fits(full) if fits else PurePosixPath(name).suffix.lower() in SUFFIXES
             ):
-                yield _named(f"{scheme}{full}", seen_in(info))
+                yield Listed(f"{scheme}{full}", seen_in(info))
         for name in sorted(below):  # walk goes on in the order that it finds here
             below[name] = below.pop(name)
     if not found:

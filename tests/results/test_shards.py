@@ -170,6 +170,7 @@ def test_files_of_pictures_lie_in_folders_of_a_few_and_old_ones_go(photos, model
 
 def test_a_picture_that_is_given_twice_is_done_once(photos, model, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "MERGE_AFTER", 3)
+    monkeypatch.setattr(shards, "BATCH", 5)
     every = [str(path) for path in sorted(photos.rglob("*.png"))]
     result = run([*every, *every[:7], *every], tmp_path / "out", model)
     assert result.done == 22 and len({row["file"] for row in rows(tmp_path / "out")}) == 22
@@ -193,18 +194,18 @@ def test_a_source_is_a_folder_a_pattern_a_list_or_paths_themselves(photos, tmp_p
         tmp_path / "list.parquet",
         every,
     ):
-        found = list(sources.listed(source))
+        found = [picture.named() for picture in sources.listed(source)]
         assert sorted(picture.file for picture in found) == every, source
         for picture in found:
             status = os.stat(picture.file)
             assert abs(picture.seen[1] - status.st_mtime_ns) < 1000 and picture.seen[0] == status.st_size
         assert len({picture.stem for picture in found}) == 22
-    assert [Path(p.file).name for p in sources.listed(f"{photos}/day1/0*.png")] == [
+    assert [Path(p.place).name for p in sources.listed(f"{photos}/day1/0*.png")] == [
         "01.png",
         "04.png",
         "07.png",
     ]
-    assert sorted(Path(p.file).name for p in sources.listed(f"{photos}/*/1[01].png")) == ["10.png", "11.png"]
+    assert sorted(Path(p.place).name for p in sources.listed(f"{photos}/*/1[01].png")) == ["10.png", "11.png"]
     assert list(sources.listed(f"{photos}/*.png")) == []
 
 
