@@ -3,7 +3,6 @@
 Each measurement is a process of its own, so that no memory of one is counted for another.
 """
 
-import os
 import resource
 import subprocess
 import sys
@@ -11,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -26,7 +24,7 @@ from maskseg_nb.results.manifest import SHARDS, Kept
 from maskseg_nb.results.shard_files import pictures_of, version_of
 from maskseg_nb.results.shards import PER_CHUNK, segment_shards
 
-from .measure import Target, cpu_model, load
+from bench.measure import Target, print_machine
 
 SIZES = (1_000, 10_000, 100_000)
 MANY = 1_000_000
@@ -35,7 +33,8 @@ THREADS, CHUNKS, SECONDS = 64, 2_560, 0.5  # of the cluster; each chunk sleeps s
 
 def bench_scale() -> list[Target]:
     """Print overhead, memory, resume and how busy a cluster is; return the targets."""
-    print(f"\nVery many pictures, {cpu_model()}, {os.cpu_count()} cores, {load()}")
+    print_machine()
+    print("\nVery many pictures, without the network")
     costs = []
     for count in SIZES:
         (cost,) = _child("overhead", count)
@@ -103,9 +102,19 @@ def made_up(count: int) -> Iterator[str]:
     return (f"s3://bucket/photos/{number // 1000:06d}/IMG_{number:08d}.jpg" for number in range(count))
 
 
-def do_nothing(pictures: Chunk, job: Job, seconds: float = 0) -> Kept:
+slept: list[tuple[float, float]] = []  # when each chunk of the cluster began and ended
+
+
+def sleep(pictures: Chunk, job: Job) -> Kept:
+    """`do_nothing`, slowly."""
+    start = time.perf_counter()
+    time.sleep(SECONDS)
+    slept.append((start, time.perf_counter()))
+    return do_nothing(pictures, job)
+
+
+def do_nothing(pictures: Chunk, job: Job) -> Kept:
     """What a worker returns, and an empty shard in its place."""
-    time.sleep(seconds)
     records = [Record(picture.file, [1, 1], "", "", [64, 64], [], []) for picture in pictures]
     rows = pictures_of(records)
     rows["version"] = [version_of(picture.file, picture.seen or (0, 0)) for picture in pictures]
@@ -126,10 +135,10 @@ def driver(count: int, folder: str) -> list[float]:
 
 
 def busy(chunks: int) -> list[float]:
-    """How much of the time a cluster's threads work, in tasks that sleep."""
+    """How much of the time from the first task to the last a cluster's threads work, in tasks that sleep."""
     from distributed import Client, LocalCluster
 
-    folder_worker.segment_chunk = partial(do_nothing, seconds=SECONDS)
+    folder_worker.segment_chunk = sleep
     threads = {"n_workers": 1, "threads_per_worker": THREADS, "processes": False}
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -137,8 +146,9 @@ def busy(chunks: int) -> list[float]:
         Client(cluster) as client,
     ):
         made = made_up(chunks * PER_CHUNK)
-        result = segment_shards(made, f"{folder}/out", "street", executor=client, progress=False)
-        return [chunks * SECONDS / THREADS / result.seconds]
+        segment_shards(made, f"{folder}/out", "street", executor=client, progress=False)
+    begun, ended = zip(*slept, strict=True)
+    return [(sum(ended) - sum(begun)) / (max(ended) - min(begun)) / THREADS]
 
 
 def _peak_mb() -> float:
@@ -146,5 +156,13 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    function, count, *more = sys.argv[1:]
-    print(*{"overhead": overhead, "driver": driver, "busy": busy}[function](int(count), *more))
+    if sys.argv[1:]:
+        import bench.scale  # by this name, Dask's workers find `slept`
+
+        function, count, *more = sys.argv[1:]
+        print(*getattr(bench.scale, function)(int(count), *more))
+    else:
+        targets = bench_scale()
+        print("\nTargets")
+        for target in targets:
+            print(f"  {target}")
