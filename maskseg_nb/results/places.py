@@ -149,7 +149,7 @@ def held(place: Place) -> Iterator[None]:
     finally:
         ended.set()
         renewing.join()
-        if _holder(place).get("token") == own:
+        if (_holder(place) or {}).get("token") == own:
             place.remove(LOCK)
 
 
@@ -161,7 +161,7 @@ def _acquire(place: Place, own: str) -> None:
             f"another run is writing into {quoted(place.url)} ({who}); "
             "wait for it to finish, or give another place"
         )
-    if holder:
+    if holder is not None:
         place.remove(LOCK)
     system, root = opened(place.url)
     try:
@@ -172,11 +172,15 @@ def _acquire(place: Place, own: str) -> None:
         raise MasksegError(cannot_write(place.url, error)) from None
 
 
-def _holder(place: Place) -> dict[str, Any]:
+def _holder(place: Place) -> dict[str, Any] | None:
+    """What the lock says; nothing where it is damaged, None where there is none."""
+    data = place.read(LOCK)
+    if data is None:
+        return None
     try:
-        holder = json.loads(place.read(LOCK) or b"{}")
+        holder = json.loads(data)
         return holder if isinstance(holder["renewed"], (int, float)) else {}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 

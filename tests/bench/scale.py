@@ -15,6 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+
+from bench.measure import Target, print_machine
 from maskseg_nb import Prediction, load_model
 from maskseg_nb.results import folder_worker
 from maskseg_nb.results.chunks import Chunk
@@ -23,8 +25,6 @@ from maskseg_nb.results.folder_worker import Job
 from maskseg_nb.results.manifest import SHARDS, Kept
 from maskseg_nb.results.shard_files import pictures_of, version_of
 from maskseg_nb.results.shards import PER_CHUNK, segment_shards
-
-from bench.measure import Target, print_machine
 
 SIZES = (1_000, 10_000, 100_000)
 MANY = 1_000_000
