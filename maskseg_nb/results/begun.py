@@ -54,11 +54,12 @@ class Begun:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator["Begun"]:
-        """When the block has ended, in whatever way, this process has not died: what it had in work is
-        no longer noted, only what an earlier one left and this one did not get to.
+        """When the block has ended, in whatever way, this process has not died: the note is gone, but for
+        what an earlier one left and this one did not get to.
         """
         try:
             yield self
+            self.left = {}
         finally:
             if self.left:
                 self._write(self.left)

@@ -4,6 +4,7 @@ A chunk is what a worker is given at a time. Who does the work, and in which ord
 (Python's own, or Dask's); here is only how much it is given, and what becomes of a chunk whose worker died.
 """
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -98,20 +99,23 @@ class Cluster:
     def threads(self) -> int:
         """How many chunks can be in work at a time, of the workers that are there now."""
         if time.monotonic() > self.asked + ASK_AGAIN or not self.count:
-            self.asked, self.count = time.monotonic(), sum(self.client.nthreads().values())
+            with _scheduler():
+                self.asked, self.count = time.monotonic(), sum(self.client.nthreads().values())
         return max(1, self.count)
 
     def submit(self, work: Callable[[Chunk], Result], chunk: Chunk) -> Any:
         # Not pure: a result is not remembered. Retried: what a disk or a network refused once.
-        future = self.client.submit(work, chunk, pure=False, retries=2)
-        self.ended.add(future)
+        with _scheduler():
+            future = self.client.submit(work, chunk, pure=False, retries=2)
+            self.ended.add(future)
         return future
 
     def next_ended(self) -> Any:
         return next(self.ended)
 
     def close(self, running: Iterable[Any]) -> None:
-        self.client.cancel(list(running), force=True)
+        with contextlib.suppress(Exception):  # where the scheduler is gone, there is nothing to take back
+            self.client.cancel(list(running), force=True)
 
 
 def workers_of(executor: Any) -> Pool | Cluster:
@@ -167,8 +171,10 @@ def run_chunks(
             try:
                 result = future.result()
             except Exception as error:
+                if isinstance(error, CancelledError):  # not by us: by a client that lost its scheduler
+                    raise _lost() from error
                 if not _worker_died(error):
-                    raise _lost(error) from error
+                    raise
                 if not alone:
                     each = [(picture,) for picture in chunk]
                     (singles if len(chunk) > 1 else last).extend(each)
@@ -183,9 +189,14 @@ def _worker_died(error: Exception) -> bool:
     return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"  # the latter is Dask's
 
 
-def _lost(error: Exception) -> Exception:
-    """One clear line where it was not the chunk that failed, but the cluster that is gone."""
-    gone = isinstance(error, (CancelledError, OSError)) and type(error).__module__.startswith("distributed")
-    if gone or isinstance(error, CancelledError):
-        return MasksegError("the cluster was lost; start it again, and the same call resumes")
-    return error
+@contextlib.contextmanager
+def _scheduler() -> Iterator[None]:
+    """Whatever goes wrong in talking to a scheduler, it is gone."""
+    try:
+        yield
+    except Exception as error:
+        raise _lost() from error
+
+
+def _lost() -> MasksegError:
+    return MasksegError("the cluster was lost; start it again, and the same call resumes")

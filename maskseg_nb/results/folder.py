@@ -58,7 +58,7 @@ class FolderResult:
     def __str__(self) -> str:
         rate = (len(self.pictures) - self.skipped) / max(self.seconds, 1e-9)
         text = (
-            f"{_counted(len(self.pictures))}, {self.skipped} done before; "
+            f"{counted(len(self.pictures))}, {self.skipped} done before; "
             f"{len(self.failures)} failed; {rate:.2f} a second"
         )
         limit = f"{len(self.at_limit)} at the limit of detections" if self.at_limit else ""
@@ -148,6 +148,9 @@ def segment_pictures(
     kept, written = sorted_names(categories), tuple(formats)
     options = Options(score_threshold, mask_threshold, alpha, overlap, written, kept, detections_per_img)
     network, sent = networks(model, executor, options)
+    if "://" in os.fspath(out):
+        address = quoted(os.fspath(out))
+        raise MasksegError(f"{address} is an address; give a folder, or keep results in shards (--shards)")
     target = Path(out)
     left_out = _left_out(pictures, target)
     all_named = named(map(Path, pictures))
@@ -193,14 +196,15 @@ def _left_out(pictures: Iterable[object], out: Path) -> tuple[tuple[Path, ...], 
     return pictures.passed_over, tuple(p for p in pictures.not_entered if os.path.abspath(p) != own)
 
 
-def _counted(count: int) -> str:
+def counted(count: int) -> str:
+    """ "1 picture", "2 pictures"."""
     return f"{count} picture{'s' * (count != 1)}"
 
 
 def _limit_reached(at_limit: tuple[str, ...], limit: int) -> str:
     first = quoted(at_limit[0]) + ", ..." * (len(at_limit) > 1)
     return (
-        f"{_counted(len(at_limit))} ({first}) reached the model's limit of {limit} detections, so that more "
+        f"{counted(len(at_limit))} ({first}) reached the model's limit of {limit} detections, so that more "
         "may have been cut off; raise detections_per_img (--detections-per-img)"
     )
 

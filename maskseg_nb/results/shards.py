@@ -27,7 +27,7 @@ from ..mask_rcnn.knobs import fingerprint
 from ..models.zoo import categories_of
 from .chunks import Chunk
 from .export import check_formats
-from .folder import networks, resources, sorted_names
+from .folder import counted, networks, resources, sorted_names
 from .folder_names import Named
 from .folder_records import Record, check_out, write_tables
 from .folder_worker import MERGED, Job, Options, segment_all
@@ -68,7 +68,7 @@ class ShardsResult:
     def __str__(self) -> str:
         limit = f"; {self.at_limit} at the limit of detections" if self.at_limit else ""
         return (
-            f"{self.done + self.skipped} pictures, {self.skipped} done before; {self.failed} failed; "
+            f"{counted(self.done + self.skipped)}, {self.skipped} done before; {self.failed} failed; "
             f"{self.done / max(self.seconds, 1e-9):.2f} a second{limit}"
         )
 
@@ -101,9 +101,9 @@ def segment_shards(
     ended.
 
     Args:
-        source: A folder, for all pictures in it and below; a pattern ("s3://bucket/photos/**/*.jpg"); a list
-            (a text file with a path or URL per line, a Parquet file with a column "path"); or an iterable of
-            paths and URLs. Read while the workers work, never as a whole.
+        source: A folder, for all pictures in it and below; a pattern ("s3://bucket/photos/**/*.jpg"); a
+            picture; a list (a text file with a path or URL per line, a Parquet file with a column "path"); or
+            an iterable of paths and URLs. Read while the workers work, never as a whole.
         out: A folder or URL: new, or of an earlier run with the same model and options.
         model, score_threshold, mask_threshold, categories, detections_per_img, alpha, overlap: As in
             `segment_pictures`.

@@ -42,10 +42,10 @@ def listed(source: Source) -> Iterator[Listed]:
     """The pictures of a source, in an order that is the same each time.
 
     Args:
-        source: A folder, for all pictures in it and below; a pattern ("s3://bucket/photos/**/*.jpg"); a list
-            (a text file with a path or URL per line, or a Parquet file with a column "path"); or paths and
-            URLs themselves, read one by one. A list does not say when a file behind a URL was changed: if it
-            is done, it stays done.
+        source: A folder, for all pictures in it and below; a pattern ("s3://bucket/photos/**/*.jpg"); a
+            picture; a list (a text file with a path or URL per line, or a Parquet file with a column "path");
+            or paths and URLs themselves, read one by one. A list does not say when a file behind a URL was
+            changed: if it is done, it stays done.
 
     Raises:
         MasksegError: It cannot be read.
@@ -54,11 +54,12 @@ def listed(source: Source) -> Iterator[Listed]:
         yield from (_of_a_list(os.fspath(place)) for place in source)
         return
     url = os.fspath(source)
-    ending = PurePosixPath(url).suffix.lower()
+    ending = "" if _MAGIC.search(url) or os.path.isdir(url) else PurePosixPath(url).suffix.lower()
     try:
-        if ending in (".txt", ".parquet") and not _MAGIC.search(url):
-            lines = _lines(url) if ending == ".txt" else _column(url)
-            yield from map(_of_a_list, lines)
+        if ending in (".txt", ".parquet"):
+            yield from map(_of_a_list, _lines(url) if ending == ".txt" else _column(url))
+        elif ending in SUFFIXES:
+            yield _of_a_list(url)
         else:
             yield from _below(url)
     except (OSError, ValueError) as error:

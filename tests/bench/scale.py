@@ -15,7 +15,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-
 from bench.measure import Target, print_machine
 from maskseg_nb import Prediction, load_model
 from maskseg_nb.results import folder_worker

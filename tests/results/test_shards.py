@@ -1,9 +1,13 @@
 """Pictures by the shard, read back by pyarrow alone: as the folder run finds them, as a run never stopped."""
 
 import csv
+import errno
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +20,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from maskseg_nb import segment_folder
+from maskseg_nb._shared import files as whole_files
 from maskseg_nb.errors import MasksegError
 from maskseg_nb.results import folder_worker, shards, sources
 from maskseg_nb.results.shards import segment_shards
@@ -294,6 +299,72 @@ def test_what_may_not_be_the_pictures_own_fault_is_tried_again(photos, model, tm
     assert run(photos, out, model).failed == 1
     assert rows(out) == rows(tmp_path / "whole")
     assert len(list(csv.reader(io.StringIO((out / "failures.csv").read_text())))) == 2
+
+
+def test_a_chunk_whose_pictures_are_all_broken_is_a_shard_of_failures(model, tmp_path):
+    for number in range(9):
+        save(tmp_path / "photos" / f"{number}.png", number + 1)
+    for number in range(4, 8):  # the second chunk
+        (tmp_path / "photos" / f"{number}.png").write_bytes(b"text")
+    result = run(tmp_path / "photos", tmp_path / "out", model, formats=["csv", "coco"])
+    assert (result.done, result.failed) == (9, 4)
+    failed = [row["file"] for row in rows(tmp_path / "out") if row["error"]]
+    assert [Path(file).name for file in failed] == ["4.png", "5.png", "6.png", "7.png"]
+    assert run(tmp_path / "photos", tmp_path / "out", model).skipped == 9
+
+
+@pytest.mark.parametrize("room", range(0, 7, 2))
+def test_a_full_disk_ends_the_run_and_with_more_room_it_ends_as_if_never_stopped(
+    photos, model, tmp_path, monkeypatch, room
+):
+    written = []
+
+    def full(handle):
+        written.append(1)
+        if len(written) > room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(whole_files.os, "fsync", full)
+        with pytest.raises(MasksegError, match="cannot be written: No space left on device; make room"):
+            run(photos, out, model)
+    assert not list(out.rglob(f"{whole_files.PARTIAL}*"))
+    result = run(photos, out, model)
+    assert result.skipped + result.done == 22 and (not room or result.skipped >= 4)
+    run(photos, tmp_path / "whole", model)
+    assert rows(out) == rows(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_a_run_resumes_to_the_same_rows(photos, model, tmp_path):
+    """Killed as by a power cut, again and again, after a few shards each time."""
+    out, tests = tmp_path / "out", str(Path(__file__).parents[1])
+    code = (
+        f"import sys; sys.path[:0] = [{tests!r}]; from results.test_shards import dies; dies(*sys.argv[1:])"
+    )
+    for after in range(1, 4):
+        child = [sys.executable, "-c", code, photos, out, str(after)]
+        assert subprocess.run(child, capture_output=True, timeout=300).returncode == -signal.SIGKILL
+    result = run(photos, out, model)
+    assert result.skipped >= 4 * 3 and result.skipped + result.done == 22
+    run(photos, tmp_path / "whole", model)
+    assert rows(out) == rows(tmp_path / "whole") and not (out / ".begun").exists()
+
+
+def dies(photos, out, after):
+    """A run that is killed when it has written so many shards."""
+    folder_worker.predict_at_own_size, shards.PER_CHUNK = stub, 4
+    kept = []
+
+    def keep(self, pictures, records, real=shards.Shards.keep):
+        kept.append(real(self, pictures, records))
+        if len(kept) == int(after):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return kept[-1]
+
+    shards.Shards.keep = keep
+    run(photos, out, tiny_model(CATEGORIES))
 
 
 def test_two_runs_into_one_place_are_refused_and_the_first_goes_on(photos, model, tmp_path, monkeypatch):
