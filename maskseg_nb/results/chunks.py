@@ -83,7 +83,7 @@ class Pool:
         except BrokenExecutor:
             raise MasksegError(
                 "the executor's processes die before they do anything; call this in a module under "
-                '`if __name__ == "__main__":`, or give less of them'
+                '`if __name__ == "__main__":`, or give fewer of them'
             ) from None
 
 

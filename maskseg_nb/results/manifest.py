@@ -1,6 +1,6 @@
 """What is done in a place of many shards: one file says it, and the shards themselves where it is behind."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ SHARDS = "shards"  # the folder of the Parquet files
 NAME = "manifest.parquet"
 READERS = 16  # shards that are read at a time, where the manifest does not know them
 LATE = 256  # shards that the manifest may be behind: a run that dies has to read so many again
+UNREADABLE = (pa.ArrowException, OSError, KeyError, ValueError)  # what pyarrow raises about damaged bytes
 _ROW = np.dtype([("shard", np.uint32), *((name, PICTURE[name]) for name in PICTURE.names or ())])
 
 
@@ -140,7 +141,7 @@ class Manifest:
         place: list[tuple[str, int]] = []
         for shard in np.unique(rows["shard"]).tolist():
             keys = set(rows["key"][rows["shard"] == shard].tolist())
-            table = read_table(self.place.read(self.names[shard]) or b"", ["file", "key"])
+            table = self._table(self.names[shard], ["file", "key"])
             files = dict(zip(table.column("key").to_pylist(), table.column("file").to_pylist(), strict=True))
             place += [(files[key], shard) for key in keys]
         read: dict[int, dict[str, Any]] = {}
@@ -151,14 +152,17 @@ class Manifest:
                 read[shard] = {record.file: record for record in records_in(self._table(self.names[shard]))}
             yield read[shard][file]
 
-    def _table(self, name: str) -> pa.Table:
-        return read_table(self.place.read(name) or b"")
+    def _table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        data = self.place.read(name) or b""
+        try:
+            return read_table(data, columns)
+        except UNREADABLE:
+            raise MasksegError(
+                f"{quoted(name)} is damaged, or no shard of a run; remove it, and the same call does it again"
+            ) from None
 
     def _kept(self, name: str) -> Kept:
-        try:
-            table = read_table(self.place.read(name) or b"", list(PICTURE.names or ()))
-        except pa.ArrowInvalid:
-            raise MasksegError(f"{quoted(name)} is no shard of a run; remove it, and start again") from None
+        table = self._table(name, list(PICTURE.names or ()))
         self._check(table)
         return Kept(name, pictures_in_table(table))
 
@@ -172,7 +176,7 @@ class Manifest:
             shard = table.column("shard").combine_chunks().dictionary_encode()
             for name in PICTURE.names or ():
                 rows[name] = table.column(name).to_numpy()
-        except (pa.ArrowInvalid, KeyError, TypeError):
+        except (*UNREADABLE, TypeError, AttributeError):
             return  # damaged: the shards say it all once more
         self._check(table)
         rows["shard"] = shard.indices.to_numpy()

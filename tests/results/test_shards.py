@@ -240,13 +240,22 @@ def test_shards_that_no_manifest_names_are_found_and_a_damaged_manifest_is_made_
     out = tmp_path / "out"
     run(photos, out, model)
     whole, manifest = rows(out), out / "manifest.parquet"
-    for damage in (manifest.unlink, lambda: manifest.write_bytes(b"PAR1"), lambda: manifest.write_bytes(b"")):
-        damage()
+    data, shard = manifest.read_bytes(), next((out / "shards").rglob("*.parquet")).read_bytes()
+    half = data[: len(data) // 2] + bytes(20) + data[len(data) // 2 + 20 :]
+    for damaged in (b"", b"PAR1", data[:-9], half, bytes(100) + data[100:], shard):
+        manifest.write_bytes(damaged)
         assert run(photos, out, model).done == 0 and rows(out) == whole
+    manifest.unlink()
+    assert run(photos, out, model).done == 0 and rows(out) == whole
     gone = sorted((out / "shards").rglob("*.parquet"))[1]
     count = len({row["file"] for row in pq.read_table(gone).to_pylist()})
     gone.unlink()
     assert run(photos, out, model).done == count and rows(out) == whole
+    gone.write_bytes(b"PAR1")
+    with pytest.raises(MasksegError, match="is damaged, or no shard of a run; remove it, and the same call"):
+        run(photos, out, model)
+    gone.unlink()
+    assert run(photos, out, model).done == 0 and rows(out) == whole
 
 
 def test_an_interrupt_in_the_middle_loses_nothing_and_does_nothing_twice(
