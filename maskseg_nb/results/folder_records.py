@@ -220,12 +220,21 @@ def prepare(out: Path) -> Records:
         check_out(out, RECORDS)
         records.folder.mkdir(exist_ok=True)
         for folder in (out, records.folder):
-            for partial in folder.glob(f"{PARTIAL}*"):
-                if partial.is_symlink() or not partial.is_dir():  # a folder is nothing of ours
-                    partial.unlink()
+            remove_partials(folder)
     except OSError as error:
         raise MasksegError(cannot_write(out, error)) from None
     return records
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what a killed process left in a folder that nobody else writes into.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    for partial in folder.glob(f"{PARTIAL}*"):
+        if partial.is_symlink() or not partial.is_dir():  # a folder is nothing of ours
+            partial.unlink(missing_ok=True)
 
 
 def check_out(out: Path, inside: str) -> None:

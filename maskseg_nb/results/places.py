@@ -43,7 +43,7 @@ class Place:
         return local_path(self.url)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file whole or not at all; one that is there is replaced.
+        """Write a file whole or not at all, as object stores do anyway; one that is there is replaced.
 
         Raises:
             MasksegError: It cannot be written.
@@ -88,6 +88,12 @@ class Place:
             return
 
 
+def absolute(url: str) -> str:
+    """A path that means the same in every process, or the URL."""
+    path = local_path(url)
+    return os.path.abspath(path) if path else url
+
+
 def local_path(url: str) -> Path | None:
     """The path of a local file or folder; None for one behind a URL."""
     if url.startswith("file://"):
@@ -104,8 +110,7 @@ def opened(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
 
-        path = local_path(url)
-        system, root = url_to_fs(os.path.abspath(path) if path else url, use_listings_cache=False)
+        system, root = url_to_fs(absolute(url), use_listings_cache=False)
     except (ImportError, ValueError) as error:
         hint = "; pip install 'maskseg-nb[scale]'" if isinstance(error, ImportError) else ""
         raise MasksegError(f"{quoted(url)} cannot be opened: {shortened(str(error), 120)}{hint}") from None

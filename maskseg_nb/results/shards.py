@@ -29,11 +29,11 @@ from .chunks import Chunk
 from .export import check_formats
 from .folder import counted, networks, resources, sorted_names
 from .folder_names import Named
-from .folder_records import Record, check_out, write_tables
+from .folder_records import Record, check_out, remove_partials, write_tables
 from .folder_worker import MERGED, Job, Options, segment_all
 from .formats import Files
 from .manifest import SHARDS, Kept, Manifest
-from .places import Place, held
+from .places import Place, absolute, held
 from .shard_files import AT_LIMIT, FAILED, as_parquet, pictures_of, version_of
 from .sources import Listed, Source, chunks_of, listed
 
@@ -96,6 +96,8 @@ def segment_shards(
     or that failed; `manifest.parquet`, which says what is done; and `failures.csv`. A picture is called by
     its path or URL. Files of single pictures, if `formats` asks for them, are below `files/`, a few a folder.
 
+    Workers are given 64 pictures at a time: for a few hundred pictures, take `segment_pictures`.
+
     Failures, interrupts and dead workers are as in `segment_pictures`. The same call resumes, whatever died;
     pictures that have changed or were added since are done, and no picture is in two shards when a run has
     ended.
@@ -124,11 +126,13 @@ def segment_shards(
     kept = sorted_names(categories)
     options = Options(score_threshold, mask_threshold, alpha, overlap, of_pictures, kept, detections_per_img)
     network, sent = networks(model, executor, options)
-    place = Place(os.fspath(out))
+    place = Place(absolute(os.fspath(out)))
     with resources(), held(place):
         if place.path:
             check_out(place.path, SHARDS)
             (place.path / SHARDS).mkdir(exist_ok=True)
+            for folder in (place.path, *(place.path / SHARDS).iterdir()):
+                remove_partials(folder)
         settings = fingerprint(network, *options.parts())
         manifest = Manifest(place, settings, resume=resume)
         todo = _Todo(listed(source), manifest.done())
@@ -145,7 +149,7 @@ def segment_shards(
         _write_tables(manifest, place, formats, categories_of(network))
         flags = manifest.all_rows()["flags"]
     return ShardsResult(
-        place.url,
+        os.fspath(out),
         len(flags),
         int(np.count_nonzero(flags & FAILED)),
         int(np.count_nonzero(flags & AT_LIMIT)),

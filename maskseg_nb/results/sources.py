@@ -15,7 +15,7 @@ from ..errors import ImageError, MasksegError, quoted, reason
 from .chunks import Chunk
 from .folder_names import Named
 from .formats import safe_name
-from .places import local_path, opened, seen_in
+from .places import absolute, local_path, opened, seen_in
 
 FILES = "files"  # the folder of what is written for each picture
 MAX_CHUNK_BYTES = 2**28  # of picture files: a worker reads one after the other, but all have to be sent to it
@@ -35,7 +35,8 @@ class Listed(NamedTuple):
         digest = hashlib.sha256(self.place.encode("utf-8", "surrogatepass")).hexdigest()
         name = safe_name(self.place.rpartition("/")[2])
         stem = f"{FILES}/{digest[:2]}/{digest[2:4]}/{name}-{digest[4:20]}"
-        return Named(local_path(self.place) or self.place, self.place, stem, self.seen)
+        path = absolute(self.place)
+        return Named(path if "://" in path else Path(path), self.place, stem, self.seen)
 
 
 def listed(source: Source) -> Iterator[Listed]:

@@ -278,6 +278,24 @@ def test_an_interrupt_in_the_middle_loses_nothing_and_does_nothing_twice(
     assert rows(tmp_path / "out") == rows(tmp_path / "whole")
 
 
+def test_relative_paths_mean_the_same_to_workers_elsewhere(photos, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(photos)
+    (listed,) = sources.listed(["day0/00.png"])
+    assert listed.named().path == photos / "day0" / "00.png" and listed.named().file == "day0/00.png"
+    result = run("day0", "../out", model)
+    assert result.out == "../out" and len({row["file"] for row in rows(tmp_path / "out")}) == 7
+
+
+def test_what_a_killed_process_left_half_written_goes(photos, model, tmp_path):
+    out = tmp_path / "out"
+    run(photos, out, model)
+    folder = next((out / "shards").iterdir())
+    for place in (out, folder):
+        (place / f"{whole_files.PARTIAL}1").write_bytes(b"half")
+    run(photos, out, model)
+    assert not list(out.rglob(f"{whole_files.PARTIAL}*"))
+
+
 def test_a_shard_that_comes_late_is_not_counted_twice(photos, model, tmp_path):
     """As of a worker that went on after its scheduler was given up."""
     out = tmp_path / "out"
