@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._shared.files import PARTIAL, locked, this_process, write_whole
-from ..errors import MasksegError, cannot_write, quoted, shortened
+from ..errors import MasksegError, cannot_write, quoted, reason, shortened
 
 LOCK = "lock.json"  # an object's name, where the place is no local folder
 RENEWED = 60.0  # seconds after which a run says again that it is alive
@@ -59,33 +59,63 @@ class Place:
             raise MasksegError(cannot_write(f"{self.url}/{name}", error)) from None
 
     def read(self, name: str) -> bytes | None:
-        """A file's bytes; None where there is no such file."""
+        """A file's bytes; None where there is no such file.
+
+        Raises:
+            MasksegError: It cannot be read.
+        """
         system, root = opened(self.url)
-        try:
+        with contextlib.suppress(FileNotFoundError), readable(f"{self.url}/{name}"):
             data: bytes = system.cat_file(f"{root}/{name}")
-        except FileNotFoundError:
-            return None
-        return data
+            return data
+        return None
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it is there.
+
+        Raises:
+            MasksegError: It cannot be removed.
+        """
         system, root = opened(self.url)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             system.rm_file(f"{root}/{name}")
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            raise MasksegError(cannot_write(f"{self.url}/{name}", error)) from None
 
     def files(self, folder: str) -> Iterator[File]:
-        """The files in a folder and below it, in the order of their names; without partial ones."""
+        """The files in a folder and below it, in the order of their names; without partial ones.
+
+        Raises:
+            MasksegError: It cannot be read.
+        """
         system, root = opened(self.url)
         start = f"{root}/{folder}"
-        try:
+        with contextlib.suppress(FileNotFoundError), readable(f"{self.url}/{folder}"):
             for place, below, files in system.walk(start, detail=True, on_error="raise"):
                 for name, info in sorted(files.items()):
                     if name and not name.startswith(PARTIAL):
                         yield File(f"{place}/{name}"[len(root) + 1 :], seen_in(info))
                 for name in sorted(below):  # walk goes on in the order that it finds here
                     below[name] = below.pop(name)
-        except FileNotFoundError:
-            return
+
+
+@contextlib.contextmanager
+def readable(url: str) -> Iterator[None]:
+    """One clear line where a place cannot be read: every file system has its own kinds of errors.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        MasksegError: Anything else.
+    """
+    try:
+        yield
+    except (FileNotFoundError, MasksegError):
+        raise
+    except Exception as error:
+        said = shortened(" ".join(reason(error).split()), 120)
+        raise MasksegError(f"{quoted(url)} cannot be read: {said}; the same call resumes") from None
 
 
 def absolute(url: str) -> str:

@@ -11,11 +11,11 @@ import numpy as np
 
 from ..data.codec import MAX_PICTURE_BYTES, TOO_LARGE, decode_image
 from ..data.images import SUFFIXES, load_image
-from ..errors import ImageError, MasksegError, quoted, reason
+from ..errors import ImageError, MasksegError, quoted
 from .chunks import Chunk
 from .folder_names import Named
 from .formats import safe_name
-from .places import absolute, local_path, opened, seen_in
+from .places import absolute, local_path, opened, readable, seen_in
 
 FILES = "files"  # the folder of what is written for each picture
 MAX_CHUNK_BYTES = 2**28  # of picture files: a worker reads one after the other, but all have to be sent to it
@@ -57,14 +57,17 @@ def listed(source: Source) -> Iterator[Listed]:
     url = os.fspath(source)
     ending = "" if _MAGIC.search(url) or os.path.isdir(url) else PurePosixPath(url).suffix.lower()
     try:
-        if ending in (".txt", ".parquet"):
-            yield from map(_of_a_list, _lines(url) if ending == ".txt" else _column(url))
-        elif ending in SUFFIXES:
-            yield _of_a_list(url)
-        else:
-            yield from _below(url)
-    except (OSError, ValueError) as error:
-        raise MasksegError(f"{quoted(url)} cannot be read: {reason(error)}; check the source") from None
+        with readable(url):
+            if ending in (".txt", ".parquet"):
+                yield from map(_of_a_list, _lines(url) if ending == ".txt" else _column(url))
+            elif ending in SUFFIXES:
+                yield _of_a_list(url)
+            else:
+                yield from _below(url)
+    except FileNotFoundError:
+        raise MasksegError(
+            f"{quoted(url, 200)} does not exist, or nothing is in it; check the path"
+        ) from None
 
 
 def chunks_of(pictures: Iterable[Named], most: int) -> Iterator[Chunk]:
@@ -131,7 +134,7 @@ def _below(url: str) -> Iterator[Listed]:
         for name in sorted(below):  # walk goes on in the order that it finds here
             below[name] = below.pop(name)
     if not found:
-        raise FileNotFoundError("there is nothing")
+        raise FileNotFoundError
 
 
 def _pattern(path: str) -> str:

@@ -227,7 +227,7 @@ def test_large_pictures_make_small_chunks(monkeypatch):
 
 @pytest.mark.parametrize("source", ["missing", "missing/*.png", "missing.txt", "nosuch://x/*.jpg"])
 def test_a_source_that_is_not_there_is_one_clear_error(model, tmp_path, source):
-    with pytest.raises(MasksegError, match="cannot be read|cannot be opened"):
+    with pytest.raises(MasksegError, match="does not exist, or nothing is in it; check|cannot be opened"):
         run(source if "://" in source else str(tmp_path / source), tmp_path / "out", model)
 
 
