@@ -116,9 +116,9 @@ class Manifest:
         rows, counted = self.all_rows(), self.counted()
         stale = rows[~counted]
         for shard in np.unique(stale["shard"]).tolist():
-            name, keys = self.names[shard], stale["key"][stale["shard"] == shard]
+            name, versions = self.names[shard], stale["version"][stale["shard"] == shard]
             table = self._table(name)
-            kept = table.filter(pa.array(~np.isin(table.column("key").to_numpy(), keys)))
+            kept = table.filter(pa.array(~np.isin(table.column("version").to_numpy(), versions)))
             if len(kept):
                 self.place.write(name, to_bytes(kept, self.settings))
             else:

@@ -182,6 +182,18 @@ def test_a_picture_that_is_given_twice_is_done_once(photos, model, tmp_path, mon
     assert run([*every, *every], tmp_path / "out", model).done == 0
 
 
+def test_a_picture_that_changes_while_it_is_listed_is_there_once_as_it_was_last(photos, model, tmp_path):
+    picture = photos / "day0" / "00.png"
+
+    def twice():
+        for time in (10**18, 2 * 10**18):
+            os.utime(picture, ns=(time, time))
+            yield picture
+
+    result = run(twice(), tmp_path / "out", model)
+    assert result.pictures == 1 and [row["changed"] for row in rows(tmp_path / "out")] == [2 * 10**18]
+
+
 # Sources
 
 
@@ -324,6 +336,7 @@ def test_what_may_not_be_the_pictures_own_fault_is_tried_again(photos, model, tm
             assert (result.failed, result.done + result.skipped) == (22, 22)
     assert "not enough memory to segment it" in (out / "failures.csv").read_text()
     assert run(photos, out, model).failed == 1
+    assert all(pq.read_metadata(shard).num_rows for shard in (out / "shards").rglob("*.parquet"))
     assert rows(out) == rows(tmp_path / "whole")
     assert len(list(csv.reader(io.StringIO((out / "failures.csv").read_text())))) == 2
 
