@@ -285,6 +285,7 @@ def test_an_interrupt_in_the_middle_loses_nothing_and_does_nothing_twice(
         patch.setattr(shards, "segment_all", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(photos, tmp_path / "out", model)
+    assert pq.read_metadata(tmp_path / "out" / "manifest.parquet").num_rows >= 8  # not all is read again
     result = run(photos, tmp_path / "out", model)
     assert result.skipped >= 8 and result.skipped + result.done == 22
     assert rows(tmp_path / "out") == rows(tmp_path / "whole")
