@@ -62,6 +62,7 @@ def photos(tmp_path):
         save(folder / f"day{number % 3}" / f"{number:02d}.png", number)
     (folder / "day1" / "broken.png").write_bytes(b"this is a text")
     (folder / "notes.md").write_text("no picture by its name")
+    (folder / "day1" / "._broken.png").write_bytes(b"what a Mac lays beside each file")
     return folder
 
 
@@ -83,7 +84,7 @@ def test_the_shards_say_what_the_folder_run_says(photos, model, tmp_path):
     result = run(photos, tmp_path / "out", model, formats=["csv", "coco", "coco_polygons"])
     assert (result.pictures, result.done, result.skipped, result.failed) == (22, 22, 0, 1)
     assert str(result).startswith("22 pictures, 0 done before; 1 failed; ")
-    pictures = sorted(path for path in photos.rglob("*.png"))
+    pictures = sorted(path for path in photos.rglob("[!.]*.png"))
     for picture in pictures:
         one = tmp_path / "one"
         segment_folder_of(picture, one, model)
@@ -176,7 +177,7 @@ def test_files_of_pictures_lie_in_folders_of_a_few_and_old_ones_go(photos, model
 def test_a_picture_that_is_given_twice_is_done_once(photos, model, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "MERGE_AFTER", 3)
     monkeypatch.setattr(shards, "BATCH", 5)
-    every = [str(path) for path in sorted(photos.rglob("*.png"))]
+    every = [str(path) for path in sorted(photos.rglob("[!.]*.png"))]
     result = run([*every, *every[:7], *every], tmp_path / "out", model)
     assert result.done == 22 and len({row["file"] for row in rows(tmp_path / "out")}) == 22
     assert run([*every, *every], tmp_path / "out", model).done == 0
@@ -198,7 +199,7 @@ def test_a_picture_that_changes_while_it_is_listed_is_there_once_as_it_was_last(
 
 
 def test_a_source_is_a_folder_a_pattern_a_list_or_paths_themselves(photos, tmp_path):
-    every = sorted(str(path) for path in photos.rglob("*.png"))
+    every = sorted(str(path) for path in photos.rglob("[!.]*.png"))
     (tmp_path / "list.txt").write_text("\n".join(every) + "\n\n")
     import pyarrow as pa
 
