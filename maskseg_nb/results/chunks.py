@@ -57,6 +57,10 @@ class Pool:
         """Wait until one of the futures that were not returned yet has ended."""
         return self.ended.get()
 
+    def alive(self) -> bool:
+        """Whether a future that was cancelled may be tried again: not where the executor was shut down."""
+        return False
+
     def close(self, running: Iterable[Future[Any]]) -> None:
         """Take back what has not begun, and wait for what has."""
         futures = list(running)
@@ -112,6 +116,10 @@ class Cluster:
 
     def next_ended(self) -> Any:
         return next(self.ended)
+
+    def alive(self) -> bool:
+        """Whether the scheduler is there."""
+        return bool(self.client.status == "running")
 
     def close(self, running: Iterable[Any]) -> None:
         with contextlib.suppress(Exception):  # where the scheduler is gone, there is nothing to take back
@@ -171,7 +179,8 @@ def run_chunks(
             try:
                 result = future.result()
             except Exception as error:
-                if isinstance(error, CancelledError):  # not by us: by a client that lost its scheduler
+                # Cancelled, not by us: its scheduler is gone, or a result died with its worker.
+                if isinstance(error, CancelledError) and not workers.alive():
                     raise _lost() from error
                 if not _worker_died(error):
                     raise
@@ -186,7 +195,9 @@ def run_chunks(
 
 
 def _worker_died(error: Exception) -> bool:
-    return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"  # the latter is Dask's
+    return (
+        isinstance(error, (BrokenExecutor, CancelledError)) or type(error).__name__ == "KilledWorker"
+    )  # the latter is Dask's
 
 
 @contextlib.contextmanager
