@@ -1,4 +1,4 @@
-# make lab | demo | check | test | torture | bench | verify-models: each sets up .venv first, where it is missing or pyproject.toml has changed.
+# make lab | demo | check | test | torture | bench | bench-scale | verify-models: each sets up .venv first, where it is missing or pyproject.toml has changed.
 PYTHON ?= python3
 # On small shared machines threads that spin while they wait cost more than they save: seconds per picture.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -11,7 +11,7 @@ export PHOTO
 HEADLESS := $(if $(and $(filter Linux,$(shell uname)),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,yes)),--no-browser)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab demo lint unit check test torture bench verify-models notebooks clean
+.PHONY: lab demo lint unit check test torture bench bench-scale verify-models notebooks clean
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_explore.ipynb \
@@ -42,6 +42,10 @@ torture: .venv/installed
 
 bench: .venv/installed-bench
 	PYTHONPATH=tests $(BIN)/python -m bench
+
+# A quarter of an hour: what a run of a million pictures costs beside the network.
+bench-scale: .venv/installed-bench
+	PYTHONPATH=tests $(BIN)/python -m bench.scale
 
 # Needs a network: the published COCO weights, against torchvision's own loading of them.
 verify-models: .venv/installed

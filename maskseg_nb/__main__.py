@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from torchvision.models.detection import MaskRCNN
 
@@ -31,6 +32,7 @@ EXAMPLES = """examples:
   maskseg-nb holidays --out masks --formats overlay,cut_outs,csv
   maskseg-nb holidays --out masks              again: resumes where it stopped
   maskseg-nb 'day*/*.jpg' --categories person,bicycle
+  maskseg-nb 's3://bucket/photos/**/*.jpg' --out s3://bucket/masks --shards
   maskseg-nb field.jpg --model weeds.pth --category-names weed,crop --min-size 640 --max-size 640
 """
 
@@ -46,19 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     is_new = not os.path.lexists(options.out)
     warnings.showwarning = lambda message, *details: print(f"note: {message}", file=sys.stderr)
     try:
-        result = segment_pictures(
-            _pictures(options.pictures),
-            options.out,
-            _model(options),
-            score_threshold=options.score_threshold,
-            mask_threshold=options.mask_threshold,
-            categories=options.categories,
-            detections_per_img=options.detections_per_img,
-            alpha=options.alpha,
-            formats=options.formats,
-            resume=not options.from_scratch,
-            progress=not options.quiet and sys.stderr.isatty(),
-        )
+        if options.shards:
+            return _shards(options)
+        result = segment_pictures(_pictures(options.pictures), options.out, _model(options), **_how(options))
     except (MasksegError, ValueError) as error:  # the latter: an option does not fit the model
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -75,6 +67,35 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if result.failures else 0
 
 
+def _how(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that a folder run and one in shards have in common."""
+    names = ("score_threshold", "mask_threshold", "categories", "detections_per_img", "alpha")
+    default = () if options.shards else ("overlay", "coco", "csv")
+    return {name: getattr(options, name) for name in names} | {
+        "formats": default if options.formats is None else options.formats,
+        "resume": not options.from_scratch,
+        "progress": not options.quiet and sys.stderr.isatty(),
+    }
+
+
+def _shards(options: argparse.Namespace) -> int:
+    """A run whose results are kept in shards; its exit status."""
+    try:
+        from .results.shards import segment_shards
+    except ImportError as error:
+        raise MasksegError(str(error)) from None
+    if not options.pictures:
+        raise MasksegError("--shards needs a source: a folder, a pattern, or a list of paths or URLs")
+    one = len(options.pictures) == 1
+    source = options.pictures[0] if one else options.pictures
+    result = segment_shards(source, options.out, _model(options), **_how(options))
+    if not options.quiet:
+        print(f"{result}; the shards are in {_printable(result.out)}")
+    if result.failed:
+        print(f"error: {result.failed} failed; failures.csv says why", file=sys.stderr)
+    return 1 if result.failed else 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "maskseg-nb",
@@ -84,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("pictures", nargs="*", help="picture files and folders of them; * and ? as in a shell")
-    add("--out", type=Path, default=Path("segmented"), help="a new folder, or one to resume (%(default)s)")
+    add("--out", default="segmented", help="a new folder, or one to resume (%(default)s)")
     add("--model", help=f"{', '.join(MODELS)}, or a checkpoint's path")
     add("--device", help="cpu, cuda, cuda:1, mps (cuda where there is one, else cpu)")
     add("--score-threshold", type=_fraction, default=0.5, help="keep scores >= this (%(default)s)")
@@ -100,7 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--norm-eps", type=_fraction, help="of frozen batch norms: 0 or 1e-5")
     add("--alpha", type=_fraction, default=0.5, help="weight of the colours (%(default)s)")
     known = f"comma-separated, of {', '.join(FORMATS)} (overlay,coco,csv)"
-    add("--formats", type=_formats, default=("overlay", "coco", "csv"), help=known)
+    add("--formats", type=_formats, help=known)
+    many = "for very many pictures: results in Parquet, pictures and --out by path or URL; needs [scale]"
+    add("--shards", action="store_true", help=many)
     add("--from-scratch", action="store_true", help="redo what is already done")
     add("--version", action="version", version=f"%(prog)s {__version__}")
     loudness = parser.add_mutually_exclusive_group()

@@ -350,7 +350,7 @@ def test_help_has_examples_that_work(capsys):
     assert caught.value.code == 0
     out = capsys.readouterr().out
     examples = re.findall(r"^  maskseg-nb ?(.*?)(?:   .*)?$", out, re.MULTILINE)
-    assert len(examples) == 6
+    assert len(examples) == 7
     for example in examples:
         _parser().parse_args(shlex.split(example))
 
@@ -436,3 +436,40 @@ def test_what_a_checkpoint_does_not_say_can_be_said(folder, capsys):
     with pytest.raises(SystemExit):
         main([*arguments, "wrong", "--anchors", "large"])
     assert "must be comma-separated numbers, got 'large'" in capsys.readouterr().err
+
+
+def test_very_many_pictures_are_kept_in_shards(folder, capsys):
+    for number in range(3):
+        (folder / "in" / "deep").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48), (90 * number,) * 3).save(folder / "in" / "deep" / f"{number}.png")
+    arguments = ["in", "--out", "shards", "--shards"]
+    assert main([*arguments, "--formats", "csv"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("3 pictures, 0 done before; 0 failed; ")
+    assert out.endswith("; the shards are in shards\n") and err == ""
+    (shard,) = Path("shards", "shards").rglob("*.parquet")
+    assert files("shards") == [
+        "failures.csv",
+        "instances.csv",
+        "manifest.parquet",
+        shard.relative_to("shards").as_posix(),
+    ]
+    (folder / "in" / "3.png").write_bytes(b"text")
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert "4 pictures, 3 done before; 1 failed" in out and err == "error: 1 failed; failures.csv says why\n"
+    assert main([*arguments, "--from-scratch", "--quiet", "--score-threshold", "0.9"]) == 1
+    assert main(["--out", "shards", "--shards"]) == 1
+    assert "error: --shards needs a source" in capsys.readouterr().err
+    assert main(["in/deep/0.png", "in/deep/1.png", "--out", "two", "--shards", "--quiet"]) == 0
+    assert main(["in/deep/0.png", "--out", "two", "--shards"]) == 0
+    assert "1 picture, 1 done before" in capsys.readouterr().out
+
+
+def test_an_address_for_the_results_of_a_folder_run_is_refused(folder, capsys):
+    assert main([str(sample_photo("cat")), "--out", "s3://bucket/out"]) == 1
+    err = capsys.readouterr().err
+    assert (
+        err == "error: 's3://bucket/out' is an address; give a folder, or keep results in shards (--shards)\n"
+    )
+    assert files(".") == []

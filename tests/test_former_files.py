@@ -2,6 +2,7 @@
 
 `former/` holds what it wrote with `small_models`: a folder run that was stopped after one of two pictures,
 an evaluation's cache after two of four, and a training's checkpoint after two of four steps.
+`former/folder` is what a folder run wrote before its pictures were handled in chunks (commit 7995c51).
 """
 
 import json
@@ -16,6 +17,8 @@ import pytest
 from maskseg_nb import ShapesDataset, TrainingSettings, evaluate, segment_folder, train
 from maskseg_nb.data.shapes import CATEGORIES
 from maskseg_nb.errors import TrainingError
+from predictions import CATEGORIES as NAMES
+from predictions import made_up
 from small_models import even_model, tiny_model
 
 FORMER = Path(__file__).parent / "former"
@@ -51,6 +54,33 @@ def test_a_folder_that_was_stopped_half_way_ends_as_one_that_never_was(former):
     assert segmented(former, out).skipped == 0
     assert contents(out) == contents(whole)
     assert segmented(former, out).skipped == 2
+
+
+def greys(folder):
+    """Three pictures, whose files have the same bytes whatever wrote them, and a broken one."""
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.ppm").write_bytes(b"P6 64 48 255\n" + bytes([40 * number]) * (64 * 48 * 3))
+    (folder / "=broken.png").write_bytes(b"this is a text")
+    for path in folder.iterdir():
+        os.utime(path, ns=(10**18, 10**18))
+    return folder
+
+
+def test_a_folder_run_writes_the_bytes_that_it_wrote_before(tmp_path, monkeypatch):
+    """But for a name that a spreadsheet would take for a formula."""
+    from maskseg_nb.results import folder_worker
+
+    def stub(model, image):
+        return made_up(image[0, 0, 0] // 40, image.shape[:2], seed=7)
+
+    monkeypatch.setattr(folder_worker, "predict_at_own_size", stub)
+    out, formats = tmp_path / "out", ("csv", "coco", "coco_polygons", "contours")
+    segment_folder(greys(tmp_path / "in"), out, tiny_model(NAMES), formats=formats, progress=False)
+    now, before = contents(out), contents(FORMER / "folder")
+    failures = now.pop(Path("failures.csv")).decode()
+    assert failures.replace("'=broken.png,", "=broken.png,").encode() == before.pop(Path("failures.csv"))
+    assert now == before
 
 
 def test_an_evaluation_runs_the_network_only_for_what_is_not_in_the_cache(former, monkeypatch):

@@ -96,10 +96,23 @@ def test_every_import_of_the_package_is_a_dependency():
     distributions["traitlets"] = "ipywidgets"  # its own base, of whose version it decides
     distributions["jupyter_core"] = "jupyterlab"  # the same
     names = {re.match(r"[\w-]+", line)[0] for line in project()["dependencies"]}
+    extra = {re.match(r"[\w-]+", line)[0] for line in project()["optional-dependencies"]["scale"]}
     for path, module in imports():
         top = module.split(".")[0]
         if top not in sys.stdlib_module_names:
-            assert distributions.get(top, top) in names, f"{path.name} imports {module}"
+            known = names | extra if path.parent.name == "results" else names
+            assert distributions.get(top, top) in known, f"{path.name} imports {module}"
+
+
+def test_without_the_extra_scale_all_but_the_shards_works(tmp_path):
+    """A folder run needs nothing of it; whoever asks for shards is told what to install."""
+    for package in ("pyarrow", "fsspec", "distributed"):
+        (tmp_path / f"{package}.py").write_text("raise ImportError('not installed')\n")
+    code = "import maskseg_nb.results.folder, maskseg_nb.__main__; print('imported'); "
+    code += "import maskseg_nb.results.shards"
+    done = run("-c", code, cwd=tmp_path, path=[tmp_path])
+    assert done.stdout == "imported\n", done.stderr
+    assert "need pyarrow; pip install 'maskseg-nb[scale]'" in done.stderr.splitlines()[-1]
 
 
 # Wheel

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -55,7 +56,7 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
 
     The system lets go of it when the process ends, however it ends. Where a file system knows no locks,
     nothing is held. `error` is raised where somebody else holds the folder, or it cannot be written; its
-    message calls the writer `who`, such as "training".
+    message calls the writer `who`, such as "training", and says which process on which machine it is.
     """
     # No soft lock, filelock's substitute where the system has none: a file that locks by merely being there.
     lock = FileLock(folder / LOCK, blocking=False, fallback_to_soft=False)
@@ -64,7 +65,8 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise error(
-            f"another {who} is writing into {quoted(folder)}; wait for it to finish, or give another folder"
+            f"another {who} is writing into {quoted(folder)}{_holder(folder)}; "
+            "wait for it to finish, or give another folder"
         ) from None
     except NotImplementedError:
         pass
@@ -72,6 +74,8 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
         if failure.errno not in _NO_LOCKS:
             raise error(cannot_write(folder, failure)) from None
     try:
+        if lock.is_locked:
+            _say_who(folder)
         yield
     finally:
         if lock.is_locked:
@@ -80,6 +84,28 @@ def locked(folder: Path, who: str, error: type[MasksegError]) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 os.unlink(folder / LOCK)
         lock.release()
+
+
+def this_process() -> str:
+    """How others are told who holds a place: the process and its machine."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _say_who(folder: Path) -> None:
+    """Write into the lock that is held who holds it; Windows refuses, and whoever comes is told less."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder / LOCK, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(handle, "wb") as file:
+            file.write(this_process().encode())
+
+
+def _holder(folder: Path) -> str:
+    """Who wrote that they hold the folder, in brackets; empty where nobody did."""
+    try:
+        who = (folder / LOCK).read_text("utf-8", "replace")[:80]
+    except OSError:
+        return ""
+    return f" ({who})" if who.isprintable() and who else ""
 
 
 def whole_file(path: Path) -> contextlib.AbstractContextManager[BinaryIO]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torchvision.models.detection import MaskRCNN
 from tqdm.auto import tqdm
 
+from .._shared.files import locked
 from .._shared.memory import is_shortage
 from ..errors import MasksegError, quoted, shortened
 from ..mask_rcnn.checks import check_known
@@ -53,12 +53,12 @@ class FolderResult:
     @property
     def paths(self) -> tuple[Path, ...]:
         """Where the pictures are."""
-        return tuple(picture.path for picture in self.pictures)
+        return tuple(Path(picture.path) for picture in self.pictures)
 
     def __str__(self) -> str:
         rate = (len(self.pictures) - self.skipped) / max(self.seconds, 1e-9)
         text = (
-            f"{_counted(len(self.pictures))}, {self.skipped} done before; "
+            f"{counted(len(self.pictures))}, {self.skipped} done before; "
             f"{len(self.failures)} failed; {rate:.2f} a second"
         )
         limit = f"{len(self.at_limit)} at the limit of detections" if self.at_limit else ""
@@ -107,8 +107,10 @@ def segment_pictures(
     """Segment pictures, each at its own size.
 
     A picture with which anything goes wrong becomes a row of `failures.csv`, and the run goes on; if the
-    fault was not the file's (memory, descriptors, a permission), the next run tries it again. After an
-    interrupt or a crash, the same call resumes and ends with the same files.
+    fault was not the file's (memory, descriptors, a permission), the next run tries it again. So does a
+    picture that kills its worker, as the system kills one that takes too much memory: it is tried once more,
+    when nothing else is left, and then it is a row, too. After an interrupt or a crash, the same call resumes
+    and ends with the same files.
 
     If pictures of different folders have the same name, all are called by their place below the folder that
     they have in common, in the tables ("day1/IMG_0001.JPG") and, made plain, in the files' names.
@@ -124,8 +126,8 @@ def segment_pictures(
         detections_per_img: The most instances that the model gives for a picture; None is its own limit (100
             for torchvision's). The model that was given keeps its own.
         alpha, overlap, formats: As in `export`.
-        executor: Any of `concurrent.futures`, or Dask's `client.get_executor()`; None uses threads, one per
-            processor core. Processes have to be spawned, not forked:
+        executor: Any of `concurrent.futures`, Dask's client or its `get_executor()`; None uses threads, one
+            per processor core. Processes have to be spawned, not forked:
             `ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))`.
         resume: False segments all pictures again.
         progress: Show a progress bar.
@@ -143,21 +145,27 @@ def segment_pictures(
         got = f"got {type(pictures).__name__}; segment_folder() takes a folder"
         raise TypeError(f"pictures must be a collection of paths, {got}")
     check_formats(formats)
-    kept, written = _sorted_names(categories), tuple(formats)
+    kept, written = sorted_names(categories), tuple(formats)
     options = Options(score_threshold, mask_threshold, alpha, overlap, written, kept, detections_per_img)
-    network, sent = _networks(model, executor, options)
+    network, sent = networks(model, executor, options)
+    if "://" in os.fspath(out):
+        address = quoted(os.fspath(out))
+        raise MasksegError(f"{address} is an address; give a folder, or keep results in shards (--shards)")
     target = Path(out)
     left_out = _left_out(pictures, target)
     all_named = named(map(Path, pictures))
     if not all_named:
         raise MasksegError("there are no pictures to segment; give one or more")
-    with _resources():
+    with resources(), locked(target, "run", MasksegError):
         records = prepare(target)
-        job = Job(target, sent, options, fingerprint(network, *options.parts()))
+        job = Job(records, sent, options, fingerprint(network, *options.parts()))
         todo = [picture for picture in all_named if not (resume and records.done(picture, job.settings))]
         done = len(all_named) - len(todo)
         with tqdm(total=len(all_named), initial=done, unit="picture", disable=not progress) as bar:
-            _segment(todo, job, executor, bar)
+            chunks = ((picture,) for picture in todo)
+            with contextlib.closing(segment_all(chunks, job, executor, target)) as finished:
+                for _ in finished:
+                    bar.update()
         write_tables(lambda: records.read_all(all_named), target, options.formats, categories_of(network))
         marked = [record for record in records.read_all(all_named) if record.error or record.limit]
     failures = {record.file: record.error for record in marked if record.error}
@@ -167,7 +175,7 @@ def segment_pictures(
     return FolderResult(all_named, target, failures, done, time.perf_counter() - start, at_limit, *left_out)
 
 
-def _networks(
+def networks(
     model: MaskRCNN | str | os.PathLike[str] | None, executor: Executor | None, options: Options
 ) -> tuple[MaskRCNN, MaskRCNN | str]:
     """The model with these options, and what the workers get: the same, or the name that they load it by."""
@@ -180,16 +188,6 @@ def _networks(
     return network, network if here else os.fspath(model)  # type: ignore[arg-type]
 
 
-def _segment(pictures: list[Named], job: Job, executor: Executor | None, bar: tqdm) -> None:
-    """Segment pictures by an executor's workers, or by one thread per processor core."""
-    with contextlib.ExitStack() as stack:
-        stack.callback(torch.set_num_threads, torch.get_num_threads())
-        if executor is None:
-            executor = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
-        for _ in segment_all(pictures, job, executor):
-            bar.update()
-
-
 def _left_out(pictures: Iterable[object], out: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """What `pictures_in` passed over, and the folders that it did not enter, except that of the results."""
     if not isinstance(pictures, FolderPictures):
@@ -198,19 +196,20 @@ def _left_out(pictures: Iterable[object], out: Path) -> tuple[tuple[Path, ...], 
     return pictures.passed_over, tuple(p for p in pictures.not_entered if os.path.abspath(p) != own)
 
 
-def _counted(count: int) -> str:
+def counted(count: int) -> str:
+    """ "1 picture", "2 pictures"."""
     return f"{count} picture{'s' * (count != 1)}"
 
 
 def _limit_reached(at_limit: tuple[str, ...], limit: int) -> str:
     first = quoted(at_limit[0]) + ", ..." * (len(at_limit) > 1)
     return (
-        f"{_counted(len(at_limit))} ({first}) reached the model's limit of {limit} detections, so that more "
+        f"{counted(len(at_limit))} ({first}) reached the model's limit of {limit} detections, so that more "
         "may have been cut off; raise detections_per_img (--detections-per-img)"
     )
 
 
-def _sorted_names(categories: Collection[str] | None) -> tuple[str, ...] | None:
+def sorted_names(categories: Collection[str] | None) -> tuple[str, ...] | None:
     """Category names as an option of a run, for which their order means nothing."""
     if categories is None:
         return None
@@ -223,7 +222,7 @@ def _sorted_names(categories: Collection[str] | None) -> tuple[str, ...] | None:
 
 
 @contextlib.contextmanager
-def _resources() -> Iterator[None]:
+def resources() -> Iterator[None]:
     """One clear line where the run itself lacks memory, threads or descriptors."""
     try:
         yield

@@ -17,14 +17,16 @@ class Named:
     """A picture and its names.
 
     Attributes:
-        path: Where it is.
+        path: Where it is; a URL as a str.
         file: What the tables call it: its `picture_name`, or its place below the common folder.
         stem: How the names of its files begin.
+        seen: As `stamp` returns, where a listing told it.
     """
 
-    path: Path
+    path: Path | str
     file: str
     stem: str
+    seen: tuple[int, int] | None = None
 
 
 def named(paths: Iterable[Path]) -> tuple[Named, ...]:

@@ -1,39 +1,43 @@
-"""The work of `segment_folder`: one picture, and many side by side."""
+"""The work of a folder run: a chunk of pictures, and one of them."""
 
+import contextlib
 import copy
 import gc
 import multiprocessing
-from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import islice
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torchvision.models.detection import MaskRCNN
 
-from .._shared.checks import THINNEST, check_fraction, check_limit, is_strip, is_whole
+from .._shared.checks import THINNEST, check_fraction, check_limit, is_strip
 from .._shared.memory import is_out_of_memory, is_shortage
-from ..data.images import load_image
-from ..errors import MAX_MESSAGE, ImageError, MasksegError, cannot_write, quoted, shortened
+from ..errors import MAX_MESSAGE, ImageError, MasksegError, quoted, shortened
 from ..mask_rcnn.instances import Instances
 from ..mask_rcnn.predict import predict_at_own_size
 from ..models.loading import load_model
+from .begun import Begun
+from .chunks import Chunk, run_chunks, workers_of
 from .coco import coco_entries
-from .export import contents, write_files
+from .export import contents
 from .folder_names import Named
-from .folder_records import RECORDS, Record, Records, stamp
-from .formats import Files, instance_file
+from .folder_records import Record, stamp
+from .formats import Files
 from .label_maps import check_overlap
 from .measures import measure
+from .sources import load
 
 MERGED = ("coco", "coco_polygons", "csv")  # one file for all pictures, made of the records
-IN_FLIGHT = 32  # pictures handed to an executor and not done yet: more would cost memory
 # Part of each record's settings: what an earlier version numbered in another way is segmented again.
 NUMBERING = "instances by their row of the prediction, from 1"
-LAST_SECONDS = 60.0  # for pictures that are in the network when a run is interrupted
+DIED = "its worker died twice, as when the system kills one that takes too much memory; make it smaller"
 
 
 @dataclass(frozen=True)
@@ -63,94 +67,123 @@ class Options:
         return (NUMBERING, self) if self.categories is None else (NUMBERING, self, self.categories)
 
 
+class Store(Protocol):
+    """Where a run keeps what was found: `Records`, a file for each picture; `Shards`, one for each chunk."""
+
+    def keep_files(self, picture: Named, files: Files, record: Record, formats: Sequence[str]) -> None:
+        """Write a picture's files, and remove those of an earlier result that are none of the new one.
+
+        Raises:
+            MasksegError: They cannot be written.
+        """
+
+    def keep(self, pictures: Chunk, records: Sequence[Record]) -> Any:
+        """Write a chunk's records: from then on, it is done.
+
+        Raises:
+            MasksegError: They cannot be written.
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """What is done with each picture of a run.
 
     Attributes:
-        out: The output folder.
+        store: Where the results go.
         model: A loaded MaskRCNN; or a name or path, where other processes have to load it.
         options: How each picture is segmented and written.
         settings: The `fingerprint` of model and options, which each record holds.
     """
 
-    out: Path
+    store: Store
     model: MaskRCNN | str
     options: Options
     settings: str
 
 
-def segment_all(pictures: Iterable[Named], job: Job, executor: Executor) -> Iterator[Named]:
-    """Segment pictures by an executor's workers, `IN_FLIGHT` at a time, and yield each one that is done."""
-    running: dict[Future[None], Named] = {}
-    left = iter(pictures)
-    try:
-        while True:
-            for picture in islice(left, IN_FLIGHT - len(running)):
-                running[executor.submit(segment_one, picture, job)] = picture
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                picture = running.pop(future)
-                future.result()
-                yield picture
-    finally:  # after an error or an interrupt
-        for future in running:
-            future.cancel()
-        wait(running, timeout=LAST_SECONDS)  # for those that run already
+def segment_all(
+    chunks: Iterable[Chunk], job: Job, executor: Executor | None, folder: Path | None
+) -> Generator[tuple[Chunk, Any], None, None]:
+    """Segment chunks by an executor's workers, or by one thread per processor core; yield each that is done.
+
+    Args:
+        chunks: Taken one by one, when there is room for them.
+        job: What is done with each.
+        executor: As in `segment_pictures`.
+        folder: Where to note what is in work, if the workers are threads of this very process; None: nowhere.
+
+    Yields:
+        Chunks, or parts of them, with what `segment_chunk` returned.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        if executor is None:
+            executor = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads()))
+        work, killed, last = partial(segment_chunk, job=job), partial(died, job=job), deque[Chunk]()
+        if folder is None or not isinstance(executor, ThreadPoolExecutor):
+            yield from run_chunks(chunks, work, workers_of(executor), died=killed, last=last)
+            return
+        begun, killers = stack.enter_context(Begun(folder).kept()), deque[Chunk]()
+        unharmed = begun.sorted_out(chunks, last, killers)
+        for chunk, result in run_chunks(
+            unharmed, work, workers_of(executor), died=killed, last=last, begin=begun.begin
+        ):
+            begun.end(chunk)
+            yield chunk, result
+        for chunk in killers:
+            result = killed(chunk)
+            begun.end(chunk)
+            yield chunk, result
 
 
-def segment_one(picture: Named, job: Job) -> None:
-    """Segment one picture and write its files, its record last: until that is there, nothing is done.
+def segment_chunk(pictures: Chunk, job: Job) -> Any:
+    """Segment the pictures of a chunk and keep what was found, the records last: until then, nothing is done.
 
     One thread works in the network: many pictures side by side are faster than one in many parts, and the
     number of parts decides the last bits of the result.
 
+    Returns:
+        What `Store.keep` returns.
+
     Raises:
-        MasksegError: The model cannot be loaded, or nothing can be written: not the picture's fault. Whatever
+        MasksegError: The model cannot be loaded, or nothing can be written: not a picture's fault. Whatever
             else goes wrong is recorded as the picture's failure.
     """
     options, model = job.options, job.model
     network = _loaded(model, options.detections_per_img) if isinstance(model, str) else model
     torch.set_num_threads(1)  # of this thread; and of later ones, until `segment_pictures` sets it back
-    files, record = _result(picture, network, options, job.settings)
-    earlier = Records(job.out).read(picture)
+    return job.store.keep(pictures, [_segmented(picture, network, job) for picture in pictures])
+
+
+def died(pictures: Chunk, job: Job) -> Any:
+    """Keep, as `segment_chunk` does, that the worker died of these pictures."""
+    failures = [failure(picture, stamp(picture), job.settings, DIED, retry=True) for picture in pictures]
+    return job.store.keep(pictures, failures)
+
+
+def _segmented(picture: Named, network: MaskRCNN, job: Job) -> Record:
+    """Segment a picture and write its files."""
+    files, record = _result(picture, network, job.options, job.settings)
     try:
-        write_files(files, job.out, picture.stem, overwrite=True)
-        if earlier and not record.error:
-            _remove(_files_of_instances(earlier, options.formats) - files.keys(), job.out, picture.stem)
+        job.store.keep_files(picture, files, record, job.options.formats)
     except MasksegError as error:
         if is_shortage(error):  # the folder's, and so every picture's
             raise
-        record = _failure(picture, record.stamp, job.settings, str(error), retry=True)
-    write_files({".json": record.json()}, job.out / RECORDS, picture.stem, overwrite=True)
-
-
-def _files_of_instances(record: Record, formats: Collection[str]) -> set[str]:
-    """How the names end of the files that these formats gave each instance of a record."""
-    kinds = [kind for format, kind in (("masks", "mask"), ("cut_outs", "cut-out")) if format in formats]
-    numbers = [row.get("instance", index) for index, row in enumerate(record.rows)]  # once they had none
-    return {instance_file(kind, number) for kind in kinds for number in numbers if is_whole(number)}
-
-
-def _remove(endings: Iterable[str], folder: Path, stem: str) -> None:
-    for ending in endings:
-        try:
-            (folder / f"{stem}{ending}").unlink(missing_ok=True)
-        except OSError as error:
-            raise MasksegError(cannot_write(folder, error)) from None
+        return failure(picture, record.stamp, job.settings, str(error), retry=True)
+    return record
 
 
 def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) -> tuple[Files, Record]:
     """A picture's files and its record, which says what went wrong, if anything."""
-    seen = stamp(picture.path)  # before: a file that changes meanwhile is done again next time
+    seen = stamp(picture)  # before: a file that changes meanwhile is done again next time
     doing = "read"
     try:
-        image = load_image(picture.path)
+        image = load(picture)
         height, width = image.shape[:2]
         if is_strip(height, width):  # to the network a wrong argument, here somebody's file
             strip = f"is a strip thinner than 1:{THINNEST}, {width} x {height} pixels; cut it shorter"
-            raise ImageError(f"{quoted(picture.path.name)} {strip}")
+            raise ImageError(f"{quoted(os.path.basename(picture.path))} {strip}")
         doing = "segment"
         found, limit = _found(model, image, options)
         doing = "draw"
@@ -164,10 +197,11 @@ def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) ->
             text = f"not enough memory to {doing} it; make it smaller"
         elif not own:
             text = f"{doing}ing it failed unexpectedly: {type(error).__name__}: {text}"
-        return {}, _failure(picture, seen, settings, text, retry=not own)
+        return {}, failure(picture, seen, settings, text, retry=not own)
 
 
-def _failure(picture: Named, seen: list[int], settings: str, text: str, retry: bool) -> Record:
+def failure(picture: Named, seen: list[int], settings: str, text: str, retry: bool) -> Record:
+    """A picture's record where there is no result."""
     text = shortened(" ".join(text.split()), MAX_MESSAGE)
     return Record(picture.file, seen, settings, text, [0, 0], [], [], retry=retry)
 

@@ -53,14 +53,27 @@ def safe_name(name: str) -> str:
 def write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows of `measure`, each with its picture's name as "file", as a CSV table with a header.
 
-    Pixels are rounded to 2 digits behind the point; scores, percentages and circularities to 4.
+    Pixels are rounded to 2 digits behind the point; scores, percentages and circularities to 4. Names are
+    `plain_text`.
     """
     writer = csv.DictWriter(file, ("file", *COLUMNS), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _rounded(name, value) for name, value in row.items()} for row in rows)
 
 
+def plain_text(text: str) -> str:
+    """A text that a spreadsheet does not take for a formula: one that begins like it gets an apostrophe.
+
+    A carriage return is written as a backslash and an r: Python's `csv` would not quote it, and many readers
+    begin a new row there.
+    """
+    text = text.replace("\r", "\\r")
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+
+
 def _rounded(column: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return plain_text(value)
     digits = 4 if column in ("score", "percent", "circularity") else 2
     return round(value, digits) if isinstance(value, float) else value
 
@@ -177,4 +190,12 @@ FORMATS: dict[str, Callable[[Exported], Files]] = {
     "coco": _coco,  # COCO's format, masks as RLE
     "coco_polygons": _coco_polygons,  # the same with polygons; they have no holes, but cuts across them
     "csv": _csv,  # a table of measures
+}
+# How the names of a picture's files end, where it has the same ones whatever is found.
+ENDINGS = {
+    "overlay": (".overlay.png",),
+    "side_by_side": (".side-by-side.png",),
+    "instances": (".instances.png", ".instances.json"),
+    "categories": (".categories.png", ".categories.json"),
+    "contours": (".geojson",),
 }

@@ -121,7 +121,8 @@ def test_a_folder_is_made_and_held_against_other_processes_until_the_holder_is_k
     try:
         assert first.stdout.readline() == b"held\n"
         with pytest.raises(
-            TrainingError, match="another training is writing into .*er'; wait for it to finish"
+            TrainingError,
+            match=rf"is writing into .*er' \(process {first.pid} on .*\); wait for it to finish",
         ):
             with locked(folder, "training", TrainingError):
                 pass
@@ -180,6 +181,19 @@ def test_nor_does_it_where_a_file_system_has_no_locks(tmp_path, monkeypatch, rec
         with locked(tmp_path, "training", TrainingError):
             pass
     assert [str(warning.message) for warning in recwarn] == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege on Windows")
+def test_a_lock_that_is_a_link_is_refused_and_where_it_leads_nothing_changes(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / LOCK).symlink_to(tmp_path / "thesis.tex")
+    with (
+        pytest.raises(TrainingError, match="cannot be written"),
+        locked(tmp_path / "out", "run", TrainingError),
+    ):
+        pass
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
 def test_a_folder_is_held_against_other_threads_and_the_same_one(tmp_path):

@@ -38,7 +38,7 @@ from maskseg_nb._shared import files
 from maskseg_nb.errors import ImageError, MasksegError
 from maskseg_nb.mask_rcnn.predict import predict_at_own_size
 from maskseg_nb.models.details import metadata_of
-from maskseg_nb.results import folder_worker
+from maskseg_nb.results import chunks, folder_worker
 from maskseg_nb.results.folder import pictures_in, segment_folder, segment_pictures
 from maskseg_nb.results.folder_contents import said
 from maskseg_nb.results.folder_names import named, unique_name
@@ -227,12 +227,12 @@ def test_a_dask_worker_that_is_killed_loses_nothing(photos, whole, model_file, d
     killed = []
 
     def kill_one(paths, *arguments, work=folder_worker.segment_all):
-        for path in work(paths, *arguments):
+        for done in work(paths, *arguments):
             if not killed:
                 pid = dask.run(os.getpid)
                 killed.append(next(iter(pid.values())))
                 os.kill(killed[0], signal.SIGKILL)
-            yield path
+            yield done
 
     monkeypatch.setattr("maskseg_nb.results.folder.segment_all", kill_one)
     out, executor = tmp_path / "out", dask.get_executor()
@@ -294,7 +294,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(photos, small, tmp_pat
 
 @pytest.mark.slow
 def test_only_a_few_pictures_are_in_flight(photos, small, tmp_path, monkeypatch):
-    monkeypatch.setattr(folder_worker, "IN_FLIGHT", 3)
+    monkeypatch.setattr(chunks, "PER_THREAD", 3)
     waiting = []
 
     class Counting(ThreadPoolExecutor):
@@ -314,7 +314,7 @@ def test_only_a_few_pictures_are_in_flight(photos, small, tmp_path, monkeypatch)
 
 CHILD = """
 import sys
-from maskseg_nb.results import folder_worker
+from maskseg_nb.results import chunks, folder_worker
 from maskseg_nb.results.folder import segment_folder
 segment_folder(sys.argv[1], sys.argv[2], sys.argv[3], formats={formats!r}, progress=False)
 """
@@ -343,8 +343,8 @@ def test_killed_at_any_moment_a_run_resumes_to_the_same_bytes(photos, whole, mod
 
 def test_an_interrupt_leaves_whole_files_and_a_run_that_resumes(photos, whole, small, tmp_path, monkeypatch):
     def interrupt(*arguments, work=folder_worker.segment_all):
-        for number, path in enumerate(work(*arguments)):
-            yield path
+        for number, done in enumerate(work(*arguments)):
+            yield done
             if number == 3:
                 raise KeyboardInterrupt
 
@@ -364,11 +364,11 @@ def test_an_interrupt_leaves_whole_files_and_a_run_that_resumes(photos, whole, s
 def test_what_is_done_is_not_done_again_until_something_changes(few, small, tmp_path, monkeypatch):
     out, seen = tmp_path / "out", []
 
-    def counted(picture, *arguments, work=folder_worker.segment_one):
-        seen.append(picture.file)
-        work(picture, *arguments)
+    def counted(pictures, job, work=folder_worker.segment_chunk):
+        seen.extend(picture.file for picture in pictures)
+        return work(pictures, job)
 
-    monkeypatch.setattr(folder_worker, "segment_one", counted)
+    monkeypatch.setattr(folder_worker, "segment_chunk", counted)
 
     def again(**options):
         seen.clear()
@@ -440,7 +440,7 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("place", ["load_image", "predict_at_own_size", "contents", "measure"])
+@pytest.mark.parametrize("place", ["load", "predict_at_own_size", "contents", "measure"])
 def test_whatever_goes_wrong_with_a_picture_is_its_failure_and_is_tried_again(
     few, small, tmp_path, monkeypatch, place
 ):
@@ -510,11 +510,11 @@ SHORTAGES = [
 
 
 @pytest.mark.parametrize(
-    "place", ["load_image", "predict_at_own_size", "contents"]
+    "place", ["load", "predict_at_own_size", "contents"]
 )  # the network runs before the last
 def test_a_shortage_is_no_failure_for_ever(few, small, tmp_path, monkeypatch, place):
-    out, done = tmp_path / "out", 0 if place == "load_image" else 1  # the file that is not a picture
-    for error in SHORTAGES if place == "load_image" else SHORTAGES[:2]:
+    out, done = tmp_path / "out", 0 if place == "load" else 1  # the file that is not a picture
+    for error in SHORTAGES if place == "load" else SHORTAGES[:2]:
 
         def fail(*arguments, error=error, **options):
             raise error

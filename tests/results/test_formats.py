@@ -22,6 +22,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from skimage.measure import regionprops
 from torchvision.io import read_image
 
 from maskseg_nb import CocoDataset, draw_instances, evaluate, load_model, sample_photo, segment_pictures
@@ -125,6 +126,19 @@ def test_cut_outs_come_back_with_their_pixels_and_transparent_outside(found, wri
         pixels = np.asarray(cut)
         assert np.array_equal(pixels[..., 3] == 255, crop) and set(np.unique(pixels[..., 3])) <= {0, 255}
         assert np.array_equal(pixels[crop][:, :3], image[window][crop])
+
+
+def test_the_measures_are_those_of_regionprops_to_the_bit():
+    random = np.random.default_rng(0)
+    masks = random.random((60, 40, 50)) < random.random((60, 1, 1))
+    masks[:30] = [cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3) > 0.5 for mask in masks[:30]]
+    instances = instances_of(masks[masks.any(axis=(1, 2))])
+    rows = measure(instances)
+    for row, crop, (top, left) in zip(rows, instances.crops, instances.corners.tolist(), strict=True):
+        (expected,) = regionprops(crop.astype(np.uint8))
+        y, x = expected.centroid
+        assert (row["area"], row["perimeter"]) == (expected.area, expected.perimeter)
+        assert (row["centroid_y"], row["centroid_x"]) == (top + y, left + x)
 
 
 def test_the_table_is_what_measure_says(found, written):
