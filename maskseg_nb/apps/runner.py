@@ -16,7 +16,7 @@ from ..errors import ImageError, MasksegError
 from ..mask_rcnn.trace import STAGES
 from ..models.loading import load_model
 from ..models.zoo import MODELS
-from .link import Link
+from .link import Link, Result
 from .picture_sources import PictureSources
 from .settings import Settings
 
@@ -161,6 +161,12 @@ class Runner:
         """
         if not newer or self._running != self.choice:
             self._stop = Cancelled(newer)
+
+    def watched(self, model: MaskRCNN, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call what runs parts of a model for the picture on screen; it can be cancelled as `run` can."""
+        self._stop = None
+        with self._watched(model):
+            return function(*arguments)
 
     @contextmanager
     def _watched(self, model: MaskRCNN) -> Iterator[None]:
