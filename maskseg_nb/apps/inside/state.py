@@ -121,13 +121,16 @@ class InsideState(Settings):
         try:
             answer = self.explain(self.trace, question)
         except BaseException:
-            self.asked = None
+            if self.asked == question:
+                self.asked = None
             raise
-        shown = [(question.anchor, question.label), *members(answer)]
-        return answer if self.following in shown else None
+        return answer if self.following in [question[1:3], *members(answer)] else None
 
     def _explain(self, run: Trace, question: Question) -> Answer:
-        return self.runner.watched(run.model, answered, run, question)
+        def is_wanted() -> bool:
+            return self.asked == question and not self.runner.is_needed
+
+        return self.runner.watched(is_wanted, run.model, answered, run, question)
 
     @property
     def needs_network(self) -> bool:
