@@ -198,3 +198,9 @@ def test_a_cancelled_question_is_forgotten_and_everything_stays(app, lost_one, m
     monkeypatch.undo()
     press(app, "rescue")
     assert pressed(app) == ["rescue"] and app.message.value == ""
+
+
+def test_settings_that_follow_a_box_can_begin_an_app(tmp_path, street, street_trace, monkeypatch):
+    """They name an anchor of a run that is yet to come."""
+    monkeypatch.setattr("maskseg_nb.apps.inside.state.trace", lambda model, tensor: street_trace)
+    assert Inside(tmp_path, street, settings='{"followed": [30000, 1]}').state.followed == ()

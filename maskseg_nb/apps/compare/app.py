@@ -29,7 +29,7 @@ from ..widgets import css_color, page
 from .controls import CompareControls
 from .state import SAME, UNCHANGED, CompareState
 
-COLUMNS = ["", "category", "first score", "second score", "IoU", "what became of it"]
+COLUMNS = ["#", "category", "first score", "second score", "IoU", "what became of it"]
 
 
 class Compare(App):
@@ -141,7 +141,7 @@ def _things(found: Comparison) -> Iterator[tuple[Color, Any, str, tuple[str, ...
 
 def _items(found: Comparison) -> list[Item]:
     return [
-        item(number, box, ", ".join(filter(None, cells)), color=color)
+        item(number, box, f"{number} {', '.join(filter(None, cells))}", color=color)
         for number, (color, box, _, cells) in enumerate(_things(found), 1)
     ]
 

@@ -30,7 +30,7 @@ from .controls import InsideControls
 from .state import ANCHOR_STAGES, InsideState
 from .why_panel import WhyPanel
 
-COLUMNS = ["", "box", "score", "outcome", "kept as", "suppressed by", "IoU"]
+COLUMNS = ["#", "box", "score", "outcome", "kept as", "suppressed by", "IoU"]
 # Of the stages where one panel shows no photograph: which of them do.
 MAPPED = {"normalised": (True, False), "features": (True, False), "masks": (False, True)}
 

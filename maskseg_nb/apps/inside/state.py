@@ -183,7 +183,7 @@ class InsideState(Settings):
 
     @validate("followed")
     def _check_followed(self, proposal: dict[str, Any]) -> tuple[int, ...]:
-        if proposal["value"]:
+        if proposal["value"] and self._has_run:  # before, `_start` forgets it
             if len(proposal["value"]) != 2:
                 got = shortened(ascii(proposal["value"]), 80)
                 raise ValueError(f"followed must be (anchor, label) or (), got {got}")

@@ -18,8 +18,8 @@ from ...mask_rcnn.trace import Trace
 from ...models.zoo import categories_of
 
 Answer = Rescue | Succession | Receipt
-RESCUE_COLUMNS = ["", "knob", "now", "brings it back", "why not"]
-SUCCESSION_COLUMNS = ["", "box", "score", "then", "how it ends"]
+RESCUE_COLUMNS = ["#", "knob", "now", "brings it back", "why not"]
+SUCCESSION_COLUMNS = ["#", "box", "score", "then", "how it ends"]
 
 
 class Question(NamedTuple):
