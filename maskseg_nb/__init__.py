@@ -6,6 +6,7 @@ from .errors import DatasetError, ImageError, MasksegError, ModelError, Training
 
 require_opencv()
 
+from .apps.compare.app import Compare
 from .apps.explorer.app import Explorer
 from .apps.inside.app import Inside
 from .apps.thresholds.app import ThresholdExplorer
@@ -58,6 +59,7 @@ __all__ = [
     "SAMPLES",
     "Augmentation",
     "CocoDataset",
+    "Compare",
     "DatasetError",
     "Evaluation",
     "Explorer",

@@ -16,7 +16,7 @@ from ..errors import ImageError, MasksegError
 from ..mask_rcnn.trace import STAGES
 from ..models.loading import load_model
 from ..models.zoo import MODELS
-from .link import Link
+from .link import Link, Result
 from .picture_sources import PictureSources
 from .settings import Settings
 
@@ -44,7 +44,7 @@ class Cancelled(MasksegError):
     """
 
     def __init__(self, newer: bool) -> None:
-        super().__init__("Cancelled; picture, model and input size are as before")
+        super().__init__("Cancelled; everything is as before")
         self.newer = newer
 
 
@@ -56,6 +56,7 @@ class Runner:
         pictures: What can be chosen.
         model: A loaded model to begin with.
         network: Called with a model and its tensor; changes nothing.
+        choices: The settings whose change runs the network: `CHOICES`, and an app's own.
 
     Attributes:
         load_model: Called with a name from the table when another model is chosen.
@@ -63,6 +64,7 @@ class Runner:
         milliseconds: How long the network took.
         finished: When it had, on `time.perf_counter`.
         running: Called with a stage's title when the network comes to it.
+        running_for: The choice that it runs for, or ran for last.
     """
 
     photo: np.ndarray
@@ -75,14 +77,16 @@ class Runner:
         pictures: PictureSources,
         model: MaskRCNN,
         network: Callable[[MaskRCNN, Tensor], Any],
+        choices: tuple[str, ...] = CHOICES,
     ) -> None:
         self.settings, self.pictures, self.load_model = settings, pictures, load_model
         name = str(getattr(model, "name", "your model"))
         settings.picture, settings.model_name, settings.model = pictures.labels[0], name, model
-        self._models, self._network = {name: model}, network
+        self._models, self._network, self._choices = {name: model}, network, choices
         self._last = Link(self._run)
         self.running: Callable[[str], None] = lambda stage: None
-        self._running: tuple[str, ...] = ()  # the choice that the network runs for, or ran for last
+        self.running_for: tuple[Any, ...] = ()
+        self._is_wanted: Callable[[], bool] = lambda: True
         self._stop: Cancelled | None = None
 
     @property
@@ -91,9 +95,9 @@ class Runner:
         return tuple(dict.fromkeys([*MODELS, *self._models]))
 
     @property
-    def choice(self) -> tuple[str, ...]:
-        """What is chosen: picture, model and input size."""
-        return tuple(getattr(self.settings, name) for name in CHOICES)
+    def choice(self) -> tuple[Any, ...]:
+        """What is chosen: picture, model and input size, and what else there is to choose."""
+        return tuple(getattr(self.settings, name) for name in self._choices)
 
     @property
     def ran(self) -> tuple[Any, ...]:
@@ -124,11 +128,11 @@ class Runner:
         self.settings.update()
         return wrong
 
-    def run(self, *choice: str) -> tuple[MaskRCNN, np.ndarray, Any]:
+    def run(self, *choice: Any) -> tuple[MaskRCNN, np.ndarray, Any]:
         """Read a picture and run the network, unless it ran for the same choice last.
 
         Args:
-            choice: Picture, model and input size. Another thread may choose others meanwhile.
+            choice: As `choice`. Another thread may choose others meanwhile.
 
         Returns:
             The model, the image that it saw, uint8 (H, W, 3) RGB, and what it said.
@@ -140,9 +144,9 @@ class Runner:
             return self._last(*choice)
         except BaseException:
             if self._last.arguments and choice == self.choice:
-                # All three, before anybody hears of one: nobody is to run the network for a mixture.
+                # All of them, before anybody hears of one: nobody is to run the network for a mixture.
                 with self.settings.hold_trait_notifications():
-                    for name, value in zip(CHOICES, self._last.arguments, strict=True):
+                    for name, value in zip(self._choices, self._last.arguments, strict=True):
                         setattr(self.settings, name, value)
             raise
 
@@ -159,11 +163,29 @@ class Runner:
         Args:
             newer: Only if something else has been chosen since it began.
         """
-        if not newer or self._running != self.choice:
+        if not newer or not self._is_wanted():
             self._stop = Cancelled(newer)
 
+    def model(self, name: str) -> MaskRCNN:
+        """A model that can be chosen; it is loaded once."""
+        if name not in self._models:
+            self._models[name] = self.load_model(name)
+        return self._models[name]
+
+    def watched(
+        self,
+        is_wanted: Callable[[], bool],
+        model: MaskRCNN,
+        function: Callable[..., Result],
+        *arguments: Any,
+    ) -> Result:
+        """Call what runs a model; for a newer choice it is cancelled if it `is_wanted` no more."""
+        self._is_wanted, self._stop = is_wanted, None
+        with self.watching(model):
+            return function(*arguments)
+
     @contextmanager
-    def _watched(self, model: MaskRCNN) -> Iterator[None]:
+    def watching(self, model: MaskRCNN) -> Iterator[None]:
         """Tell of the stages that run in this thread, and end them where that is wanted.
 
         By torch's hook for all modules: one of the model's own would say that it casts (`check_model`).
@@ -186,14 +208,13 @@ class Runner:
         with register_module_forward_pre_hook(enter):
             yield
 
-    def _run(self, picture: str, model_name: str, input_size: str) -> tuple[MaskRCNN, np.ndarray, Any]:
-        self._running, self._stop = (picture, model_name, input_size), None
-        if model_name not in self._models:
-            self._models[model_name] = self.load_model(model_name)
-        photo, model = self.pictures.image(picture), self._models[model_name]
+    def _run(self, *choice: Any) -> tuple[MaskRCNN, np.ndarray, Any]:
+        picture, model_name, input_size = choice[: len(CHOICES)]
+        self.running_for, self._is_wanted, self._stop = choice, lambda: choice == self.choice, None
+        photo, model = self.pictures.image(picture), self.model(model_name)
         tensor, image = preprocess(photo, INPUT_SIZES[self.size_name(picture, input_size)])
         start = time.perf_counter()
-        with self._watched(model):
+        with self.watching(model):
             output = self._network(model, tensor)
         self.finished = time.perf_counter()
         self.photo, self.milliseconds = photo, 1000 * (self.finished - start)

@@ -18,7 +18,7 @@ from ..data.rle import as_json, decode_masks
 from ..errors import DatasetError, cannot_write
 from ..mask_rcnn.instances import Instances, instance_rles
 from ..mask_rcnn.predict import predict_at_own_size
-from ..models.zoo import categories_of
+from ..mask_rcnn.prediction import Prediction
 from .matching import labels_by_name
 
 
@@ -58,11 +58,17 @@ class EncodedDetections:
         Raises:
             TypeError, ValueError, ModelError: As `maskseg_nb.predict`.
         """
-        prediction = predict_at_own_size(model, image)
+        return cls.of(predict_at_own_size(model, image), image, categories, mask_threshold)
+
+    @classmethod
+    def of(
+        cls, prediction: Prediction, image: np.ndarray, categories: tuple[str, ...], mask_threshold: float
+    ) -> "EncodedDetections":
+        """What a model has found in an image; arguments as of `predict`."""
         instances = prediction.select(score_threshold=0.0, mask_threshold=mask_threshold)
         return cls(
             instances.boxes.astype(np.float64),
-            labels_by_name(instances.labels, categories_of(model), categories),
+            labels_by_name(instances.labels, prediction.categories, categories),
             instances.scores.astype(np.float64),
             list(map(as_json, instance_rles(instances))),
             picture_key(image),

@@ -13,7 +13,7 @@ from ..evaluation.matching import labels_by_name
 from ..mask_rcnn.prediction import Prediction
 from ..mask_rcnn.trace import STAGES, Trace
 from ..models.zoo import categories_of
-from .survival import survivals
+from .survival import Survivors
 
 
 class StageDifference(NamedTuple):
@@ -175,7 +175,7 @@ def _missing(
     found = found.to_size(other.normalised.image_size)
     labels = labels_by_name(found.labels, found.categories, categories_of(other.model))
     known = [row for row in rows if labels[row]]
-    ways = survivals(other, found.boxes[known], labels[known], iou=iou, score_threshold=score_threshold)
+    ways = Survivors(other, found.boxes[known], labels[known]).at(iou, score_threshold)
     said = dict(zip(known, ways, strict=True))
     missing = []
     for row in rows:

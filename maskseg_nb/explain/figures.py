@@ -15,7 +15,6 @@ from .._shared.text import visible
 from ..data.checked_dataset import checked_pair
 from ..data.datasets import Dataset
 from ..drawing.boxes import draw_boxes
-from ..drawing.colors import category_color
 from ..drawing.crop import Crop
 from ..drawing.figures import add_legend, show_pictures
 from ..drawing.heatmaps import heat_map
@@ -26,6 +25,7 @@ from ..mask_rcnn.outcomes import OUTCOMES
 from ..mask_rcnn.trace import STAGES
 from ..models.zoo import categories_of
 from .compare import Comparison
+from .comparison_pictures import draw_comparison
 from .pixels import GREY, Occlusion, PixelGradient
 from .plane import Plane
 from .post_mortem import PostMortem
@@ -233,27 +233,17 @@ def show_comparison(comparison: Comparison, image: np.ndarray, other_image: np.n
         comparison: What `compare` returned.
         image, other_image: uint8 (H, W, 3), RGB: the two images that ran through the network.
     """
-    shared = comparison.shared
-    names = [f"{number} {one.category}" for number, one in enumerate(shared, 1)]
-    colors = [category_color(number) for number in range(1, len(shared) + 1)]
-    sides = (
-        (comparison.run, image, [(one.row, one.score) for one in shared], comparison.lost),
-        (comparison.other, other_image, [(one.other, one.other_score) for one in shared], comparison.gained),
-    )
+    pictures = draw_comparison(comparison, image, other_image)
     figure = Figure(figsize=(13, 8.2), layout="constrained")
     axes = figure.subplot_mosaic([["strip", "strip"], ["left", "right"]], height_ratios=(1, 3.4))
     _draw_strip(axes["strip"], comparison)
-    for axis, (run, drawn, found, missing) in zip((axes["left"], axes["right"]), sides, strict=True):
-        boxes = run.prediction.boxes
-        tags = [f"{name} {score:.2f}" for name, (_, score) in zip(names, found, strict=True)]
-        tags += [f"{one.category} {one.score:.2f}" for one in missing]
-        both, alone = boxes[[row for row, _ in found]], boxes[[one.row for one in missing]]
-        red = [WRONG] * len(missing)
-        drawn = draw_boxes(draw_boxes(drawn, both, colors), alone, red, dashed=True)
-        named = zip((*both, *alone), tags, (*colors, *red), strict=True)
-        axis.imshow(tag_boxes(drawn, list(named)))
-        axis.set_axis_off()
-        axis.set_title(f"{len(found)} in both, {len(missing)} only here", fontsize=12)
+    both = len(comparison.shared)
+    for side, picture, alone in zip(
+        ("left", "right"), pictures, (comparison.lost, comparison.gained), strict=True
+    ):
+        axes[side].imshow(picture)
+        axes[side].set_axis_off()
+        axes[side].set_title(f"{both} in both, {len(alone)} only here", fontsize=12)
     return figure
 
 

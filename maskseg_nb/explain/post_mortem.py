@@ -9,14 +9,14 @@ from tqdm.auto import tqdm
 
 from .._shared.checks import check_fraction, check_model
 from ..data.datasets import Dataset
-from ..data.images import preprocess
 from ..data.truth import Truth
 from ..evaluation.evaluate import to_judge
-from ..evaluation.matching import labels_by_name, match_rows, overlaps
+from ..evaluation.matching import Match, labels_by_name, match, overlaps
 from ..mask_rcnn.instances import instance_rles
-from ..mask_rcnn.trace import Trace, trace
+from ..mask_rcnn.predict import trace_at_own_size
+from ..mask_rcnn.trace import Trace
 from ..models.zoo import categories_of
-from .survival import STEPS, survivals
+from .survival import STEPS, Survivors
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +138,7 @@ def post_mortem(
     objects: list[TruthObject] = []
     bar = tqdm(pictures, desc="Post-mortem", unit="picture", disable=not progress)
     for seen, (image, truth) in zip(pictures.seen, bar, strict=True):
-        height, width = truth.image_size
-        run = trace(model, preprocess(image, (height, width))[0])
+        run = trace_at_own_size(model, image)
         objects += examine(run, truth, iou, score_threshold, picture=seen.index).objects
     return PostMortem(tuple(objects), iou, score_threshold)
 
@@ -159,33 +158,68 @@ def examine(
         ValueError: The sizes differ, or an argument is out of range.
     """
     _check(iou, score_threshold)
-    if truth.image_size != run.normalised.image_size:
-        raise ValueError(
-            f"the ground truth is of an image of {truth.image_size}, the run of one of "
-            f"{run.normalised.image_size}; trace the image that the ground truth belongs to"
-        )
-    categories = categories_of(run.model)
-    own = labels_by_name(truth.labels, truth.categories, categories)
-    instances = run.prediction.select(score_threshold=score_threshold)
-    said = labels_by_name(instances.labels, categories, truth.categories)
-    ious = overlaps(instance_rles(instances), truth)
-    matched = match_rows(said, ious, truth, own > 0, iou)
-    rows = np.flatnonzero(matched.counted)
-    ways = survivals(run, truth.boxes[rows], own[rows], iou=iou, score_threshold=score_threshold)
-    objects = []
-    for row, way in zip(rows.tolist(), ways, strict=True):
-        # Found or not, the mask of its category that covers the object best.
-        best = float(ious[said == truth.labels[row], row].max(initial=0.0))
-        lost_at, reason = way.lost_at, way.reason
-        if not matched.missed[row]:
-            lost_at, reason = None, ""
-        elif lost_at is None:
-            lost_at, reason = "mask", _of_mask(best, iou)
-        steps = np.append(way.ious, best)
-        objects.append(
-            TruthObject(picture, row, truth.names[row], steps, lost_at, reason, way.anchor, way.label)
-        )
-    return PostMortem(tuple(objects), iou, score_threshold)
+    examination = Examination(run, truth, picture)
+    matched = match(run.prediction.select(score_threshold=score_threshold), truth, iou)
+    return examination.at(matched, score_threshold)
+
+
+class Examination:
+    """`examine` for many thresholds: what does not depend on them is sought once.
+
+    Args:
+        run: A run through the network.
+        truth: The ground truth of the image that ran, at its size.
+        picture: Its place in the dataset.
+
+    Raises:
+        ValueError: The sizes differ.
+    """
+
+    def __init__(self, run: Trace, truth: Truth, picture: int = 0) -> None:
+        if truth.image_size != run.normalised.image_size:
+            raise ValueError(
+                f"the ground truth is of an image of {truth.image_size}, the run of one of "
+                f"{run.normalised.image_size}; trace the image that the ground truth belongs to"
+            )
+        categories, self._picture = categories_of(run.model), picture
+        own = labels_by_name(truth.labels, truth.categories, categories)
+        self._rows = np.flatnonzero(~truth.crowd & (own > 0))  # those that count
+        self._names = [truth.names[row] for row in self._rows]
+        self._survivors = Survivors(run, truth.boxes[self._rows], own[self._rows])
+        instances = run.prediction.select(score_threshold=0.0)
+        said, self._scores = labels_by_name(instances.labels, categories, truth.categories), instances.scores
+        # Of each mask with each object of its category.
+        ious = np.where(said[:, None] == truth.labels, overlaps(instance_rles(instances), truth), 0.0)
+        self._ious = ious[:, self._rows]
+
+    def let_go(self) -> None:
+        """Forget the run: what is left is small enough to be kept for every picture of a dataset."""
+        self._survivors.let_go()
+
+    def at(self, matched: Match, score_threshold: float) -> PostMortem:
+        """Where each object was lost.
+
+        Args:
+            matched: What `match` returns for the ground truth and the detections with a high enough score.
+            score_threshold: What they had to score.
+        """
+        iou, kept = matched.least_iou, self._scores >= score_threshold
+        ways = self._survivors.at(iou, score_threshold)
+        best = self._ious[kept].max(axis=0, initial=0.0)  # found or not, the mask that covers it best
+        objects = []
+        for row, name, way, of_mask in zip(
+            self._rows.tolist(), self._names, ways, best.tolist(), strict=True
+        ):
+            lost_at, reason = way.lost_at, way.reason
+            if not matched.missed[row]:
+                lost_at, reason = None, ""
+            elif lost_at is None:
+                lost_at, reason = "mask", _of_mask(of_mask, iou)
+            steps = np.append(way.ious, of_mask)
+            objects.append(
+                TruthObject(self._picture, row, name, steps, lost_at, reason, way.anchor, way.label)
+            )
+        return PostMortem(tuple(objects), iou, score_threshold)
 
 
 def _of_mask(best: float, iou: float) -> str:

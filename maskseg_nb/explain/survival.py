@@ -58,33 +58,77 @@ class Survival:
     label: int
 
 
-def survivals(
-    run: Trace, boxes: np.ndarray, labels: np.ndarray, *, iou: float, score_threshold: float
-) -> list[Survival]:
-    """How far each of N objects came.
+class Survivors:
+    """The best survivor of each of N objects after every step: sought once, then judged by any thresholds.
 
     Args:
         run: A run through the network.
         boxes: float (N, 4), x1 y1 x2 y2 in pixels of the image that ran.
         labels: int64 (N,), 1 to C - 1: what each must be called from the box head on.
-        iou: The least overlap that counts, in (0, 1].
-        score_threshold: A detection is alive after the last step with a score >= this, in [0, 1].
     """
-    size = run.normalised.size
-    objects = resize_boxes(torch.from_numpy(boxes).to(run.anchors.boxes), run.normalised.image_size, size)
-    ious = np.zeros((len(boxes), len(BOX_STEPS)))
-    anchors = np.full(ious.shape, -1)
-    unnamed = list(_alive_unnamed(run))
-    for step, alive in enumerate(unnamed):
-        ious[:, step], anchors[:, step] = _best(objects, *alive)
-    for label in np.unique(labels).tolist():
-        own = labels == label
-        for step, alive in enumerate(_alive_named(run, label, score_threshold), len(unnamed)):
-            ious[own, step], anchors[own, step] = _best(objects[own], *alive)
-    steps = [int(np.flatnonzero(row >= iou).max(initial=-1)) + 1 for row in ious]
-    last = [int(row[max(step - 1, 0)]) for row, step in zip(anchors, steps, strict=True)]
-    found = zip(ious, steps, last, labels.tolist(), strict=True)
-    return [_survival(run, *one, iou) for one in found]
+
+    def __init__(self, run: Trace, boxes: np.ndarray, labels: np.ndarray) -> None:
+        self._run: Trace | None = run
+        self._labels, size, found = labels, run.normalised.size, run.detections
+        objects = torch.from_numpy(boxes).to(run.anchors.boxes)
+        self._objects = resize_boxes(objects, run.normalised.image_size, size)
+        self._ious = np.zeros((len(boxes), len(BOX_STEPS)))
+        self._anchors = np.full(self._ious.shape, -1)
+        self._named: dict[
+            int, tuple[Tensor, Tensor, Tensor]
+        ] = {}  # label -> its detections, and their scores
+        self._said: dict[tuple[int, int], tuple[str, bool]] = {}
+        unnamed = list(_alive_unnamed(run))
+        for step, alive in enumerate(unnamed):
+            self._ious[:, step], self._anchors[:, step] = _best(self._objects, *alive)
+        for label in np.unique(labels).tolist():
+            own, named = labels == label, found.labels == label
+            for step, alive in enumerate(_alive_named(run, label), len(unnamed)):
+                self._ious[own, step], self._anchors[own, step] = _best(self._objects[own], *alive)
+            anchors = run.proposals.anchors[found.proposals[named]]
+            self._named[label] = found.boxes[named], anchors, found.scores[named]
+
+    def at(self, iou: float, score_threshold: float) -> list[Survival]:
+        """How far each object came.
+
+        Args:
+            iou: The least overlap that counts, in (0, 1].
+            score_threshold: A detection is alive after the last step with a score >= this, in [0, 1].
+        """
+        ious, anchors = self._ious.copy(), self._anchors.copy()
+        for label, (boxes, names, scores) in self._named.items():
+            own, alive = self._labels == label, scores >= score_threshold
+            ious[own, -1], anchors[own, -1] = _best(self._objects[own], boxes[alive], names[alive])
+        rows = zip(ious, anchors, self._labels.tolist(), strict=True)
+        return [self._survival(*row, iou) for row in rows]
+
+    def let_go(self) -> None:
+        """Find every reason now and forget the run: what is left is small enough to be kept per picture."""
+        for anchors, label in zip(self._anchors[:, 1:-1].tolist(), self._labels.tolist(), strict=True):
+            for anchor in anchors:
+                if anchor >= 0:
+                    self._reason(anchor, label)
+        self._run = None
+
+    def _survival(self, ious: np.ndarray, anchors: np.ndarray, label: int, iou: float) -> Survival:
+        step = int(np.flatnonzero(ious >= iou).max(initial=-1)) + 1
+        anchor = int(anchors[max(step - 1, 0)])
+        if step == len(BOX_STEPS):
+            return Survival(ious, None, "", anchor, label)
+        name, overlap = BOX_STEPS[step], f"overlaps it by {ious[step]:.2f}, less than {iou:.2f}"
+        if step < 2:
+            return Survival(ious, name, f"of {STEPS[name]}, the best {overlap}", anchor, label)
+        reason, is_named = self._reason(anchor, label)
+        if name == "box head" and is_named:
+            reason = f"refined, its box {overlap}"
+        return Survival(ious, name, reason, anchor, label)
+
+    def _reason(self, anchor: int, label: int) -> tuple[str, bool]:
+        """What became of a survivor; and whether the box head gave it the label, above the floor."""
+        if (anchor, label) not in self._said:
+            assert self._run, "every reason is found before the run is let go"
+            self._said[anchor, label] = _reason(self._run, anchor, label)
+        return self._said[anchor, label]
 
 
 def _alive_unnamed(run: Trace) -> Iterator[_Boxes]:
@@ -98,15 +142,13 @@ def _alive_unnamed(run: Trace) -> Iterator[_Boxes]:
         yield found.candidate_boxes[alive], found.candidates[alive]
 
 
-def _alive_named(run: Trace, label: int, score_threshold: float) -> Iterator[_Boxes]:
-    """What is alive after each step from the box head on, refined for a label."""
-    scores, boxes = run.box_scores.scores[:, label], run.box_scores.boxes[:, label]
-    outcomes = run.detections.outcomes.view(len(scores), -1)[:, label - 1]
+def _alive_named(run: Trace, label: int) -> Iterator[_Boxes]:
+    """What is alive after each step from the box head to the limit, refined for a label."""
+    boxes, rows = run.box_scores.boxes[:, label], len(run.box_scores.scores)
+    outcomes = run.detections.outcomes.view(rows, -1)[:, label - 1]
     for kinds in _ALIVE:
         alive = torch.isin(outcomes, outcomes.new_tensor(kinds))
         yield boxes[alive], run.proposals.anchors[alive]
-    alive &= scores >= score_threshold
-    yield boxes[alive], run.proposals.anchors[alive]
 
 
 def _best(objects: Tensor, boxes: Tensor, anchors: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -126,19 +168,15 @@ def _best(objects: Tensor, boxes: Tensor, anchors: Tensor) -> tuple[np.ndarray, 
     return ious, np.array([int(anchors[found.indices]) for found in best])
 
 
-def _survival(run: Trace, ious: np.ndarray, step: int, anchor: int, label: int, iou: float) -> Survival:
-    if step == len(BOX_STEPS):
-        return Survival(ious, None, "", anchor, label)
-    name, overlap = BOX_STEPS[step], f"overlaps it by {ious[step]:.2f}, less than {iou:.2f}"
-    if step < 2:
-        return Survival(ious, name, f"of {STEPS[name]}, the best {overlap}", anchor, label)
+def _reason(run: Trace, anchor: int, label: int) -> tuple[str, bool]:
     journey = follow(run, anchor=anchor, label=label)
     reason, found = journey.verdict.reason, journey.detection
-    if name == "box head" and found:
-        named = int(found.scores.argmax())
-        best = "background" if not named else categories_of(run.model)[named]
-        is_low = found.scores[label] <= run.knobs.box_score_threshold
-        reason = f"{reason}; {best} {found.scores[named]:.3f}" if is_low else f"refined, its box {overlap}"
-    elif name == "score threshold" and found:
+    if found is None:
+        return reason, False
+    if found.scores[label] <= run.knobs.box_score_threshold:
+        best = int(found.scores.argmax())
+        name = categories_of(run.model)[best] if best else "background"
+        return f"{reason}; {name} {found.scores[best]:.3f}", False
+    if found.verdict.row is not None:
         reason = f"{found.category} {found.scores[label]:.3f} is below the score threshold"
-    return Survival(ious, name, reason, anchor, label)
+    return reason, True

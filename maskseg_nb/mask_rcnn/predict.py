@@ -8,7 +8,7 @@ from .._shared.checks import check_fraction
 from ..data.images import preprocess
 from .checks import check_finite
 from .prediction import Prediction
-from .trace import trace
+from .trace import Trace, trace
 
 
 def predict(model: MaskRCNN, tensor: Tensor) -> Prediction:
@@ -40,18 +40,19 @@ def predict(model: MaskRCNN, tensor: Tensor) -> Prediction:
         ValueError: `model` is in training mode, or `tensor` has another shape or range.
         ModelError: The weights are spoilt: what comes out is not finite. Or there is not enough memory.
     """
-    run = trace(model, tensor)
-    check_finite(run.anchors.objectness, run.anchors.deltas)
-    check_finite(run.box_scores.scores, run.box_scores.boxes)
-    check_finite(run.masks.probs)
-    return run.prediction
+    return _checked(trace(model, tensor)).prediction
 
 
 def predict_at_own_size(model: MaskRCNN, image: np.ndarray) -> Prediction:
     """`predict` on an image, uint8 (H, W, 3) RGB, at its own size: boxes and masks lie on its own pixels."""
+    return trace_at_own_size(model, image).prediction
+
+
+def trace_at_own_size(model: MaskRCNN, image: np.ndarray) -> Trace:
+    """`predict_at_own_size` with every stage kept."""
     height, width = image.shape[:2]
     tensor, _ = preprocess(image, size=(height, width))
-    return predict(model, tensor)
+    return _checked(trace(model, tensor))
 
 
 def segment_image(model: MaskRCNN, tensor: Tensor, threshold: float = 0.5) -> np.ndarray:
@@ -72,3 +73,11 @@ def segment_image(model: MaskRCNN, tensor: Tensor, threshold: float = 0.5) -> np
     check_fraction("threshold", threshold)
     prediction = predict(model, tensor)
     return prediction[prediction.scores >= threshold].masks()
+
+
+def _checked(run: Trace) -> Trace:
+    """The run itself, if all of it is finite."""
+    check_finite(run.anchors.objectness, run.anchors.deltas)
+    check_finite(run.box_scores.scores, run.box_scores.boxes)
+    check_finite(run.masks.probs)
+    return run

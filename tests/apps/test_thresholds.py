@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskseg_nb import predict, preprocess
+from maskseg_nb import predict, preprocess, trace
 from maskseg_nb.apps.thresholds.app import DOT, ThresholdExplorer
 from maskseg_nb.data.datasets import PictureList
 from maskseg_nb.data.samples import voc_photograph
@@ -15,6 +15,7 @@ from maskseg_nb.data.truth import Truth
 from maskseg_nb.errors import DatasetError
 from maskseg_nb.evaluation.match_pictures import draw_match
 from maskseg_nb.evaluation.matching import match
+from maskseg_nb.explain.post_mortem import examine
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_a_moved_threshold_runs_no_network_and_draws_no_axes(app, monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("must not run")
 
-    monkeypatch.setattr("maskseg_nb.evaluation.detections.predict_at_own_size", fail)
+    monkeypatch.setattr("maskseg_nb.apps.thresholds.state.trace_at_own_size", fail)
     monkeypatch.setattr("maskseg_nb.apps.thresholds.curve_axes.draw_curve", fail)
     monkeypatch.setattr("maskseg_nb.apps.thresholds.curve_axes.Figure", fail)
     before = app.canvas.left
@@ -133,6 +134,33 @@ def test_controls_and_state_move_each_other_and_reset_sets_back(app):
     assert app.controls.iou.value == 0.5
 
 
+@pytest.mark.parametrize(("score", "iou"), [(0.5, 0.5), (0.9, 0.5), (0.5, 0.85)])
+def test_every_missed_object_says_where_it_was_lost_and_why(app, street, by_hand, score, iou):
+    image, truth, _ = by_hand
+    run = trace(street, preprocess(image, size=image.shape[:2])[0])
+    app.state.score_threshold, app.state.iou = score, iou
+    lost = examine(run, truth, iou, score).lost
+    shown = app.canvas.items[len(app.canvas.items) - len(lost) :]
+    assert [one["label"] for one in shown] == [f"{one.category}: lost at {one.lost_at}" for one in lost]
+    for item, one in zip(shown, lost, strict=True):
+        assert item["text"].endswith(f"lost at {one.lost_at}: {one.reason}")
+        np.testing.assert_allclose(item["box"], truth.boxes[one.row], atol=0.051)
+    assert len(lost) == numbers(app)[2]
+
+
+def test_a_moved_threshold_seeks_no_survivor_again(app, monkeypatch):
+    def fail(*arguments, **options):
+        raise AssertionError("must not run")
+
+    monkeypatch.setattr("maskseg_nb.explain.post_mortem.Survivors", fail)
+    monkeypatch.setattr("maskseg_nb.explain.survival.follow", fail)
+    app.controls.iou.value = 1.0
+    app.controls.score.value = 0.9
+    assert app.message.value == ""
+    missed = [item for item in app.canvas.items if ", missed at IoU 1.00, lost at " in item["text"]]
+    assert len(missed) == len(app.state.post_mortem.lost) > 0
+
+
 @pytest.mark.slow
 def test_another_picture_is_read_and_its_network_runs_once(street, monkeypatch):
     app = ThresholdExplorer(street, two_pictures())
@@ -140,7 +168,7 @@ def test_another_picture_is_read_and_its_network_runs_once(street, monkeypatch):
     app.controls.picture.value = 1
     assert app.state.index == 1 and not np.array_equal(app.state.drawn, first)
     assert app.state.image[0, 0].tolist() == two_pictures()[1][0][0, 0].tolist()
-    monkeypatch.setattr("maskseg_nb.evaluation.detections.predict_at_own_size", None)
+    monkeypatch.setattr("maskseg_nb.apps.thresholds.state.trace_at_own_size", None)
     app.controls.picture.value = 0
     assert np.array_equal(app.state.drawn, first)
 

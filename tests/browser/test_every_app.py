@@ -19,6 +19,7 @@ APPS = {
     "Explorer": 'Explorer(model="street")',
     "Inside": 'Inside(model="street")',
     "ThresholdExplorer": 'ThresholdExplorer("street")',
+    "Compare": """Compare(model="street", settings='{"picture": "restaurant (sample)"}')""",
 }
 # Width and height in CSS pixels, and how many of the screen's make one: a narrow window, a projector, the
 # same at a zoom of 150 %, a large screen of double density.

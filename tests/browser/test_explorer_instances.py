@@ -201,7 +201,7 @@ def test_while_the_network_runs_the_picture_says_so_and_can_be_cancelled(
     expect(veil).to_contain_text("Stopping")
     (lab.folder / "slow").unlink()
     expect(veil).to_be_hidden()
-    expect(app.root.get_by_text("Cancelled; picture, model and input size are as before")).to_be_visible()
+    expect(app.root.get_by_text("Cancelled; everything is as before")).to_be_visible()
     expect(app.choice("Picture")).to_have_value(RESTAURANT)
     image, _, instances = found
     app.wait_for_panels(image, draw_instances(image, instances, labels=False))

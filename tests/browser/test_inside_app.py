@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lab import AppInPage, Lab, choose_theme, contrast, too_wide, write_notebook
-from maskseg_nb import load_model
+from maskseg_nb import load_model, rescue, without
 from maskseg_nb.apps.inside.state import InsideState
 from maskseg_nb.apps.picture_sources import PictureSources
 from street_levels import PROPOSALS
@@ -191,6 +191,63 @@ def test_a_click_on_a_detection_selects_it_in_the_table_and_in_follow_alike(app:
     number = [ending[:2] for ending in state.endings].index(state.followed) + 1
     expect(table.locator("tr.maskseg-selected")).to_have_text(re.compile(rf"^{number}(?!\d)"))
     app.button("Every box").click()
+
+
+def test_a_lost_box_is_brought_back_by_a_row_and_lost_again_by_undo(app: App, state: InsideState):
+    helped = {name: rescue(state.trace, *box) for name, box in list(state.offered().items())[-20:]}
+    name = next(name for name, answer in helped.items() if answer.helpful)
+    app.choice("Follow").select_option(name)
+    state.followed = state.offered()[name]
+    app.must_show(state)
+    app.button("Bring it back").click()
+    table, (remedy, *_) = app.root.locator(".maskseg-table"), helped[name].helpful
+    row = table.get_by_role("button", name=re.compile(f"^Select 1 {remedy.knob}"))
+    expect(row).to_be_visible()
+    expect(table.locator("tr:visible")).to_have_count(1 + len(helped[name].remedies))
+    assert too_wide(app.root) == []
+    app.screenshot("inside-rescue.png", height=1100)
+    row.click()
+    state.knobs = {remedy.knob: remedy.needed}
+    app.must_show(state)
+    expect(app.way).to_contain_text("kept: detection")
+    expect(app.number(remedy.knob)).to_have_value(f"{remedy.needed:g}")
+    app.button("Undo").click()
+    state.knobs = {}
+    app.must_show(state)
+    expect(row).to_be_visible()  # to try another one
+    app.button("Bring it back").click()
+    expect(row).to_have_count(0)
+
+
+def test_without_a_detection_another_rises_and_is_followed(app: App, state: InsideState):
+    detection = next(d for d in range(len(state.trace.prediction)) if without(state.trace, d).risen)
+    app.choice("Follow").select_option(list(state.offered())[detection])
+    state.followed = list(state.offered().values())[detection]
+    app.must_show(state)
+    app.button("Without this one").click()
+    row = app.root.locator(".maskseg-table").get_by_role("button", name=re.compile("^Select 1 "))
+    row.click()
+    state.followed = without(state.trace, detection).risen[0][:2]
+    app.must_show(state)
+    expect(row).to_have_attribute("aria-pressed", "true")
+    app.screenshot("inside-without.png", height=1100)
+    app.button("Without this one").click()
+    expect(row).to_have_count(0)
+
+
+def test_the_box_scores_stage_has_the_receipt_of_the_followed_box(app: App, state: InsideState):
+    expect(app.button("Receipt")).to_be_hidden()
+    app.show_stage("Box scores")
+    state.stage = "box_scores"
+    app.must_show(state)
+    app.button("Receipt").click()
+    bill = app.root.locator(".maskseg-bill")
+    expect(bill).to_be_visible()
+    assert bill.get_attribute("alt").startswith("Receipt(")
+    assert too_wide(app.root) == []
+    app.screenshot("inside-receipt.png", height=1400)
+    app.button("Receipt").click()
+    expect(bill).to_have_count(0)
 
 
 def test_everything_fits_into_a_window_1280_wide_at_every_stage(app: App):

@@ -24,7 +24,8 @@ from lab import (
     wait_until_idle,
     write_notebook,
 )
-from maskseg_nb import load_image, load_model, match, predict, preprocess, voc_photograph
+from maskseg_nb import load_image, load_model, match, predict, preprocess, trace, voc_photograph
+from maskseg_nb.explain.post_mortem import examine
 
 RED = (204, 51, 17)  # the dot's
 TRAINING = """
@@ -102,6 +103,24 @@ def test_the_iou_threshold_turns_green_masks_red(app: AppInPage):
     app.number("IoU threshold").press("Enter")
     assert by_hand(0.5, 0.8) != by_hand(0.5, 0.5)
     must_say(app, by_hand(0.5, 0.8))
+
+
+def test_a_missed_object_says_under_the_pointer_where_it_was_lost_and_why(app: AppInPage):
+    image, truth = voc_photograph()[0]
+    run = trace(load_model("street"), preprocess(image, size=(image.shape[0], image.shape[1]))[0])
+    app.number("IoU threshold").fill("0.9")
+    app.number("IoU threshold").press("Enter")
+    must_say(app, by_hand(0.5, 0.9))
+    lost = examine(run, truth, 0.9).lost
+    wanted = {f"{one.category}, missed at IoU 0.90, lost at {one.lost_at}: {one.reason}" for one in lost}
+    app.picture.focus()
+    said = set()
+    for _ in range(60):  # all items in turn, as the keyboard selects them
+        app.page.keyboard.press("n")
+        said.add(app.root.locator(".maskseg-spoken").inner_text().removeprefix("Selected: "))
+    assert wanted and wanted <= said
+    app.page.keyboard.press("Escape")
+    app.screenshot("thresholds-lost.png", height=760)
 
 
 def test_every_control_is_reached_with_the_tab_key_and_has_a_name(app: AppInPage):

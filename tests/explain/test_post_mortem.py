@@ -1,5 +1,6 @@
 """Ten ways to be lost, each in a run made by hand; and on real pictures what `match` says."""
 
+import itertools
 import re
 
 import numpy as np
@@ -13,7 +14,7 @@ from maskseg_nb.data.samples import voc_photograph
 from maskseg_nb.data.shapes import ShapesDataset
 from maskseg_nb.data.truth import Truth
 from maskseg_nb.errors import DatasetError
-from maskseg_nb.explain.post_mortem import examine, post_mortem
+from maskseg_nb.explain.post_mortem import Examination, examine, post_mortem
 from maskseg_nb.explain.survival import STEPS
 from maskseg_nb.mask_rcnn.follow import follow
 
@@ -172,6 +173,19 @@ def test_the_last_survivor_can_be_followed_to_where_it_was_lost(photograph):
             assert one.reason == journey.verdict.reason
         if one.lost_at in ("score threshold", "mask"):
             assert journey.verdict.row is not None
+
+
+def test_an_examination_without_its_run_says_at_any_thresholds_what_examine_says(photograph):
+    run, truth = photograph
+    examination = Examination(run, truth)
+    examination.let_go()
+    for iou, score_threshold in itertools.product((0.05, 0.5, 0.7, 0.85, 0.95, 1.0), (0.0, 0.5, 0.97, 1.0)):
+        matched = match(run.prediction.select(score_threshold=score_threshold), truth, iou)
+        result = examination.at(matched, score_threshold)
+        expected = examine(run, truth, iou, score_threshold)
+        assert list(map(str, result.objects)) == list(map(str, expected.objects))
+        assert result.counts() == expected.counts()
+        assert all((a.ious == b.ious).all() for a, b in zip(result.objects, expected.objects, strict=True))
 
 
 def test_a_dataset_is_the_sum_of_its_pictures(street, pictures, photograph):

@@ -28,8 +28,9 @@ from ..table_view import TableView
 from ..widgets import page, swatch
 from .controls import InsideControls
 from .state import ANCHOR_STAGES, InsideState
+from .why_panel import WhyPanel
 
-COLUMNS = ["", "box", "score", "outcome", "kept as", "suppressed by", "IoU"]
+COLUMNS = ["#", "box", "score", "outcome", "kept as", "suppressed by", "IoU"]
 # Of the stages where one panel shows no photograph: which of them do.
 MAPPED = {"normalised": (True, False), "features": (True, False), "masks": (False, True)}
 
@@ -66,7 +67,8 @@ class Inside(App):
         wrong = state.runner.begin()
         super().__init__(state)
         self.chooser = PictureChooser(state.runner, self.binding, self.say)
-        self.controls = InsideControls(state, self.binding)
+        self.why = WhyPanel(state, self.binding, self.say)
+        self.controls = InsideControls(state, self.binding, self.why)
         self.canvas.on_click(lambda panel, x, y: self.act(self._follow_at, panel, x, y))
         self.canvas.observe(lambda change: self.act(self._follow_item, change["new"]), "selected")
         self.caption, self.way = widgets.HTML(), widgets.HTML()
@@ -74,9 +76,11 @@ class Inside(App):
         self.table.observe(lambda change: self.act(self._follow_row, change["new"]), "selected")
         self.controls.every_box.observe(lambda _: self.act(self._show_table), "value")
         folding, sliders = self.controls.folding(self.chooser), self.controls.sliders()
-        self.widget = page(folding, sliders, self.line, self.canvas, self.caption, self.way, self.table)
+        below = self.caption, self.why.widget, self.way, self.table
+        self.widget = page(folding, sliders, self.line, self.canvas, *below)
         self.widget.add_class("maskseg-inside")
         self.open(wrong)
+        state.observe(self._changed, "asked")
 
     @property
     def trace(self) -> Trace:

@@ -10,6 +10,7 @@ from ..binding import Binding
 from ..picture_chooser import PictureChooser
 from ..widgets import button, knob, knob_row, wrapping_row
 from .state import InsideState
+from .why_panel import WhyPanel
 
 # Knob of the network -> the range of its slider.
 RANGES: dict[str, tuple[float, float]] = {
@@ -28,7 +29,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "features": ("level", "channel"),
     "anchors": ("level",),
     "proposals": (*STAGES["proposals"].knobs, "shown"),
-    "box_scores": ("shown",),
+    "box_scores": ("shown", "receipt"),
     "detections": (*STAGES["detections"].knobs, "score_threshold", "shown"),
     "masks": ("score_threshold", "mask_threshold"),
 }
@@ -37,8 +38,8 @@ ROWS: dict[str, tuple[str, ...]] = {
 class InsideControls:
     """The stage explorer's own controls, as attributes: all but those that choose a picture."""
 
-    def __init__(self, state: InsideState, binding: Binding) -> None:
-        self._state, self._binding = state, binding
+    def __init__(self, state: InsideState, binding: Binding, why: WhyPanel) -> None:
+        self._state, self._binding, self._why = state, binding, why
         self.follow = widgets.Dropdown(description="Follow")
         self.every_box = button(
             "Every box",
@@ -53,6 +54,7 @@ class InsideControls:
         self.rows = {
             "level": knob_row(self.level),
             "channel": knob_row(self.channel, widgets.Label("-1: the strongest")),
+            "receipt": knob_row(why.buttons["receipt"]),
         }
         self.defaults: dict[str, widgets.Label] = {}
         self.strip: dict[str, widgets.ToggleButton] = {}
@@ -84,7 +86,8 @@ class InsideControls:
 
     def folding(self, chooser: PictureChooser) -> widgets.Widget:
         """What the run is of, and which box is followed."""
-        return chooser.layout(self.follow, self.every_box, self._binding.undo, self._binding.reset)
+        asks = self._why.buttons["rescue"], self._why.buttons["without"]
+        return chooser.layout(self.follow, *asks, self.every_box, self._binding.undo, self._binding.reset)
 
     def sliders(self) -> widgets.Widget:
         """The stages, and below them the knobs of the one on screen."""
@@ -97,6 +100,9 @@ class InsideControls:
         if self.level.options != levels:
             self.level.options = levels
         self.channel.max = state.channels - 1
+        for name in RANGES:  # what brings a box back may lie beyond
+            for control in self._binding.ties[name].controls if name in self._binding.ties else ():
+                control.max = max(control.max, state.knob_values[name])
         if state.following not in offered.values():
             offered = {state.name_of_followed(): state.following, **offered}
         options = tuple((visible(name), followed) for name, followed in offered.items())

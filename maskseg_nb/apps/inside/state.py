@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
-from traitlets import Dict, Enum, Int, Tuple, Unicode, validate
+from traitlets import Dict, Enum, Instance, Int, Tuple, Unicode, validate
 
 from ...drawing.film_strip import Frame, film
 from ...drawing.panels import StagePicture, View
@@ -21,6 +21,7 @@ from ..link import Link
 from ..picture_sources import PictureSources
 from ..runner import AUTOMATIC, CHOICES, INPUT_SIZES, Runner
 from ..settings import Fraction, Settings
+from .why import Answer, Question, answered, members
 
 ANCHOR_STAGES = ("normalised", "features", "anchors")  # before there are boxes to choose from
 Followed = tuple[int, int]  # a row of Anchors, and a category: 0 is the most probable one
@@ -36,7 +37,9 @@ class InsideState(Settings):
         knobs: Name -> value, for those fields of `Knobs` that are not the model's own.
         level, channel: Which feature map; channel -1 is the strongest ones.
         shown: How many boxes are drawn.
+        asked: What is asked about a box of a run; no setting, since it changes nothing.
         trace, journey, pair, frames: What the settings give.
+        answer: To what is asked; None while the run or the followed box is another one.
     """
 
     picture = Unicode()
@@ -51,6 +54,8 @@ class InsideState(Settings):
     score_threshold = Fraction(0.5)
     mask_threshold = Fraction(0.5)
 
+    asked = Instance(Question, allow_none=True)
+
     KNOBS = ("knobs", "level", "channel", "shown", "score_threshold", "mask_threshold")
     SETTINGS = (*CHOICES, "stage", "followed", *KNOBS)
 
@@ -58,12 +63,14 @@ class InsideState(Settings):
     journey: Journey
     pair: StagePicture
     frames: tuple[Frame, ...]
+    answer: Answer | None
 
     def __init__(self, pictures: PictureSources, model: MaskRCNN) -> None:
         super().__init__()
         self.runner = Runner(self, pictures, model, self._trace)
         self.run, self.start, self.follow = self.runner.run, Link(self._start), Link(self._follow)
         self.draw, self.film, self.end = Link(stage_picture), Link(film), Link(endings)
+        self.explain = Link(self._explain, lambda run, question: (run.normalised, question))
 
     def update(self) -> None:
         """Bring trace, journey and pictures up to date; only the stages behind a changed knob run again.
@@ -78,12 +85,17 @@ class InsideState(Settings):
             self.journey = self.follow(self.trace, self.followed)
             self.pair = self.draw(self.trace, self.image, self.stage, self.journey, self.view)
             self.frames = self.film(self.image, self.journey, self.mask_threshold)
+            self.answer = self._answer()
 
     def _trace(self, model: MaskRCNN, tensor: Tensor) -> Trace:
         return trace(model, tensor, **self.knobs)
 
     def _start(self, run: Trace) -> None:
-        self.trace, self.followed = run, ()  # another picture, model or size has other anchors
+        self.trace, self.followed, self.asked = (
+            run,
+            (),
+            None,
+        )  # another picture, model or size has other anchors
 
     def _rerun(self, run: Trace, knobs: dict[str, Any]) -> Trace:
         """Run what lies behind the knobs that have changed; where that fails, they are as before."""
@@ -101,9 +113,29 @@ class InsideState(Settings):
         anchor, label = followed or _best(run)
         return follow(run, anchor=anchor, label=label or None)
 
+    def _answer(self) -> Answer | None:
+        """The answer, as long as it is about what is on screen."""
+        question = self.asked
+        if question is None or question.knobs != self.trace.knobs:
+            return None
+        try:
+            answer = self.explain(self.trace, question)
+        except BaseException:
+            if self.asked == question:
+                self.asked = None
+            raise
+        return answer if self.following in [question[1:3], *members(answer)] else None
+
+    def _explain(self, run: Trace, question: Question) -> Answer:
+        def is_wanted() -> bool:
+            return self.asked == question and not self.runner.is_needed
+
+        return self.runner.watched(is_wanted, run.model, answered, run, question)
+
     @property
     def needs_network(self) -> bool:
-        return self.runner.is_needed
+        asks = self.asked is not None and self.asked.knobs == self.trace.knobs
+        return self.runner.is_needed or (asks and not self.explain.remembers(self.trace, self.asked))
 
     def watch(self, running: Callable[[str], None]) -> None:
         self.runner.running = running
@@ -151,7 +183,7 @@ class InsideState(Settings):
 
     @validate("followed")
     def _check_followed(self, proposal: dict[str, Any]) -> tuple[int, ...]:
-        if proposal["value"]:
+        if proposal["value"] and self._has_run:  # before, `_start` forgets it
             if len(proposal["value"]) != 2:
                 got = shortened(ascii(proposal["value"]), 80)
                 raise ValueError(f"followed must be (anchor, label) or (), got {got}")

@@ -14,7 +14,9 @@ from ...evaluation.detections import EncodedDetections
 from ...evaluation.match_pictures import RIGHT, WRONG, draw_match, verdicts
 from ...evaluation.matching import Match, Outcome, common_categories, curve_of, match
 from ...evaluation.precision_recall import Curve
+from ...explain.post_mortem import Examination, PostMortem
 from ...mask_rcnn.instances import Instances
+from ...mask_rcnn.predict import trace_at_own_size
 from ...models.zoo import categories_of
 from ..link import Link
 from ..picture_view import Item, instance_items, item
@@ -34,6 +36,7 @@ class ThresholdState(Settings):
         truth: Of the categories that model and dataset have in common.
         instances: What the score threshold keeps.
         match: Of these with the truth.
+        post_mortem: Where the network lost what is missed.
         curve: Precision and recall of this picture over all score thresholds, at this IoU.
         drawn: uint8 (H, W, 3), RGB: true and false positives, false negatives.
     """
@@ -48,6 +51,7 @@ class ThresholdState(Settings):
     truth: Truth
     instances: Instances
     match: Match
+    post_mortem: PostMortem
     curve: Curve
     drawn: np.ndarray
 
@@ -55,7 +59,7 @@ class ThresholdState(Settings):
         super().__init__()
         self.model, self.dataset = model, dataset
         self.judged = common_categories(category_names(dataset), categories_of(model))
-        self._found: dict[int, EncodedDetections] = {}
+        self._found: dict[int, tuple[EncodedDetections, Examination]] = {}
         self.read, self.match_all = Link(self._read), Link(match)
         # Another IoU threshold seldom changes what becomes of an instance.
         self.measure, self.paint = Link(curve_of, _outcomes), Link(_paint, _outcomes)
@@ -63,20 +67,26 @@ class ThresholdState(Settings):
     def update(self) -> None:
         """Bring everything up to date: the network runs once a picture, never for a threshold."""
         with self.lock:
-            self.image, self.truth, found = self.read(self.index)
+            self.image, self.truth, found, examination = self.read(self.index)
             matched = self.match_all(found, self.truth, self.iou)
             self.curve = self.measure(found.scores, matched)
             kept = int((found.scores >= self.score_threshold).sum())
             self.instances, self.match = found.first(kept), matched.first(kept)
+            self.post_mortem = examination.at(self.match, self.score_threshold)
             self.drawn = self.paint(self.image, found, self.truth, kept, matched)
 
-    def _read(self, index: int) -> tuple[np.ndarray, Truth, Instances]:
-        """A picture, its truth, and all that the model finds in it."""
+    def _read(self, index: int) -> tuple[np.ndarray, Truth, Instances, Examination]:
+        """A picture, its truth, all that the model finds in it, and what became of each object on the way."""
         image, truth = checked_pair(self.dataset, index)
+        judged = truth.only(self.judged)
         if index not in self._found:
-            self._found[index] = EncodedDetections.predict(self.model, image, self.dataset.categories, 0.5)
-        found = self._found[index].instances(self.dataset.categories, truth.image_size)
-        return image, truth.only(self.judged), found
+            run = trace_at_own_size(self.model, image)
+            found = EncodedDetections.of(run.prediction, image, self.dataset.categories, 0.5)
+            examination = Examination(run, judged, index)
+            examination.let_go()
+            self._found[index] = found, examination
+        found, examination = self._found[index]
+        return image, judged, found.instances(self.dataset.categories, truth.image_size), examination
 
     def items(self) -> list[Item]:
         """The judged instances, with what the model said and the verdict; then the missed objects."""
@@ -85,11 +95,12 @@ class ThresholdState(Settings):
         texts = verdicts(found, truth, judgement)
         items = instance_items(found, [RIGHT if one else WRONG for one in right], texts)
         items = [item for item, text in zip(items, texts, strict=True) if text]
-        for number, row in enumerate(np.flatnonzero(judgement.missed).tolist(), len(found) + 1):
-            text = (
-                f"{truth.names[row]}, missed: nothing found with an IoU of {judgement.least_iou:.2f} or more"
-            )
-            items.append(item(number, truth.boxes[row], text, outline=contours(truth.masks[row])))
+        for number, one in enumerate(self.post_mortem.lost, len(found) + 1):
+            label = f"{one.category}: lost at {one.lost_at}"
+            missed = f"{one.category}, missed at IoU {judgement.least_iou:.2f}"
+            text = f"{missed}, lost at {one.lost_at}: {one.reason}"
+            rings = contours(truth.masks[one.row])
+            items.append(item(number, truth.boxes[one.row], text, label=label, outline=rings))
         return items
 
     @validate("index")

@@ -1,0 +1,1 @@
+"""Two runs beside each other: two models, two input sizes, or a photograph and its changed twin."""
