@@ -11,7 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import CDPSession, Page, expect
 
 from lab import BUILD, MINUTE, VIEWPORT, AppInPage, Lab, choose_theme, from_address, write_notebook
 
@@ -81,14 +81,22 @@ def on_canvas(app: AppInPage) -> np.ndarray:
     return from_address(app.picture.evaluate("picture => picture.toDataURL('image/png')"))
 
 
+def emulate(chromium: CDPSession, width: int, height: int, density: float) -> None:
+    """Give the page a window of so many CSS pixels, on a screen of such a density."""
+    screen = {"width": width, "height": height, "deviceScaleFactor": density, "mobile": False}
+    chromium.send("Emulation.setDeviceMetricsOverride", screen)
+
+
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_picture_sliders_and_message_are_on_one_screen(app: AppInPage, window: str, theme: str):
+def test_picture_sliders_and_message_are_on_one_screen(
+    app: AppInPage, window: str, theme: str, request: pytest.FixtureRequest
+):
     choose_theme(app.page, f"JupyterLab {theme}")
     width, height, density = WINDOWS[window]
-    screen = {"width": width, "height": height, "deviceScaleFactor": density, "mobile": False}
     chromium = app.page.context.new_cdp_session(app.page)  # Playwright cannot change a page's density
-    chromium.send("Emulation.setDeviceMetricsOverride", screen)
+    request.addfinalizer(lambda: emulate(chromium, VIEWPORT["width"], VIEWPORT["height"], 1))
+    emulate(chromium, width, height, density)
     app.page.wait_for_function(
         "([picture, density]) => Math.abs(picture.width / picture.clientWidth - density) < 0.01",
         arg=[app.picture.element_handle(), density],
