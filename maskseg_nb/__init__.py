@@ -46,7 +46,6 @@ from .results.folder import segment_folder, segment_pictures
 from .results.formats import FORMATS
 from .results.label_maps import instance_map, semantic_map
 from .results.measures import measure
-from .results.shards import segment_shards
 from .training.augmentation import Augmentation
 from .training.figures import show_training
 from .training.fine_tuning import with_categories
@@ -107,7 +106,6 @@ __all__ = [
     "segment_folder",
     "segment_image",
     "segment_pictures",
-    "segment_shards",
     "semantic_map",
     "show_confusion",
     "show_f1",

@@ -246,6 +246,7 @@ def test_pictures_that_fail_are_named_the_others_are_done_and_the_status_is_1(fo
     assert "cat.png.overlay.png" in files("segmented")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["no.jpg", "text.png"])
 def test_a_single_picture_that_fails_leaves_no_folder(folder, name, capsys):
     (folder / "text.png").write_text("no picture\n")

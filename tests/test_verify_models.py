@@ -40,6 +40,7 @@ def tiny(monkeypatch):
     return monkeypatch
 
 
+@pytest.mark.slow
 def test_equal_models_and_facts_that_hold_are_status_0(tiny, capsys):
     assert verify_models.main() == 0
     said = capsys.readouterr().out

@@ -82,6 +82,7 @@ def test_a_changed_twin_shows_what_compare_says_of_the_two_runs(app, street, pho
     assert app.canvas.titles == ("First: street", "Second: blur 6")
 
 
+@pytest.mark.slow
 def test_table_and_picture_tell_of_pairs_lost_and_gained(app, street, photo):
     app.state.assign({"change": "rotation", "amount": 10.0, "score_threshold": 0.4})
     expected, *_ = by_hand(street, photo, "rotation", 10.0, 0.4)
@@ -116,6 +117,7 @@ def test_another_size_is_shown_at_the_first_ones_and_parts_at_the_first_stage(ap
     assert app.state.panels[0].shape == app.state.panels[1].shape == app.image.shape
 
 
+@pytest.mark.slow
 def test_another_model_is_loaded_once_and_named(app, street, monkeypatch):
     asked = []
     monkeypatch.setattr(app.state.runner, "load_model", lambda name: asked.append(name) or street)
@@ -125,6 +127,7 @@ def test_another_model_is_loaded_once_and_named(app, street, monkeypatch):
     assert app.comparison.parting is None  # it is the same network
 
 
+@pytest.mark.slow
 def test_only_the_second_network_runs_for_another_amount(app, street):
     app.state.assign({"change": "noise", "amount": 10.0})
     first, ran = app.state.run, []
@@ -175,6 +178,7 @@ def test_a_cancelled_choice_is_taken_back(app, street):
     assert app.state.panels is before
 
 
+@pytest.mark.slow
 def test_undo_and_reset_take_a_change_back(app):
     for back in (app.binding.undo, app.binding.reset):
         app.controls.change.value = "darkness"
@@ -196,6 +200,7 @@ def test_a_wrong_setting_is_one_clear_line_and_changes_nothing(app, settings, me
     assert app.state.change == UNCHANGED and app.state.amount == 0.0 and app.state.panels is before
 
 
+@pytest.mark.slow
 def test_the_amount_is_asked_for_where_there_is_a_change_and_in_its_own_range(app):
     assert app.controls.amount_row.layout.display == "none"
     for change, how in CHANGES.items():

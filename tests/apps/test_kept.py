@@ -19,6 +19,7 @@ def cell(monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_settings_and_uploads_survive_in_their_own_cell_alone(cell, tmp_path, street):
     cell("first")
     app = Explorer(tmp_path, street)

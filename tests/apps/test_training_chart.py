@@ -43,6 +43,7 @@ def test_nothing_learned_yet_is_an_empty_chart():
     assert len(figure.axes) == 1
 
 
+@pytest.mark.slow
 def test_the_picture_shows_what_the_model_says_now(street):
     image, _ = voc_photograph()[0]
     figure = show_training(STEPS, model=street, image=image, score_threshold=0.5)

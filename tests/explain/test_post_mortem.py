@@ -175,6 +175,7 @@ def test_the_last_survivor_can_be_followed_to_where_it_was_lost(photograph):
             assert journey.verdict.row is not None
 
 
+@pytest.mark.slow
 def test_an_examination_without_its_run_says_at_any_thresholds_what_examine_says(photograph):
     run, truth = photograph
     examination = Examination(run, truth)

@@ -62,6 +62,7 @@ def single() -> MaskRCNN:
     ).eval()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_backbone_of_one_map_runs_too_and_equals_torchvision(single):
     tensor = torch.rand(1, 3, 160, 128)

@@ -222,6 +222,7 @@ def outcomes_of(boxes, scores, groups, dropped, nms_threshold, limit):
     return outcomes, survivors[:limit]
 
 
+@pytest.mark.slow
 def test_every_candidate_of_the_region_proposals_gets_its_true_outcome(strict):
     run, reference = strict
     candidates, first = [], 0

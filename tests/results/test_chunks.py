@@ -48,6 +48,7 @@ def outcome(every, executor, last=()):
     return Counter(name for _, returned in done for name in returned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 8])
 @pytest.mark.parametrize("killers", [(), (0,), (5, 6, 39)])
 def test_pictures_that_kill_their_workers_are_told_and_all_others_are_done(size, killers):

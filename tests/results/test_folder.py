@@ -341,6 +341,7 @@ def test_killed_at_any_moment_a_run_resumes_to_the_same_bytes(photos, whole, mod
     assert tree(out) == tree(whole.out)
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_whole_files_and_a_run_that_resumes(photos, whole, small, tmp_path, monkeypatch):
     def interrupt(*arguments, work=folder_worker.segment_all):
         for number, done in enumerate(work(*arguments)):
@@ -440,6 +441,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["load", "predict_at_own_size", "contents", "measure"])
 def test_whatever_goes_wrong_with_a_picture_is_its_failure_and_is_tried_again(
     few, small, tmp_path, monkeypatch, place

@@ -223,6 +223,7 @@ def one(stubbed, model, tmp_path):
 WRONG = [5, "x", None, [5], {"a": 1}, [[]], [{}], [None], 1e400, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["error", "image_size", "rows", "entries", "limit", "retry", "settings", "stamp", "file"]
 )
@@ -237,6 +238,7 @@ def test_a_record_of_wrong_kinds_is_made_again(one, model, name):
         assert tree(out) == whole, (name, wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["rows", "entries"])
 def test_a_record_whose_rows_or_entries_are_damaged_is_made_again(one, model, part):
     folder, out, record, good = one

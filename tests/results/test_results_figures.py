@@ -31,6 +31,7 @@ def rows(result):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_bars_count_instances_the_most_frequent_first(result, rows):
     axis = show_folder(result).axes[0]
     counts = Counter(row["category"] for row in rows)
@@ -39,12 +40,14 @@ def test_bars_count_instances_the_most_frequent_first(result, rows):
     assert {name: bar.get_width() for name, bar in zip(named, axis.patches, strict=True)} == dict(counts)
 
 
+@pytest.mark.slow
 def test_the_histogram_holds_every_score(result, rows):
     axis = show_folder(result).axes[2]
     expected, _ = np.histogram([float(row["score"]) for row in rows], 20, (0, 1))
     assert [bar.get_height() for bar in axis.patches] == expected.tolist()
 
 
+@pytest.mark.slow
 def test_the_pictures_with_the_highest_and_lowest_mean_scores_are_named_in_order(result, rows):
     means = {}
     for row in rows:
@@ -55,6 +58,7 @@ def test_the_pictures_with_the_highest_and_lowest_mean_scores_are_named_in_order
     assert titles[3:] == [f"lowest mean score: {mean:.2f}\n{name}" for mean, name in ranked[::-1][:3]]
 
 
+@pytest.mark.slow
 def test_pictures_are_shown_as_they_were_drawn(result):
     figure = show_folder(result)
     name = figure.axes[3].get_title().split("\n")[1]

@@ -19,6 +19,7 @@ def told(model, kept, read):
     return torch.cat([1 - p.sum(dim=1, keepdim=True), p], dim=1)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_what_is_not_told_becomes_background(street):
     names = ("__background__", "person", "motorcycle")

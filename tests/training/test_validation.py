@@ -36,6 +36,7 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_each_category_is_judged_where_it_is_complete(street, folder):
     dataset = PartialCoco(folder, folder / "a.json")
     judged = validate(street, dataset, [0, 1])
@@ -57,6 +58,7 @@ def test_pictures_that_leave_a_category_open_do_not_count_for_it(street, folder)
     assert kept["person"].AP50 == again.per_category["person"]["AP50"] and kept["person"].pictures == 1
 
 
+@pytest.mark.slow
 def test_the_table_has_a_line_for_each_category_and_one_for_all(street, folder):
     lines = table(validate(street, PartialCoco(folder, folder / "a.json"), [0, 1])).splitlines()
     assert len(lines) == 3 and lines[1].startswith("person") and lines[2].startswith("all, mean AP50")
