@@ -32,7 +32,7 @@ from .folder_records import Record, stamp
 from .formats import Files
 from .label_maps import check_overlap
 from .measures import measure
-from .sources import load
+from .sources import image_of
 
 MERGED = ("coco", "coco_polygons", "csv")  # one file for all pictures, made of the records
 # Part of each record's settings: what an earlier version numbered in another way is segmented again.
@@ -179,7 +179,7 @@ def _result(picture: Named, model: MaskRCNN, options: Options, settings: str) ->
     seen = stamp(picture)  # before: a file that changes meanwhile is done again next time
     doing = "read"
     try:
-        image = load(picture)
+        image = image_of(picture)
         height, width = image.shape[:2]
         if is_strip(height, width):  # to the network a wrong argument, here somebody's file
             strip = f"is a strip thinner than 1:{THINNEST}, {width} x {height} pixels; cut it shorter"

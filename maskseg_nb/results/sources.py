@@ -85,7 +85,7 @@ def chunks_of(pictures: Iterable[Named], most: int) -> Iterator[Chunk]:
         yield tuple(chunk)
 
 
-def load(picture: Named) -> np.ndarray:
+def image_of(picture: Named) -> np.ndarray:
     """`load_image` for a picture of a run, also behind a URL.
 
     Raises:

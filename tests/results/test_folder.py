@@ -442,7 +442,7 @@ ODD = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["load", "predict_at_own_size", "contents", "measure"])
+@pytest.mark.parametrize("place", ["image_of", "predict_at_own_size", "contents", "measure"])
 def test_whatever_goes_wrong_with_a_picture_is_its_failure_and_is_tried_again(
     few, small, tmp_path, monkeypatch, place
 ):
@@ -512,11 +512,11 @@ SHORTAGES = [
 
 
 @pytest.mark.parametrize(
-    "place", ["load", "predict_at_own_size", "contents"]
+    "place", ["image_of", "predict_at_own_size", "contents"]
 )  # the network runs before the last
 def test_a_shortage_is_no_failure_for_ever(few, small, tmp_path, monkeypatch, place):
-    out, done = tmp_path / "out", 0 if place == "load" else 1  # the file that is not a picture
-    for error in SHORTAGES if place == "load" else SHORTAGES[:2]:
+    out, done = tmp_path / "out", 0 if place == "image_of" else 1  # the file that is not a picture
+    for error in SHORTAGES if place == "image_of" else SHORTAGES[:2]:
 
         def fail(*arguments, error=error, **options):
             raise error
