@@ -194,10 +194,10 @@ def test_who_comes_in_the_same_moment_does_not_hold_the_place_too(bucket, monkey
 
 def test_a_picture_that_is_missing_or_too_large_is_its_own_error(bucket, monkeypatch):
     url = f"s3://{bucket}/photos/day0/00.png"
-    assert sources.load(Named(url, url, "a", (0, 0))).shape == (48, 64, 3)
+    assert sources.image_of(Named(url, url, "a", (0, 0))).shape == (48, 64, 3)
     with pytest.raises(ImageError, match="missing.png' does not exist; check the path"):
-        sources.load(Named(f"{url[:-6]}missing.png", url, "a", (0, 0)))
+        sources.image_of(Named(f"{url[:-6]}missing.png", url, "a", (0, 0)))
     monkeypatch.setattr(sources, "MAX_PICTURE_BYTES", 10)
     for size in (0, 11):  # whether the listing told it or not
         with pytest.raises(ImageError, match="'00.png' is too large|'00.png' .*MB"):
-            sources.load(Named(url, url, "a", (size, 0)))
+            sources.image_of(Named(url, url, "a", (size, 0)))
