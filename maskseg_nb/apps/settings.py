@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torchvision.models.detection import MaskRCNN
@@ -11,6 +11,9 @@ from traitlets import Bunch, Enum, HasTraits, TraitError, TraitType
 
 from .._shared.checks import check_fraction
 from ..errors import shortened
+
+if TYPE_CHECKING:
+    from .runner import Runner  # which sets the settings right where a choice cannot be had
 
 
 class Fraction(TraitType[float, float]):
@@ -28,6 +31,7 @@ class Settings(HasTraits):
 
     Attributes:
         lock: Around every computation and every drawing.
+        runner: Runs the network for another choice; None where `update` alone does.
         assigning: Whether `assign` is setting several, of which it tells at its end.
         model: The model behind what is shown.
         image: uint8 (H, W, 3), RGB: the picture at the size that the network saw.
@@ -36,6 +40,7 @@ class Settings(HasTraits):
     KNOBS: tuple[str, ...] = ()  # what `reset` sets back
     SETTINGS: tuple[str, ...] = ()  # all that a person can change
 
+    runner: "Runner | None" = None
     model: MaskRCNN
     image: np.ndarray
 
@@ -59,7 +64,7 @@ class Settings(HasTraits):
     @property
     def needs_network(self) -> bool:
         """Whether `update` runs the network for a new choice, and a person waits."""
-        return False
+        return self.runner is not None and self.runner.is_needed
 
     @property
     def text(self) -> str:
@@ -114,9 +119,13 @@ class Settings(HasTraits):
 
     def watch(self, running: Callable[[str], None]) -> None:
         """Let `update` call `running(stage)` at each stage of the network."""
+        if self.runner:
+            self.runner.running = running
 
     def cancel(self, newer: bool = False) -> None:
         """Let an `update` that runs the network end with `Cancelled`; `newer`: for another choice."""
+        if self.runner:
+            self.runner.cancel(newer)
 
     def update(self) -> None:
         """Bring everything up to date with the settings."""

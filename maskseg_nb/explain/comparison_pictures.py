@@ -6,12 +6,18 @@ from ..drawing.boxes import draw_boxes
 from ..drawing.colors import Color, category_color
 from ..drawing.tags import tag_boxes
 from ..evaluation.match_pictures import WRONG
-from .compare import Comparison
+from ..mask_rcnn.trace import STAGES
+from .compare import Comparison, StageDifference
 
 
 def pair_colors(comparison: Comparison) -> list[Color]:
     """One RGB colour for each of `Comparison.shared`."""
     return [category_color(number) for number in range(1, len(comparison.shared) + 1)]
+
+
+def stage_title(comparison: Comparison, one: StageDifference) -> str:
+    """The title of one of `Comparison.stages`, which says whether the runs part there."""
+    return STAGES[one.stage].title + (": the runs part" if one.stage == comparison.parting else "")
 
 
 def draw_comparison(

@@ -22,10 +22,9 @@ from ..drawing.panels import FOLLOWED, OUTCOME_COLORS
 from ..drawing.tags import tag_boxes
 from ..evaluation.match_pictures import RIGHT, WRONG
 from ..mask_rcnn.outcomes import OUTCOMES
-from ..mask_rcnn.trace import STAGES
 from ..models.zoo import categories_of
 from .compare import Comparison
-from .comparison_pictures import draw_comparison
+from .comparison_pictures import draw_comparison, stage_title
 from .pixels import GREY, Occlusion, PixelGradient
 from .plane import Plane
 from .post_mortem import PostMortem
@@ -254,8 +253,8 @@ def _draw_strip(axis: Axes, comparison: Comparison) -> None:
         axis.add_patch(
             Rectangle((column + 0.03, 0), 0.94, 1, facecolor=(*color, 0.12), edgecolor=color, lw=2)
         )
-        title = STAGES[one.stage].title + (": the runs part" if one.stage == comparison.parting else "")
-        axis.text(column + 0.08, 0.93, fill(title, 17), va="top", fontsize=11, weight="bold")
+        title = fill(stage_title(comparison, one), 17)
+        axis.text(column + 0.08, 0.93, title, va="top", fontsize=11, weight="bold")
         axis.text(column + 0.08, 0.6, fill(one.text, 21), va="top", fontsize=10)
     axis.set(xlim=(0, len(comparison.stages)), ylim=(0, 1))
     axis.set_axis_off()

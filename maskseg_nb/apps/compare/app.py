@@ -14,7 +14,7 @@ from ..._shared.text import as_html, visible
 from ...drawing.colors import Color
 from ...evaluation.match_pictures import WRONG
 from ...explain.compare import Comparison
-from ...explain.comparison_pictures import pair_colors
+from ...explain.comparison_pictures import pair_colors, stage_title
 from ...explain.figures import show_comparison
 from ...mask_rcnn.trace import STAGES
 from ...models.loading import as_model
@@ -117,8 +117,8 @@ def _strip(found: Comparison) -> str:
     cells = ""
     for one in found.stages:
         kind = "same" if one.is_same else "apart"
-        title = STAGES[one.stage].title + (": the runs part" if one.stage == found.parting else "")
-        cells += f'<div class="maskseg-{kind}"><b>{as_html(title)}</b>{as_html(one.text)}</div>'
+        title = as_html(stage_title(found, one))
+        cells += f'<div class="maskseg-{kind}"><b>{title}</b>{as_html(one.text)}</div>'
     return f'<div class="maskseg-parting">{cells}</div>'
 
 

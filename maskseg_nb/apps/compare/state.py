@@ -1,7 +1,5 @@
 """What the comparison shows, without a widget: two runs, the stage where they part, who was lost."""
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 from torch import Tensor
@@ -47,6 +45,7 @@ class CompareState(Settings):
     KNOBS = (*OTHERS, "score_threshold")
     SETTINGS = (*CHOICES, *KNOBS)
 
+    runner: Runner
     run: Trace
     other: Trace
     other_image: np.ndarray
@@ -87,16 +86,6 @@ class CompareState(Settings):
             return run, run, other_image
         with self.runner.watching(other):
             return run, trace(other, other_tensor), other_image
-
-    @property
-    def needs_network(self) -> bool:
-        return self.runner.is_needed
-
-    def watch(self, running: Callable[[str], None]) -> None:
-        self.runner.running = running
-
-    def cancel(self, newer: bool = False) -> None:
-        self.runner.cancel(newer)
 
 
 def _compared(run: Trace, other: Trace, score_threshold: float) -> Comparison:

@@ -69,6 +69,7 @@ class ExplorerState(Settings):
     )
     SETTINGS = CHOICES + KNOBS
 
+    runner: Runner
     prediction: Prediction
     kept: Instances
     instances: Instances
@@ -126,16 +127,6 @@ class ExplorerState(Settings):
     def blended_photo(self, photo: np.ndarray, instances: Instances) -> np.ndarray:
         """`blended` of what `on_photo` gives."""
         return self._draw(photo, instances, self.style, self.alpha, self.labels)
-
-    @property
-    def needs_network(self) -> bool:
-        return self.runner.is_needed
-
-    def watch(self, running: Callable[[str], None]) -> None:
-        self.runner.running = running
-
-    def cancel(self, newer: bool = False) -> None:
-        self.runner.cancel(newer)
 
     def _start(self, prediction: Prediction) -> None:
         if self.start.arguments:  # the settings that the app began with are of its first picture

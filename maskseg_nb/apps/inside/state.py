@@ -1,6 +1,5 @@
 """What the stage explorer shows, without a widget: a trace, the box that is followed, the stage on screen."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -59,6 +58,7 @@ class InsideState(Settings):
     KNOBS = ("knobs", "level", "channel", "shown", "score_threshold", "mask_threshold")
     SETTINGS = (*CHOICES, "stage", "followed", *KNOBS)
 
+    runner: Runner
     trace: Trace
     journey: Journey
     pair: StagePicture
@@ -135,13 +135,7 @@ class InsideState(Settings):
     @property
     def needs_network(self) -> bool:
         asks = self.asked is not None and self.asked.knobs == self.trace.knobs
-        return self.runner.is_needed or (asks and not self.explain.remembers(self.trace, self.asked))
-
-    def watch(self, running: Callable[[str], None]) -> None:
-        self.runner.running = running
-
-    def cancel(self, newer: bool = False) -> None:
-        self.runner.cancel(newer)
+        return super().needs_network or (asks and not self.explain.remembers(self.trace, self.asked))
 
     @property
     def own_knobs(self) -> dict[str, Any]:
