@@ -7,7 +7,7 @@ import torch
 from ..mask_rcnn import stages
 from ..mask_rcnn.contests import Contest, Ending
 from ..mask_rcnn.follow import follow
-from ..mask_rcnn.stages import pair_numbers, split_pairs
+from ..mask_rcnn.stages import pair_numbers
 from ..mask_rcnn.trace import BOX_KNOBS, Trace
 
 
@@ -71,14 +71,6 @@ def without(trace: Trace, detection: int) -> Succession:
     )
     struck = torch.tensor([pair_numbers(proposal, label, scores.shape[1])], device=before.device)
     lost = before[~torch.isin(before, torch.cat([after, struck]))]
-    (own,) = _endings(trace, struck)
-    return Succession(own, _endings(run, after[~torch.isin(after, before)]), _endings(run, lost), run)
-
-
-def _endings(run: Trace, pairs: torch.Tensor) -> tuple[Ending, ...]:
-    """How some pairs of proposal and category ended in a run, in their order."""
-    proposals, labels = split_pairs(pairs, run.box_scores.scores.shape[1])
-    anchors, scores = run.proposals.anchors[proposals], run.box_scores.scores[proposals, labels]
-    verdicts = Contest.of_detections(run).verdicts(pairs)
-    columns = anchors.tolist(), labels.tolist(), scores.tolist(), verdicts
-    return tuple(Ending(*ending) for ending in zip(*columns, strict=True))
+    (own,), now = Contest.of_detections(trace).endings(struck), Contest.of_detections(run)
+    risen, fallen = now.endings(after[~torch.isin(after, before)]), now.endings(lost)
+    return Succession(own, tuple(risen), tuple(fallen), run)

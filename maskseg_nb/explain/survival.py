@@ -74,9 +74,8 @@ class Survivors:
         self._objects = resize_boxes(objects, run.normalised.image_size, size)
         self._ious = np.zeros((len(boxes), len(BOX_STEPS)))
         self._anchors = np.full(self._ious.shape, -1)
-        self._named: dict[
-            int, tuple[Tensor, Tensor, Tensor]
-        ] = {}  # label -> its detections, and their scores
+        # Label -> its detections: boxes, anchors, scores.
+        self._named: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
         self._said: dict[tuple[int, int], tuple[str, bool]] = {}
         unnamed = list(_alive_unnamed(run))
         for step, alive in enumerate(unnamed):

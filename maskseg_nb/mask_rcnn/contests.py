@@ -93,6 +93,15 @@ class Contest:
             for index, (row, name, outcome) in enumerate(zip(rows, names, outcomes, strict=True))
         ]
 
+    def endings(self, rows: Tensor) -> list[Ending]:
+        """How some of those that came in ended, int64 (R,), in their order."""
+        anchors, labels = self.names[rows], torch.zeros_like(rows)
+        if self.noun == "detection":
+            proposals, labels = split_pairs(rows, self.trace.box_scores.scores.shape[1])
+            anchors = self.trace.proposals.anchors[proposals]
+        columns = anchors.tolist(), labels.tolist(), self.scores[rows].tolist(), self.verdicts(rows)
+        return [Ending(*ending) for ending in zip(*columns, strict=True)]
+
     def _rivals(self, rows: Tensor, place: dict[int, int]) -> list[Rival]:
         """For each suppressed row the survivor of its group with the highest score that overlaps too much."""
         survived = torch.where((self.outcomes == KEPT) | (self.outcomes == OVER_LIMIT))[0]
@@ -142,11 +151,4 @@ def endings(trace: Trace, stage: str) -> list[Ending]:
     if stage not in CONTESTS:
         raise ValueError(f"stage must be one of {', '.join(CONTESTS)}, got {stage!r}")
     contest = Contest.of_proposals(trace) if stage == "proposals" else Contest.of_detections(trace)
-    rows = contest.scores.argsort(descending=True, stable=True)
-    if stage == "proposals":
-        anchors, labels = contest.names[rows], torch.zeros_like(rows)
-    else:
-        proposals, labels = split_pairs(rows, trace.box_scores.scores.shape[1])
-        anchors = trace.proposals.anchors[proposals]
-    columns = anchors.tolist(), labels.tolist(), contest.scores[rows].tolist(), contest.verdicts(rows)
-    return [Ending(*ending) for ending in zip(*columns, strict=True)]
+    return contest.endings(contest.scores.argsort(descending=True, stable=True))

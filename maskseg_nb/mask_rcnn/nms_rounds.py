@@ -7,8 +7,8 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from .._shared.checks import check_fraction
+from .contests import Contest
 from .outcomes import KEPT, OVER_LIMIT, SUPPRESSED
-from .stages import split_pairs
 from .trace import Trace
 
 
@@ -70,10 +70,8 @@ def category_contest(trace: Trace, label: int) -> tuple[Tensor, Tensor]:
     classes = trace.box_scores.scores.shape[1]
     if label not in range(1, classes):
         raise ValueError(f"label must be 1 to {classes - 1}, got {label!r}")
-    outcomes = trace.detections.outcomes
-    labels = split_pairs(torch.arange(len(outcomes), device=outcomes.device), classes)[1]
+    contest, outcomes = Contest.of_detections(trace), trace.detections.outcomes
     compared = (outcomes == KEPT) | (outcomes == SUPPRESSED) | (outcomes == OVER_LIMIT)
-    rows = torch.where(compared & (labels == label))[0]
-    scores = trace.box_scores.scores[:, 1:].reshape(-1)[rows]
-    order = scores.argsort(descending=True, stable=True)
-    return trace.box_scores.boxes[:, 1:].reshape(-1, 4)[rows[order]], scores[order]
+    rows = torch.where(compared & (contest.groups == label))[0]
+    rows = rows[contest.scores[rows].argsort(descending=True, stable=True)]
+    return contest.boxes[rows], contest.scores[rows]
