@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from .._shared.checks import check_fraction, check_image
 from ..mask_rcnn.box_masks import check_detection, masks_in_larger_boxes, masks_of_all_categories
+from ..mask_rcnn.journey import numbered
 from ..mask_rcnn.trace import Trace
 from ..models.zoo import categories_of
 from .boxes import draw_boxes
@@ -88,7 +89,7 @@ def show_cut_mask(
     ]
     name = trace.prediction.categories[trace.prediction.labels[detection]]
     titles = (
-        f"#{detection} {name}: the mask in its box",
+        f"{numbered(detection)} {name}: the mask in its box",
         f"In a box {factor:g} times as large: {larger.outside[detection]:.0%} is outside the first",
     )
     return show_pictures(pictures, titles)

@@ -149,7 +149,7 @@ def test_the_mask_that_is_pasted_comes_first_and_the_others_by_their_scores(stre
 def test_what_the_box_cuts_off_most_is_chosen_and_its_share_said(street_trace, image):
     outside = masks_in_larger_boxes(street_trace).outside[street_trace.detections.scores >= 0.5]
     own, larger = titles(show_cut_mask(street_trace, image))
-    assert own.startswith(f"#{int(outside.argmax())} ") and f" {float(outside.max()):.0%} " in larger
+    assert own.startswith(f"#{int(outside.argmax()) + 1} ") and f" {float(outside.max()):.0%} " in larger
 
 
 def test_a_round_of_nms_shows_who_stays_who_is_taken_and_who_waits():
